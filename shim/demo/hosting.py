@@ -1,0 +1,165 @@
+"""A WSGI application under the servers that operators use: uWSGI by three kinds of sockets, and gunicorn.
+
+The settings are those an operator should have; what each server makes of chunked bodies is its own affair.
+``glance`` calls this with Glance, but nothing here is peculiar to it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeAlias, get_args
+
+from shim.demo import DemoError
+from shim.demo.addresses import answers, free_port, remove_socket, socket_path, start_on_free_port, wait_until
+from shim.demo.environment import Environment
+from shim.demo.processes import Process
+from shim.timing import Seconds
+
+Kind: TypeAlias = Literal["uwsgi-unix", "uwsgi-tcp", "uwsgi-http-socket", "gunicorn"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Glance loads in one to two seconds; a busy machine may take far longer.
+_START_LIMIT: Seconds = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a server is to serve, and with what.
+
+    Attributes:
+        directory: Where its socket and its log go.
+        name: Of these two files.
+        module: ``package.module:callable``.
+        variables: The whole environment of the server.
+    """
+
+    environment: Environment
+    directory: Path
+    name: str
+    module: str
+    variables: Mapping[str, str]
+
+
+class Server:
+    """A running WSGI server; ends with its ``with`` block.
+
+    Attributes:
+        urls: By kind, in the order asked for, the upstream URL as the shim's ``--upstream`` takes it.
+        url: The first of them.
+        pid: Of the master: HUP reloads it gracefully.
+        log: What the server and its application wrote.
+    """
+
+    def __init__(self, urls: Mapping[Kind, str], process: Process) -> None:
+        self._process = process
+        self.urls = dict(urls)
+        self.url = next(iter(self.urls.values()))
+        self.pid = process.pid
+        self.log = process.log
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the master is alive."""
+        return self._process.status() is None
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers, the master's children."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def stop(self, grace: Seconds = 10.0) -> None:
+        """Ask it to end, kill what is left after ``grace``, and wait until all is gone."""
+        self._process.stop(grace)
+        for kind, url in self.urls.items():
+            if kind == "uwsgi-unix":
+                remove_socket(Path(url.removeprefix("uwsgi+unix://")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start_server(
+    application: Application, kinds: Sequence[Kind], *, workers: int, threads: int, arguments: Sequence[str]
+) -> Server:
+    """Start a server with free addresses, and wait until all of them answer.
+
+    Raises:
+        DemoError: It ended, or did not answer in time; the text has the end of its log.
+        ValueError: ``kinds`` are not sockets of one server.
+    """
+    if not kinds or (len(kinds) > 1 and "gunicorn" in kinds):
+        raise ValueError(f"not sockets of one server: {', '.join(kinds) or 'none'}")
+
+    def start() -> Server:
+        urls = {kind: choose_url(kind, application) for kind in kinds}
+        command = server_command(application, urls, workers=workers, threads=threads)
+        log = application.directory / "log" / f"{application.name}.log"
+        process = Process.start([*command, *arguments], log=log, variables=application.variables)
+        server = Server(urls, process)
+        try:
+            for kind, url in urls.items():
+                wait_until(lambda url=url: answers(url), process, name=kind, limit=_START_LIMIT)  # type: ignore[misc]
+        except BaseException:
+            server.stop(grace=1.0)
+            raise
+        return server
+
+    return start_on_free_port(start)
+
+
+def choose_url(kind: Kind, application: Application) -> str:
+    """An address nobody uses, as an upstream URL."""
+    if kind == "uwsgi-unix":
+        return f"uwsgi+unix://{socket_path(application.directory, f'{application.name}.sock')}"
+    scheme = "uwsgi" if kind == "uwsgi-tcp" else "http"
+    return f"{scheme}://127.0.0.1:{free_port()}"
+
+
+def server_command(
+    application: Application, urls: Mapping[Kind, str], *, workers: int, threads: int
+) -> list[str | Path]:
+    """The command line of one server that listens on all ``urls``."""
+    if "gunicorn" in urls:
+        return _gunicorn_command(application, urls["gunicorn"], workers, threads)
+    return _uwsgi_command(application, urls, workers, threads)
+
+
+def _uwsgi_command(
+    application: Application, urls: Mapping[Kind, str], workers: int, threads: int
+) -> list[str | Path]:
+    environment = application.environment
+    command: list[str | Path] = [environment.program("uwsgi"), "--master", "--processes", str(workers)]
+    # Glance's task and import threads; with more than one thread uWSGI switches them on anyway.
+    command += ["--enable-threads"] if threads == 1 else ["--enable-threads", "--threads", str(threads)]
+    # Glance's threads do not survive a fork after loading.
+    command += ["--lazy-apps", "--need-app", "--module", application.module]
+    command += ["--thunder-lock", "--listen", "100"]
+    # The whole head must fit; uWSGI's own 4096 drops larger ones without an answer.
+    command += ["--buffer-size", "65535"]
+    command += ["--die-on-term", "--no-orphans", "--worker-reload-mercy", "10"]
+    # pyuwsgi runs in Python's own process: without this a reload starts the system's Python instead.
+    command += ["--binary-path", environment.python]
+    for kind, url in urls.items():
+        option = "--http-socket" if kind == "uwsgi-http-socket" else "--socket"
+        command += [option, url.partition("://")[2]]
+    return command
+
+
+def _gunicorn_command(application: Application, url: str, workers: int, threads: int) -> list[str | Path]:
+    command: list[str | Path] = [application.environment.program("gunicorn"), "--workers", str(workers)]
+    command += (
+        ["--worker-class", "sync"]
+        if threads == 1
+        else ["--worker-class", "gthread", "--threads", str(threads)]
+    )
+    command += ["--bind", url.removeprefix("http://"), "--no-control-socket"]
+    # A worker that is silent for so long is killed, and a sync worker is silent during an upload.
+    command += ["--timeout", "600", "--graceful-timeout", "10"]
+    command += ["--access-logfile", "-", "--capture-output", application.module]
+    return command

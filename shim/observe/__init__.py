@@ -1,0 +1,1 @@
+"""What happened and is happening, as numbers and lines; exporters stand outside and read."""

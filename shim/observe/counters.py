@@ -1,0 +1,46 @@
+"""Numbers that only grow: requests, refusals, bytes, and how long each phase took.
+
+Plain Python values without a library, so that nothing below ``app`` knows how they are exported.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass, field
+
+# Seconds; from a small call on loopback to an upload of hours.
+PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0)
+
+
+class Histogram:
+    """Counts values by the first bucket they fit in (upper bounds inclusive)."""
+
+    def __init__(self, buckets: tuple[float, ...] = PHASE_BUCKETS) -> None:
+        self.buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.buckets, value)] += 1
+        self.total += value
+
+
+@dataclass
+class Counters:
+    """All counters of a process.
+
+    Attributes:
+        requests: By (route, method, status).
+        refusals: The shim's own answers, by code.
+        body_bytes: Request body bytes received, by body mode.
+        phases: Seconds spent, by phase.
+    """
+
+    requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    body_bytes: Counter[str] = field(default_factory=Counter)
+    phases: dict[str, Histogram] = field(default_factory=dict)
+
+    def add_phase(self, phase: str, seconds: float) -> None:
+        """Count the time one request spent in a phase."""
+        self.phases.setdefault(phase, Histogram()).add(seconds)

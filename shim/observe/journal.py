@@ -1,0 +1,157 @@
+"""The story of each request: a record while it lives, one log line and the counters when it ends.
+
+The record is what the live views show; whoever works on a request tells it the phase it enters.
+"""
+
+import contextlib
+import enum
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from shim.observe.counters import Counters
+from shim.timing import Clock, Seconds, monotonic
+
+access_log = logging.getLogger("shim.access")
+
+
+class Phase(enum.StrEnum):
+    """What a request waits for; the names of ``glance_shim_phase_seconds``."""
+
+    RECEIVE = "receive"
+    QUEUE = "queue"
+    CONNECT = "connect"
+    SEND = "send"
+    WAIT = "wait"
+    RESPOND = "respond"
+
+
+# The three phases of glance_shim_uploads: where the body is.
+UPLOAD_PHASES = {
+    Phase.RECEIVE: "receiving",
+    Phase.QUEUE: "waiting",
+    Phase.CONNECT: "forwarding",
+    Phase.SEND: "forwarding",
+    Phase.WAIT: "forwarding",
+    Phase.RESPOND: "forwarding",
+}
+
+
+@dataclass(eq=False)
+class Record:
+    """One request, as far as it has come.
+
+    Attributes:
+        started: Clock reading at its head, in seconds.
+        length: Declared or final body length in bytes, None while unknown.
+        received: Body bytes taken from the client.
+        sent: Response body bytes given to the client.
+        status: Of the answer, 0 before there is one.
+        code: The error's code where the shim itself answered or cut.
+        detail: The error's text.
+    """
+
+    id: str
+    method: str
+    path: str
+    client: str
+    started: Seconds
+    route: str = ""
+    project: str = ""
+    image: str = ""
+    mode: str = ""
+    upstream: str = ""
+    has_body: bool = False
+    length: int | None = None
+    received: int = 0
+    sent: int = 0
+    status: int = 0
+    code: str = ""
+    detail: str = ""
+    phase: Phase | None = None
+    phases: dict[Phase, Seconds] = field(default_factory=dict)
+
+    def enter(self, phase: Phase | None, now: Seconds) -> None:
+        """Leave the phase it is in and enter another (None: it is over)."""
+        if self.phase is not None:
+            self.phases[self.phase] = self.phases.get(self.phase, 0.0) + now - self._entered
+        self.phase = phase
+        self._entered = now
+
+    _entered: Seconds = 0.0
+
+
+class Journal:
+    """The records alive, and the counters of those that have ended."""
+
+    def __init__(self, counters: Counters, *, clock: Clock = monotonic, access: bool = True) -> None:
+        self.counters = counters
+        self._clock = clock
+        self._access = access
+        self._live: dict[Record, None] = {}
+
+    def live(self) -> list[Record]:
+        """The requests under way, oldest first."""
+        return list(self._live)
+
+    def age(self, record: Record) -> Seconds:
+        """How long ago the request's head came."""
+        return self._clock() - record.started
+
+    def uploads(self) -> dict[str, int]:
+        """Requests with a body by where the body is: receiving, waiting, forwarding."""
+        counts = dict.fromkeys(UPLOAD_PHASES.values(), 0)
+        for record in self._live:
+            if record.has_body and record.phase is not None:
+                counts[UPLOAD_PHASES[record.phase]] += 1
+        return counts
+
+    @contextlib.contextmanager
+    def record(self, *, id: str, method: str, path: str, client: str) -> Iterator[Record]:  # noqa: A002 - the field's name in the log
+        """Keep a record for the time of the block and write it down at its end."""
+        record = Record(id, method, path, client, self._clock())
+        self._live[record] = None
+        try:
+            yield record
+        finally:
+            del self._live[record]
+            self.enter(record, None)
+            self._count(record)
+            if self._access:
+                self._write(record)
+
+    def enter(self, record: Record, phase: Phase | None) -> None:
+        """The record enters a phase now."""
+        record.enter(phase, self._clock())
+
+    def _count(self, record: Record) -> None:
+        self.counters.requests[record.route, record.method, record.status] += 1
+        if record.code:
+            self.counters.refusals[record.code] += 1
+        if record.received:
+            self.counters.body_bytes[record.mode] += record.received
+        for phase, seconds in record.phases.items():
+            self.counters.add_phase(phase, seconds)
+
+    def _write(self, record: Record) -> None:
+        fields: dict[str, Any] = {
+            "request_id": record.id,
+            "client": record.client,
+            "project": record.project,
+            "image": record.image,
+            "method": record.method,
+            "path": record.path,
+            "route": record.route,
+            "mode": record.mode,
+            "upstream": record.upstream,
+            "status": record.status,
+            "received": record.received,
+            "sent": record.sent,
+            "seconds": round(self.age(record), 4),
+            "phases": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
+            "end": record.code or "ok",
+        }
+        if record.detail:
+            fields["detail"] = record.detail
+        access_log.info("%s %s %d", record.method, record.path, record.status, extra={"fields": fields})

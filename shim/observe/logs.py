@@ -1,0 +1,81 @@
+"""Log lines: JSON for machines, a plain line for the eye; both from the same records.
+
+A record may carry ``fields`` (a dict) in its ``extra``; client bytes appear only escaped, as names.
+"""
+
+import datetime as dt
+import json
+import logging
+import sys
+from typing import IO, Any
+
+_PLAIN_FIELDS = ("request_id", "client", "image", "mode", "received", "sent", "seconds", "end", "detail")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC, RFC 3339), level, logger, message, and the record's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render the record."""
+        entry: dict[str, Any] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= _fields(record)
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=True, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for the eye: time, level, message, and what is worth reading of the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render the record."""
+        fields = _fields(record)
+        told = [f"{name}={fields[name]}" for name in _PLAIN_FIELDS if fields.get(name) not in (None, "", 0)]
+        line = " ".join(
+            [
+                f"{_time(record):%H:%M:%S}",
+                f"{record.levelname.lower():7}",
+                _escape(record.getMessage()),
+                *told,
+            ]
+        )
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None:
+    """Send all logging to ``stream`` (standard error) in one form.
+
+    Args:
+        form: ``json``, ``text``, or ``auto``: text on a terminal, else JSON.
+        level: A level of the logging module, in lower case.
+        stream: Where to.
+    """
+    stream = stream or sys.stderr
+    plain = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if plain else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # httpx tells of each probe at "info"; uvicorn of its life, which we tell ourselves.
+    for name in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _time(record: logging.LogRecord) -> dt.datetime:
+    return dt.datetime.fromtimestamp(record.created, dt.UTC)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _escape(text: str) -> str:
+    """Control characters made visible: a client's path must not write lines of its own."""
+    return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text

@@ -1,0 +1,148 @@
+"""A request body between its client and its upstream: one writer, any number of readers.
+
+Its bytes stay in memory up to a limit and go to a nameless file beyond it. A reader may wait for bytes
+not there yet: that one idea carries spooling (read after sealing), cut-through (read while it grows)
+and replay (read again).
+"""
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+
+from shim.errors import ShimError
+from shim.spool.disk import Piece, SpoolFile
+
+# A file is written in batches of this size: small chunks must not become small writes.
+BATCH = 512 * 1024
+
+
+class BodyState(enum.Enum):
+    """Where a body is in its life."""
+
+    GROWING = "growing"
+    SEALED = "sealed"
+    FAILED = "failed"
+
+
+class Body:
+    """The bytes of one request.
+
+    Bytes ``[0, on_disk)`` are in the file, the rest up to ``received`` in memory. The writer calls
+    ``append`` and then ``seal`` or ``fail``; a failed body ends every reader with the same error.
+    """
+
+    def __init__(
+        self,
+        open_file: Callable[[], Awaitable[SpoolFile]],
+        *,
+        memory_limit: int,
+        admit: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        """Take where files come from, bytes kept in memory at most, and who must agree to a new size."""
+        self._open_file = open_file
+        self._memory_limit = memory_limit
+        self._admit = admit
+        self._pieces: list[bytes] = []
+        self._in_memory = 0
+        self._on_disk = 0
+        self._file: SpoolFile | None = None
+        self._error: ShimError | None = None
+        self._changed = asyncio.Event()
+        self.state = BodyState.GROWING
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come so far."""
+        return self._on_disk + self._in_memory
+
+    @property
+    def length(self) -> int:
+        """The final length; only of a sealed body."""
+        assert self.state is BodyState.SEALED
+        return self.received
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the body has left memory."""
+        return self._file is not None
+
+    def fileno(self) -> int | None:
+        """The file's descriptor once the whole body is in it, else None."""
+        if self._file is None or self.state is not BodyState.SEALED:
+            return None
+        return self._file.fileno()
+
+    async def append(self, data: Piece) -> None:
+        """Add bytes; returns when they are kept, so that a slow disk slows its own client only.
+
+        Raises:
+            LimitReached: The new size was not admitted, or the file could not be opened or written.
+        """
+        if len(data) == 0:
+            return
+        self._admit(self.received + len(data))
+        self._pieces.append(bytes(data))
+        self._in_memory += len(data)
+        if self._in_memory > (self._memory_limit if self._file is None else BATCH):
+            await self._flush()
+        self._wake_readers()
+
+    async def seal(self) -> None:
+        """Declare the body whole: from here on it has a length and does not change."""
+        if self._file is not None:
+            await self._flush()
+        self.state = BodyState.SEALED
+        self._wake_readers()
+
+    def fail(self, error: ShimError) -> None:
+        """End the body before its end: whoever reads it gets ``error``, never a shorter body."""
+        self._error = error
+        self.state = BodyState.FAILED
+        self._wake_readers()
+
+    async def read(self, offset: int, most: int) -> bytes:
+        """Up to ``most`` bytes from ``offset`` on, waiting for them; ``b""`` at a sealed body's end.
+
+        Raises:
+            ShimError: What the body failed with, or DiskError on reading back.
+        """
+        while True:
+            if self._error is not None:
+                raise self._error
+            if offset < self._on_disk:
+                assert self._file is not None
+                return await self._file.read(offset, min(most, self._on_disk - offset))
+            if offset < self.received:
+                return self._read_memory(offset - self._on_disk, most)
+            if self.state is BodyState.SEALED:
+                return b""
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Drop the bytes and the file."""
+        self._pieces.clear()
+        file, self._file = self._file, None
+        self._in_memory = self._on_disk = 0
+        if file is not None:
+            await file.close()
+
+    async def _flush(self) -> None:
+        if self._file is None:
+            self._file = await self._open_file()
+        if not self._pieces:
+            return
+        # The pieces stay readable in memory until the write is over: readers may run meanwhile, and
+        # the one writer waits here, so that nothing is added.
+        await self._file.write(self._on_disk, list(self._pieces))
+        self._pieces = []
+        self._on_disk += self._in_memory
+        self._in_memory = 0
+
+    def _read_memory(self, start: int, most: int) -> bytes:
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0][start : start + most]
+
+    def _wake_readers(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

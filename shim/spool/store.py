@@ -1,0 +1,101 @@
+"""The spool: gives each request its ``Body`` under a lease, and takes both back on every path.
+
+What the spool holds is counted here, by asking the bodies alive.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from shim.errors import BodyTooLarge
+from shim.spool.body import Body
+from shim.spool.budget import Budget
+from shim.spool.disk import Disk, Space
+from shim.timing import UNLIMITED, finish
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolOptions:
+    """Limits of one body, in bytes.
+
+    Attributes:
+        memory_limit: A body up to this stays in memory (``spool.memory_limit``).
+        max_body: The longest body taken (``spool.max_body``).
+    """
+
+    memory_limit: int = 256 * 1024
+    max_body: float = UNLIMITED
+
+
+class Store:
+    """Bodies alive, on one disk, under one budget."""
+
+    def __init__(self, disk: Disk, budget: Budget, options: SpoolOptions) -> None:
+        self._disk = disk
+        self._budget = budget
+        self._options = options
+        self._bodies: set[Body] = set()
+
+    def __repr__(self) -> str:
+        return f"<Store {len(self._bodies)} bodies, {self.held} of {self.limit:.0f} bytes>"
+
+    @property
+    def held(self) -> int:
+        """Bytes that bodies hold now, in memory or on disk; leases promise more."""
+        return sum(body.received for body in self._bodies)
+
+    @property
+    def files(self) -> int:
+        """Bodies that have a file."""
+        return sum(body.is_in_file for body in self._bodies)
+
+    @property
+    def limit(self) -> float:
+        """The budget of all bodies together, in bytes."""
+        return self._budget.limit
+
+    async def space(self) -> Space:
+        """What the file system has; raises DiskError."""
+        return await self._disk.space()
+
+    async def check(self) -> None:
+        """Raise DiskFull where free space is below the reserve, DiskError where the disk does not answer."""
+        await self._disk.check(0)
+
+    @contextlib.asynccontextmanager
+    async def body(self, declared: int | None, *, max_body: float = UNLIMITED) -> AsyncIterator[Body]:
+        """A body for one request; file and lease are given back at the end, whatever that is.
+
+        Args:
+            declared: The length that the head declares, in bytes, or None.
+            max_body: A limit of the route; the lower one of it and the spool's own holds.
+
+        Raises:
+            BodyTooLarge, SpoolFull, DiskFull, DiskError: It is known already that it will not fit.
+        """
+        limit = min(max_body, self._options.max_body)
+        if declared is not None and declared > limit:
+            raise _too_large(limit)
+        lease = self._budget.lease(declared)
+        try:
+            if declared is not None and declared > self._options.memory_limit:
+                await self._disk.check(declared)
+
+            def admit(size: int) -> None:
+                if size > limit:
+                    raise _too_large(limit)
+                lease.cover(size)
+
+            body = Body(self._disk.create, memory_limit=self._options.memory_limit, admit=admit)
+            self._bodies.add(body)
+            try:
+                yield body
+            finally:
+                self._bodies.discard(body)
+                await finish(body.close())
+        finally:
+            lease.release()
+
+
+def _too_large(limit: float) -> BodyTooLarge:
+    return BodyTooLarge(f"The body exceeds the limit of {limit:.0f} bytes for one upload.")

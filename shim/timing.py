@@ -1,0 +1,62 @@
+"""Time as the rooms see it: units with names, a clock that can be replaced, and waits that end.
+
+Whatever decides by time is told the time (``Clock``), so that it is tested without sleeping; whatever
+waits does it under ``deadline``, so that every wait has an end and every end a name of its own.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias, TypeVar
+
+from shim.errors import ShimError
+
+Seconds: TypeAlias = float
+Clock: TypeAlias = Callable[[], Seconds]
+Result = TypeVar("Result")
+
+UNLIMITED = math.inf
+
+monotonic: Clock = time.monotonic
+
+
+@contextlib.asynccontextmanager
+async def deadline(seconds: Seconds, expired: Callable[[], ShimError]) -> AsyncIterator[None]:
+    """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never)."""
+    try:
+        async with asyncio.timeout(None if seconds == UNLIMITED else seconds):
+            yield
+    except TimeoutError:
+        raise expired() from None
+
+
+async def finish(work: Awaitable[Result]) -> Result:
+    """Wait for ``work`` to the end, even when cancelled meanwhile; the cancellation is raised afterwards.
+
+    For what gives back files and leases: a second cancellation must not leave them held.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        # The work's own error is secondary now, but must not stay unretrieved.
+        task.exception()
+        raise cancelled
+    return task.result()
+
+
+async def cancel_and_wait(task: asyncio.Task[Result]) -> None:
+    """End a task of our own and wait until it is really over; its error, if any, is no news any more."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await finish(_outcome(task))
+
+
+async def _outcome(task: asyncio.Task[Result]) -> None:
+    await asyncio.wait([task])

@@ -1,0 +1,263 @@
+"""One exchange on one connection: send head and body, and read the answer at the same time.
+
+Servers answer early and close (401, 404, 409 come from the head alone): whoever sends first and reads
+later loses that answer to a reset. So both run together, and sending stops once an answer is there.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+
+from shim.errors import (
+    BadFraming,
+    BadRequest,
+    HeadTooLarge,
+    ResponseTimeout,
+    UpstreamClosed,
+    UpstreamInvalid,
+)
+from shim.observe.journal import Phase
+from shim.timing import cancel_and_wait, deadline
+from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
+from shim.upstream.network import NetworkStream
+from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder, UntilCloseDecoder
+from shim.wire.framing import BodyKind, Framing, response_framing
+from shim.wire.headers import connection_options
+from shim.wire.http1 import HeadBuffer, ResponseHead, parse_response_head
+
+SEND_SIZE = 256 * 1024
+READ_SIZE = 256 * 1024
+MAX_RESPONSE_HEAD = 256 * 1024
+_FIRST_FINAL_STATUS = 200
+_SWITCHING_PROTOCOLS = 101
+_CONTINUE = 100
+
+Interim = Callable[[ResponseHead], Awaitable[None]]
+EnterPhase = Callable[[Phase], None]
+
+
+async def _drop_interim(_head: ResponseHead) -> None:
+    """Interim answers have no taker."""
+
+
+class Connection:
+    """A connection to one server, used for one exchange at a time."""
+
+    def __init__(self, stream: NetworkStream, address: UpstreamAddress, timeouts: UpstreamTimeouts) -> None:
+        self._stream = stream
+        self._address = address
+        self._timeouts = timeouts
+        self._head = HeadBuffer(MAX_RESPONSE_HEAD)
+        self._all_sent = False
+        self.heard = False
+        self.exchanges = 0
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self._address}, {self.exchanges} exchanges>"
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection can be used again, as far as can be known."""
+        return not self._stream.is_readable()
+
+    def close(self) -> None:
+        """Close at once."""
+        self._stream.close()
+
+    async def exchange(
+        self,
+        request: UpstreamRequest,
+        head: bytes,
+        *,
+        keep_alive: bool = False,
+        interim: Interim = _drop_interim,
+        enter: EnterPhase = lambda _phase: None,
+    ) -> "Response":
+        """Send the request and read the answer's head.
+
+        Args:
+            request: What to send.
+            head: Its head in the server's protocol.
+            keep_alive: Whether the connection is wanted again afterwards.
+            interim: Takes 1xx answers other than 100.
+            enter: Told of the phases ``SEND`` and ``WAIT``.
+
+        Raises:
+            UpstreamClosed, UpstreamInvalid, SendTimeout, ResponseTimeout: The exchange failed.
+            ShimError: What reading the request's own body failed with.
+        """
+        self.exchanges += 1
+        self._all_sent = self.heard = False
+        enter(Phase.SEND)
+        sending = asyncio.ensure_future(self._send(head, request.body))
+        reading = asyncio.ensure_future(self._read_final_head(interim))
+        try:
+            await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                sending.result()
+                enter(Phase.WAIT)
+                await self._await_answer(reading, request)
+            answer = reading.result()
+        finally:
+            await cancel_and_wait(sending)
+            await cancel_and_wait(reading)
+        framing = response_framing(request.method, answer.status, answer.headers)
+        return Response(
+            self, answer, framing, reusable=self._is_reusable(answer, framing, keep_alive=keep_alive)
+        )
+
+    async def _send(self, head: bytes, body: BodySource | None) -> None:
+        """Send all; a broken pipe is no error here, for the answer may be there to be read."""
+        try:
+            await self._send_all(head, body)
+        except UpstreamClosed:
+            return
+        self._all_sent = True
+
+    async def _send_all(self, head: bytes, body: BodySource | None) -> None:
+        timeout = self._timeouts.send
+        if body is None:
+            await self._stream.write(head, timeout)
+            return
+        # Head and first bytes together: one packet for a small request.
+        piece = await body.read(0, SEND_SIZE)
+        await self._stream.write(head + piece, timeout)
+        offset = len(piece)
+        while offset < body.length:
+            piece = await body.read(offset, SEND_SIZE)
+            await self._stream.write(piece, timeout)
+            offset += len(piece)
+
+    async def _await_answer(self, reading: asyncio.Future[ResponseHead], request: UpstreamRequest) -> None:
+        limit = self._timeouts.response_for(request.length)
+        expired = ResponseTimeout(
+            f"The upstream gave no answer within {limit:g} s after the request was sent."
+        )
+        async with deadline(limit, lambda: expired):
+            await asyncio.wait({reading})
+
+    async def _read_final_head(self, interim: Interim) -> ResponseHead:
+        while True:
+            head = await self._read_head()
+            if head.status >= _FIRST_FINAL_STATUS:
+                return head
+            if head.status == _SWITCHING_PROTOCOLS:
+                raise UpstreamInvalid("The upstream switches protocols, which nobody asked for.")
+            if head.status != _CONTINUE:
+                await interim(head)
+
+    async def _read_head(self) -> ResponseHead:
+        data = self._head.take_rest()
+        while True:
+            with _invalid_head():
+                head = self._head.feed(data)
+            if head is not None:
+                return parse_response_head(head)
+            data = await self._stream.read(READ_SIZE)
+            if not data:
+                raise self._closed_early()
+            self.heard = True
+
+    def _closed_early(self) -> UpstreamClosed:
+        if self.heard:
+            return UpstreamClosed("The upstream closed the connection in the middle of its answer's head.")
+        text = "The upstream closed the connection without an answer."
+        if self._address.protocol is Protocol.UWSGI:
+            text += " uWSGI does so when a head exceeds its buffer-size, or when its worker dies."
+        return UpstreamClosed(text)
+
+    def _is_reusable(self, answer: ResponseHead, framing: Framing, *, keep_alive: bool) -> bool:
+        return (
+            keep_alive
+            and self._all_sent
+            and self._address.protocol is Protocol.HTTP
+            and answer.http_version == "1.1"
+            and framing.kind is not BodyKind.UNTIL_CLOSE
+            and b"close" not in connection_options(answer.headers)
+        )
+
+    # -- the answer's body ------------------------------------------------------------------------
+
+    async def read_body(self, framing: Framing) -> AsyncGenerator[bytes | memoryview, None]:
+        """The answer's body, piece by piece.
+
+        Raises:
+            UpstreamClosed: It ended before its end.
+            UpstreamInvalid: Its chunks are malformed.
+            ResponseTimeout: Nothing came for ``timeouts.response_idle``.
+        """
+        if not framing.has_body:
+            return
+        decoder = _decoder(framing)
+        data = self._head.take_rest()
+        idle = self._timeouts.response_idle
+        expired = ResponseTimeout(f"The upstream sent nothing more of its answer for {idle:g} s.")
+        while True:
+            with _invalid_body():
+                decoded = decoder.decode(memoryview(data))
+            for piece in decoded.payload:
+                yield piece
+            if decoded.ended:
+                # What follows the end belongs to no request: it stays, and the connection is not reused.
+                self._head.put_back(data[decoded.used :])
+                return
+            async with deadline(idle, lambda: expired):
+                data = await self._stream.read(READ_SIZE)
+            if not data:
+                if framing.kind is BodyKind.UNTIL_CLOSE:
+                    return
+                raise UpstreamClosed("The upstream closed the connection in the middle of its answer.")
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether bytes came that belong to no answer."""
+        return len(self._head) > 0
+
+
+class Response:
+    """An answer whose head is there and whose body comes; ``is_complete`` once it has ended well."""
+
+    def __init__(
+        self, connection: Connection, head: ResponseHead, framing: Framing, *, reusable: bool
+    ) -> None:
+        self._connection = connection
+        self._reusable = reusable
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.headers
+        self.framing = framing
+        self.is_complete = not framing.has_body
+
+    @property
+    def leaves_connection_reusable(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self._reusable and self.is_complete and not self._connection.has_rest
+
+    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """The body; to be run through once."""
+        async with contextlib.aclosing(self._connection.read_body(self.framing)) as body:
+            async for piece in body:
+                yield piece
+        self.is_complete = True
+
+
+def _decoder(framing: Framing) -> BodyDecoder:
+    if framing.kind is BodyKind.CHUNKED:
+        return ChunkedDecoder()
+    return UntilCloseDecoder() if framing.length is None else LengthDecoder(framing.length)
+
+
+@contextlib.contextmanager
+def _invalid_head() -> Iterator[None]:
+    try:
+        yield
+    except (BadRequest, HeadTooLarge) as error:
+        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error
+
+
+@contextlib.contextmanager
+def _invalid_body() -> Iterator[None]:
+    try:
+        yield
+    except BadFraming as error:
+        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error

@@ -1,0 +1,91 @@
+"""An upstream: one or more servers, tried in turn until one takes the connection.
+
+Only what provably delivered nothing is tried again here: a refused or unanswered connection. Whether
+a request that may have been delivered can be sent anew is for the service room to say.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
+from shim.timing import Clock, Seconds, monotonic
+from shim.upstream.connection import EnterPhase, Interim, Response
+from shim.upstream.message import UpstreamRequest
+from shim.upstream.pool import Server
+
+FIRST_PAUSE: Seconds = 0.05
+LONGEST_PAUSE: Seconds = 1.0
+
+
+class Upstream:
+    """A named group of servers."""
+
+    def __init__(
+        self,
+        name: str,
+        servers: Sequence[Server],
+        *,
+        mount: str = "",
+        connect_retry: Seconds = 10.0,
+        clock: Clock = monotonic,
+    ) -> None:
+        """Take the servers in the order in which they are tried.
+
+        Args:
+            name: Its name in the configuration.
+            servers: At least one.
+            mount: SCRIPT_NAME of the application.
+            connect_retry: How long refused connections are tried again, in seconds.
+            clock: Tells the time.
+        """
+        self.name = name
+        self.servers = tuple(servers)
+        self.mount = mount
+        self._connect_retry = connect_retry
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name}: {', '.join(map(repr, self.servers))}>"
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+    ) -> AsyncIterator[Response]:
+        """Send a request to the first server that takes it and give its answer.
+
+        Raises:
+            UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
+            UpstreamFault: The server that took it failed.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            yield await self._first_answer(stack, request, interim, enter)
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        for server in self.servers:
+            await server.close()
+
+    async def _first_answer(
+        self,
+        stack: contextlib.AsyncExitStack,
+        request: UpstreamRequest,
+        interim: Interim,
+        enter: EnterPhase,
+    ) -> Response:
+        give_up = self._clock() + self._connect_retry
+        pause = FIRST_PAUSE
+        while True:
+            failure: UpstreamFault | None = None
+            for server in self.servers:
+                try:
+                    return await stack.enter_async_context(
+                        server.exchange(request, interim=interim, enter=enter)
+                    )
+                except (UpstreamRefused, ConnectTimeout) as error:
+                    failure = error
+            assert failure is not None
+            if self._clock() + pause > give_up:
+                raise failure
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)

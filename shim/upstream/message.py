@@ -1,0 +1,123 @@
+"""What goes to a server and how long it may take: values shared by both protocols and by all callers."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shim.timing import Seconds
+from shim.upstream.address import Protocol as UpstreamProtocol
+from shim.wire.http1 import encode_request_head
+from shim.wire.uwsgi import UwsgiRequest, encode_packet, request_variables
+
+# Glance takes in 50-80 MiB/s (measured); a third of that is slow enough to be called stuck.
+RESPONSE_BASE: Seconds = 600.0
+RESPONSE_RATE = 20 * 1024 * 1024
+# Methods whose repetition is harmless (RFC 9110 section 9.2.2), and that carry no body here.
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class BodySource(Protocol):
+    """A body that can be read from any offset, as often as needed."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        ...
+
+    async def read(self, offset: int, most: int) -> bytes:
+        """Some bytes from ``offset`` on, ``b""`` at the end."""
+        ...
+
+
+class BytesBody:
+    """A body held in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self._data)
+
+    async def read(self, offset: int, most: int) -> bytes:
+        """Some bytes from ``offset`` on."""
+        return self._data[offset : offset + most]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One request as the upstream shall see it.
+
+    Attributes:
+        target: Raw target, byte for byte.
+        headers: All fields but those of framing and Connection.
+        body: None where the request has none; an empty one is sent with length 0.
+        mount: SCRIPT_NAME of the application.
+        remote: The client's address, None on a unix socket.
+        server: Name and port that the client connected to.
+    """
+
+    method: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: BodySource | None = None
+    http_version: str = "1.1"
+    mount: str = ""
+    scheme: str = "http"
+    remote: str | None = None
+    server: tuple[str, int | None] = ("localhost", None)
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body, None without one."""
+        return None if self.body is None else self.body.length
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent again though it may have been delivered."""
+        return self.body is None and self.method in REPEATABLE
+
+    def encode_head(self, protocol: UpstreamProtocol, *, keep_alive: bool) -> bytes:
+        """The bytes before the body; raises HeadTooLarge where they do not fit the uwsgi packet."""
+        if protocol is UpstreamProtocol.UWSGI:
+            return encode_packet(request_variables(self._as_uwsgi()))
+        headers = list(self.headers)
+        if self.length is not None:
+            headers.append((b"content-length", b"%d" % self.length))
+        if not keep_alive:
+            headers.append((b"connection", b"close"))
+        return encode_request_head(self.method, self.target, headers)
+
+    def _as_uwsgi(self) -> UwsgiRequest:
+        return UwsgiRequest(
+            method=self.method,
+            target=self.target,
+            http_version=self.http_version,
+            headers=self.headers,
+            mount=self.mount,
+            length=self.length,
+            scheme=self.scheme,
+            remote=self.remote,
+            server=self.server,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """How long a server may take, in seconds (``timeouts.*``).
+
+    Attributes:
+        response: From the last body byte sent to the response head; None: computed from the body.
+    """
+
+    connect: Seconds = 5.0
+    connect_retry: Seconds = 10.0
+    send: Seconds = 60.0
+    response: Seconds | None = field(default=None)
+    response_idle: Seconds = 60.0
+
+    def response_for(self, length: int | None) -> Seconds:
+        """The time to the response head for a body of ``length`` bytes."""
+        if self.response is not None:
+            return self.response
+        return RESPONSE_BASE + (length or 0) / RESPONSE_RATE

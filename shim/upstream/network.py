@@ -1,0 +1,213 @@
+"""Byte streams to a server: TCP, unix sockets, TLS; the only place where an upstream's OSErrors are seen.
+
+``NetworkStream`` is small so that a fake can stand in for it. Plain sockets are used without asyncio's
+transports: nothing is buffered out of sight, a write's progress is known, and the descriptor can be lent.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
+from shim.timing import Seconds, deadline
+from shim.upstream.address import UpstreamAddress
+
+# A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
+UNIX_QUEUE_PAUSE: Seconds = 0.02
+
+
+class NetworkStream(Protocol):
+    """One connection; reads and writes may run at the same time, one of each."""
+
+    async def read(self, most: int) -> bytes:
+        """Some bytes, or ``b""`` at the end; raises UpstreamClosed on a reset."""
+        ...
+
+    async def write(self, data: bytes, timeout: Seconds) -> None:
+        """Send all; SendTimeout after ``timeout`` without progress, UpstreamClosed on EPIPE or reset."""
+        ...
+
+    def is_readable(self) -> bool:
+        """Whether bytes, an end or an error wait to be read: on an idle connection that means it is over."""
+        ...
+
+    def close(self) -> None:
+        """Close at once; safe to call twice."""
+        ...
+
+
+async def connect(address: UpstreamAddress, timeout: Seconds) -> NetworkStream:
+    """Open a connection within ``timeout`` seconds.
+
+    Raises:
+        UpstreamRefused: Nobody listens there, or the name or the certificate is wrong.
+        ConnectTimeout: No answer in time.
+    """
+    async with deadline(timeout, lambda: ConnectTimeout(f"No connection to {address} within {timeout:g} s.")):
+        with _connect_errors(address):
+            if address.socket_path:
+                return SocketStream(await _connect_unix(address.socket_path))
+            assert address.host is not None
+            assert address.port is not None
+            if address.tls:
+                return await TlsStream.open(address.host, address.port)
+            return SocketStream(await _connect_tcp(address.host, address.port))
+
+
+class SocketStream:
+    """A connected non-blocking socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._loop = asyncio.get_running_loop()
+
+    async def read(self, most: int) -> bytes:
+        """Receive some bytes."""
+        with _transfer_errors():
+            while True:
+                try:
+                    return self._socket.recv(most)
+                except BlockingIOError:
+                    await self._ready(self._loop.add_reader, self._loop.remove_reader)
+
+    async def write(self, data: bytes, timeout: Seconds) -> None:
+        """Send all bytes, each step within ``timeout``."""
+        view = memoryview(data)
+        with _transfer_errors():
+            while view:
+                try:
+                    view = view[self._socket.send(view) :]
+                except BlockingIOError:
+                    async with deadline(timeout, lambda: _send_timeout(timeout)):
+                        await self._ready(self._loop.add_writer, self._loop.remove_writer)
+
+    def is_readable(self) -> bool:
+        """Look without taking."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
+        # The registration is taken back on every path: left behind, it would outlive the descriptor
+        # and wake whoever gets its number next.
+        descriptor = self._socket.fileno()
+        if descriptor < 0:
+            raise UpstreamClosed("The connection was closed.")
+        ready: asyncio.Future[None] = self._loop.create_future()
+        add(descriptor, _set_once, ready)
+        try:
+            await ready
+        finally:
+            remove(descriptor)
+
+
+class TlsStream:
+    """A TLS connection on asyncio's streams; certificates are checked against the system's."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, host: str, port: int) -> "TlsStream":
+        """Connect and shake hands."""
+        return cls(*await asyncio.open_connection(host, port, ssl=ssl.create_default_context()))
+
+    async def read(self, most: int) -> bytes:
+        """Receive some bytes."""
+        with _transfer_errors():
+            return await self._reader.read(most)
+
+    async def write(self, data: bytes, timeout: Seconds) -> None:
+        """Send all bytes."""
+        with _transfer_errors():
+            self._writer.write(data)
+            async with deadline(timeout, lambda: _send_timeout(timeout)):
+                await self._writer.drain()
+
+    def is_readable(self) -> bool:
+        """Whether the end has come; TLS records of the handshake may wait unseen, and do no harm."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def close(self) -> None:
+        """Close without waiting for the peer's goodbye."""
+        transport: asyncio.WriteTransport = self._writer.transport
+        transport.abort()
+
+
+async def _connect_unix(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        while True:
+            try:
+                connection.connect(path)
+            except BlockingIOError:
+                # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
+                await asyncio.sleep(UNIX_QUEUE_PAUSE)
+            else:
+                return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _connect_tcp(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    refused: OSError | None = None
+    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        try:
+            await loop.sock_connect(connection, place)
+        except OSError as error:
+            connection.close()
+            refused = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    raise refused or OSError(f"{host} has no address")
+
+
+@contextlib.contextmanager
+def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        # The kernel's own ETIMEDOUT is an OSError as well; asyncio's deadline passes through here.
+        raise
+    except OSError as error:
+        raise UpstreamRefused(f"No connection to {address}: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def _transfer_errors() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise UpstreamClosed(f"The connection to the upstream broke: {error.strerror or error}.") from error
+
+
+def _send_timeout(timeout: Seconds) -> ShimError:
+    return SendTimeout(f"The upstream took no byte of the request for {timeout:g} s.")
+
+
+def _set_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

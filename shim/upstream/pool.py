@@ -1,0 +1,136 @@
+"""One server's connections: which idle one may be used again, and for what.
+
+A connection that has been idle may be closed by the server at the very moment it is used, so only a
+request that may be repeated goes on one; a body, or a POST, always gets a connection of its own.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from shim.errors import UpstreamClosed
+from shim.observe.journal import Phase
+from shim.timing import Clock, Seconds, monotonic
+from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.connection import Connection, EnterPhase, Interim, Response
+from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
+from shim.upstream.network import NetworkStream, connect
+
+Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
+
+# Apache keeps idle connections for 5 s, gunicorn for 2 s: older ones are hardly ever alive.
+MOST_IDLE: Seconds = 4.0
+MOST_CONNECTIONS = 32
+# A server seen to close after each answer is believed for so long; it may be restarted otherwise.
+CLOSING_BELIEVED: Seconds = 60.0
+
+
+class Server:
+    """One server of an upstream: its address, its idle connections, and what was learnt about it."""
+
+    def __init__(
+        self,
+        address: UpstreamAddress,
+        timeouts: UpstreamTimeouts,
+        *,
+        connect: Connect = connect,
+        clock: Clock = monotonic,
+    ) -> None:
+        self.address = address
+        self.inflight = 0
+        self._timeouts = timeouts
+        self._connect = connect
+        self._clock = clock
+        self._idle: list[tuple[Connection, Seconds]] = []
+        self._closes_until: Seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Server {self.address}, {self.inflight} in flight, {len(self._idle)} idle>"
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether idle connections to it are worth keeping."""
+        return self.address.protocol is Protocol.HTTP and self._clock() >= self._closes_until
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+    ) -> AsyncIterator[Response]:
+        """Send a request to this server and give its answer; the connection is kept or closed at the end.
+
+        Raises:
+            UpstreamRefused, ConnectTimeout: Nothing was delivered.
+            UpstreamFault: The exchange failed after that.
+            HeadTooLarge: The request does not fit the server's protocol; nothing was sent.
+        """
+        self.inflight += 1
+        try:
+            connection, response = await self._answer(request, interim, enter)
+            try:
+                yield response
+            finally:
+                self._put_away(connection, response)
+        finally:
+            self.inflight -= 1
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    async def _answer(
+        self, request: UpstreamRequest, interim: Interim, enter: EnterPhase
+    ) -> tuple[Connection, Response]:
+        # Encoded first: what does not fit the protocol must not cost a connection.
+        head = request.encode_head(self.address.protocol, keep_alive=self.keeps_alive)
+        enter(Phase.CONNECT)
+        if request.is_repeatable and (idle := self._take_idle()) is not None:
+            try:
+                return idle, await self._on(idle, request, head, interim, enter)
+            except UpstreamClosed:
+                # Closed under our hands: that was to be expected, and nobody needs to hear of it.
+                if idle.heard:
+                    raise
+                self._learn_closing()
+                enter(Phase.CONNECT)
+        stream = await self._connect(self.address, self._timeouts.connect)
+        connection = Connection(stream, self.address, self._timeouts)
+        return connection, await self._on(connection, request, head, interim, enter)
+
+    async def _on(
+        self,
+        connection: Connection,
+        request: UpstreamRequest,
+        head: bytes,
+        interim: Interim,
+        enter: EnterPhase,
+    ) -> Response:
+        try:
+            return await connection.exchange(
+                request, head, keep_alive=self.keeps_alive, interim=interim, enter=enter
+            )
+        except BaseException:
+            connection.close()
+            raise
+
+    def _take_idle(self) -> Connection | None:
+        """The idle connection used last that is still alive; those that are not are closed."""
+        while self._idle:
+            connection, since = self._idle.pop()
+            age = self._clock() - since
+            if age <= MOST_IDLE and connection.is_alive():
+                return connection
+            connection.close()
+            if age < 1:
+                self._learn_closing()
+        return None
+
+    def _put_away(self, connection: Connection, response: Response) -> None:
+        fresh = response.leaves_connection_reusable and connection.is_alive()
+        if not fresh or len(self._idle) >= MOST_CONNECTIONS:
+            connection.close()
+            return
+        self._idle.append((connection, self._clock()))
+
+    def _learn_closing(self) -> None:
+        """It closes without saying so (uWSGI's http-socket): stop keeping, and say "close" ourselves."""
+        self._closes_until = self._clock() + CLOSING_BELIEVED

@@ -1,0 +1,126 @@
+"""Which body a message has: one rule for requests and one for responses, in the steps of RFC 9112 section 6.
+
+Nobody else looks at Transfer-Encoding or Content-Length. Whatever the RFC lets a server refuse is
+refused: two parties that disagree about a body's end are how requests are smuggled.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from shim.errors import BadFraming, UnknownCoding, UpstreamInvalid
+from shim.wire.headers import Headers, get_all, list_members
+
+# RFC 9110 section 8.6: digits only. 19 digits hold 2**63 - 1, more than any file system.
+LENGTH = re.compile(rb"[0-9]{1,19}")
+NO_CONTENT = 204
+NOT_MODIFIED = 304
+
+
+class BodyKind(enum.Enum):
+    """How the end of a body is found."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until-close"
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a body is delimited; ``length`` in bytes for ``BodyKind.LENGTH`` only."""
+
+    kind: BodyKind
+    length: int | None = None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether any byte of a body can follow the head."""
+        return self.kind is not BodyKind.NONE and self.length != 0
+
+
+NOTHING = Framing(BodyKind.NONE)
+CHUNKED = Framing(BodyKind.CHUNKED)
+UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
+
+
+def request_framing(http_version: str, headers: Headers) -> Framing:
+    """Decide a request's body.
+
+    Args:
+        http_version: ``"1.0"`` or ``"1.1"``.
+        headers: The request's fields, names in lower case.
+
+    Raises:
+        BadFraming: Both fields, a repeated or malformed one, or a coding on HTTP/1.0.
+        UnknownCoding: A coding other than ``chunked`` alone.
+    """
+    codings = get_all(headers, b"transfer-encoding")
+    lengths = get_all(headers, b"content-length")
+    if codings:
+        # RFC 9112 section 6.1: a coding on HTTP/1.0, or beside a length, may be refused; so it is.
+        if http_version != "1.1":
+            raise BadFraming("Transfer-Encoding is not part of HTTP/1.0.")
+        if lengths:
+            raise BadFraming("Transfer-Encoding and Content-Length may not come together.")
+        _check_coding(codings)
+        return CHUNKED
+    if not lengths:
+        return NOTHING
+    return Framing(BodyKind.LENGTH, _parse_length(lengths, BadFraming))
+
+
+def response_framing(method: str, status: int, headers: Headers) -> Framing:
+    """Decide an upstream answer's body (RFC 9112 section 6.3).
+
+    Raises:
+        UpstreamInvalid: Two lengths, a length beside a coding, or another coding than ``chunked``.
+    """
+    codings = get_all(headers, b"transfer-encoding")
+    lengths = get_all(headers, b"content-length")
+    if codings and lengths:
+        raise UpstreamInvalid("The upstream sent Transfer-Encoding and Content-Length together.")
+    if codings and list_members(codings) != [b"chunked"]:
+        raise UpstreamInvalid("The upstream sent a transfer coding other than chunked.")
+    length = _parse_length(lengths, UpstreamInvalid) if lengths else None
+    if method == "HEAD" or status in (NO_CONTENT, NOT_MODIFIED):
+        return NOTHING
+    if codings:
+        return CHUNKED
+    return UNTIL_CLOSE if length is None else Framing(BodyKind.LENGTH, length)
+
+
+def declared_size(headers: Headers) -> int | None:
+    """Glance's ``x-openstack-image-size``: a length declared beside a chunked body; None where unknown (0).
+
+    Raises:
+        BadFraming: Not a number, or two different ones: Glance answers 400 too, but after the body.
+    """
+    values = set(get_all(headers, b"x-openstack-image-size"))
+    if not values:
+        return None
+    if len(values) > 1 or not LENGTH.fullmatch(value := values.pop()):
+        raise BadFraming("x-openstack-image-size must be one number of bytes.")
+    return int(value) or None
+
+
+def _check_coding(codings: list[bytes]) -> None:
+    members = list_members(codings)
+    if members == [b"chunked"]:
+        return
+    if len(codings) == 1 and all(re.fullmatch(rb"[!#-'*+\-.^-z|~0-9A-Z]+", member) for member in members):
+        unknown = [member for member in members if member != b"chunked"]
+        if unknown:
+            raise UnknownCoding(
+                f"Transfer coding {unknown[0].decode('ascii')!r} is not supported, only chunked."
+            )
+    raise BadFraming("Transfer-Encoding must be 'chunked', once.")
+
+
+def _parse_length(values: list[bytes], error: type[BadFraming] | type[UpstreamInvalid]) -> int:
+    # RFC 9112 section 6.3 lets "5, 5" pass; refusing it costs no known client anything.
+    if len(values) > 1:
+        raise error("Content-Length may not be repeated.")
+    if not LENGTH.fullmatch(values[0]):
+        raise error("Content-Length must be one plain number.")
+    return int(values[0])

@@ -1,0 +1,81 @@
+"""Header fields as an ordered tuple of byte pairs, names in lower case, and the questions asked of them.
+
+ASGI, HTTP/1.1 and the uwsgi protocol all start from this form; RFC 9110 section 5 is the source.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+# RFC 9110 section 7.6.1, with the obsolete names that deployed software still sends.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# What a Connection header may not remove: others rely on these (a client could hide its address).
+KEPT_DESPITE_CONNECTION = frozenset(
+    {
+        b"content-length",
+        b"content-type",
+        b"forwarded",
+        b"host",
+        b"via",
+        b"x-auth-token",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-openstack-image-size",
+        b"x-openstack-request-id",
+        b"x-request-id",
+    }
+)
+
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def get_all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """All values of a field, in order; ``name`` in lower case."""
+    return [value for key, value in headers if key == name]
+
+
+def get_first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The first value of a field, or None."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def list_members(values: Iterable[bytes]) -> list[bytes]:
+    """The members of a comma-separated field, in lower case; empty ones are kept for the caller to refuse."""
+    return [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
+
+
+def connection_options(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """What the Connection header names: options such as ``close``, and fields of this hop only."""
+    return frozenset(list_members(get_all(headers, b"connection")))
+
+
+def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The fields that go on to the next hop: without hop-by-hop fields and those named in Connection."""
+    named = connection_options(headers) - KEPT_DESPITE_CONNECTION
+    return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
+
+
+def is_valid_value(value: bytes) -> bool:
+    """No control character but tab (RFC 9110 section 5.5): CR, LF and NUL are how headers are smuggled."""
+    return FORBIDDEN_IN_VALUE.search(value) is None

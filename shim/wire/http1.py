@@ -1,0 +1,181 @@
+"""HTTP/1.1 heads: bytes to ``RequestHead`` and ``ResponseHead`` and back, in the grammar of RFC 9112.
+
+The grammar is ours and strict because a proxy's parser must refuse what the parser behind it could
+read otherwise (``docs/decisions/0003``): CRLF only, no folding, no space around names, one Host.
+"""
+
+import re
+from dataclasses import dataclass
+
+from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
+from shim.wire.headers import TOKEN, Headers, get_all
+
+_REQUEST_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])" % TOKEN.pattern)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_FIELD = re.compile(
+    rb"(%b):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
+    % TOKEN.pattern
+)
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)(/[^?]*)?(\?.*)?", re.IGNORECASE)
+# RFC 3986 section 3.2: a name, an address, or a bracketed one, with a port; never user@.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
+
+_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request line and its fields.
+
+    Attributes:
+        method: As it came; methods are case-sensitive.
+        target: The origin-form target, byte for byte (an absolute-form one is reduced to it), or ``*``.
+        http_version: ``"1.0"`` or ``"1.1"``.
+        headers: Names in lower case, values without surrounding white space, in order.
+    """
+
+    method: str
+    target: bytes
+    http_version: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A status line and its fields, in the form of ``RequestHead``."""
+
+    status: int
+    reason: bytes
+    http_version: str
+    headers: Headers
+
+
+class HeadBuffer:
+    """Gathers a head from pieces: bounded, and refused at the first bare LF instead of at a timeout."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self._seen = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Add a piece; gives the head with its closing empty line once it is whole.
+
+        What follows the head is kept; ``take_rest`` gives it.
+
+        Raises:
+            HeadTooLarge: More than the limit without an end.
+            BadRequest: A line ends with LF alone.
+        """
+        self._data += data
+        # Old clients send an empty line after a body (RFC 9112 section 2.2): one is passed over.
+        if self._seen == 0 and self._data.startswith(b"\r\n"):
+            del self._data[:2]
+        end = self._data.find(_END, max(0, self._seen - len(_END)))
+        self._check_lines(end if end >= 0 else len(self._data))
+        if end < 0:
+            self._seen = len(self._data)
+            if self._seen > self._limit:
+                raise HeadTooLarge(f"The request head exceeds {self._limit} bytes.")
+            return None
+        if end + len(_END) > self._limit:
+            raise HeadTooLarge(f"The request head exceeds {self._limit} bytes.")
+        head = bytes(self._data[: end + len(_END)])
+        del self._data[: len(head)]
+        self._seen = 0
+        return head
+
+    def take_rest(self) -> bytes:
+        """The bytes that came after the head; the buffer is empty afterwards."""
+        rest = bytes(self._data)
+        self._data.clear()
+        self._seen = 0
+        return rest
+
+    def put_back(self, data: bytes) -> None:
+        """Keep bytes that came after a body: they begin the next head."""
+        self._data += data
+
+    def _check_lines(self, end: int) -> None:
+        start = max(0, self._seen - 1)
+        if self._data.count(b"\n", start, end) != self._data.count(b"\r\n", start, end):
+            raise BadRequest("A line of the head ends with LF instead of CRLF.")
+
+
+def parse_request_head(head: bytes) -> RequestHead:
+    """Parse a head that ends with its empty line.
+
+    Raises:
+        BadRequest: Malformed, or without exactly one Host on HTTP/1.1.
+        UnknownMethod: CONNECT; the shim is no tunnel.
+    """
+    line, *fields = head[: -len(_END)].split(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise BadRequest("The request line is malformed.")
+    method, target = match[1].decode("ascii"), match[2]
+    if method == "CONNECT":
+        raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
+    headers = tuple(_parse_field(field, BadRequest) for field in fields)
+    version = "1." + match[3].decode("ascii")
+    target, headers = _origin_form(method, target, headers)
+    _check_host(version, headers)
+    return RequestHead(method, target, version, headers)
+
+
+def parse_response_head(head: bytes) -> ResponseHead:
+    """Parse an upstream's head that ends with its empty line.
+
+    Raises:
+        UpstreamInvalid: No status line of HTTP/1, or a malformed field.
+    """
+    line, *fields = head[: -len(_END)].split(b"\r\n")
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise UpstreamInvalid("The upstream's answer has no valid status line.")
+    headers = tuple(_parse_field(field, UpstreamInvalid) for field in fields)
+    return ResponseHead(int(match[2]), match[3] or b"", "1." + match[1].decode("ascii"), headers)
+
+
+def encode_request_head(method: str, target: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of an HTTP/1.1 request head; the fields must be valid already."""
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
+    lines += [b"%b: %b" % field for field in headers]
+    return b"\r\n".join(lines) + _END
+
+
+def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of an HTTP/1.1 response head; the fields must be valid already."""
+    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
+    lines += [b"%b: %b" % field for field in headers]
+    return b"\r\n".join(lines) + _END
+
+
+def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
+    match = _FIELD.fullmatch(field)
+    if match is None:
+        name = field.partition(b":")[0][:40].decode("ascii", "backslashreplace")
+        raise error(f"The header field {name!r} is malformed.")
+    return match[1].lower(), match[2]
+
+
+def _origin_form(method: str, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """Reduce an absolute-form target (RFC 9112 section 3.2.2): its authority replaces Host."""
+    if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
+        return target, headers
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise BadRequest("The request target is malformed.")
+    others = tuple(field for field in headers if field[0] != b"host")
+    return (match[2] or b"/") + (match[3] or b""), ((b"host", match[1]), *others)
+
+
+def _check_host(version: str, headers: Headers) -> None:
+    hosts = get_all(headers, b"host")
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        raise BadRequest("A request needs exactly one Host field.")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise BadRequest("The Host field is malformed.")

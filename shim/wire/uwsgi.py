@@ -1,0 +1,106 @@
+"""The uwsgi protocol: a request's variables as one packet, as uWSGI's own ``proto/uwsgi.c`` reads it.
+
+Variables have power over the worker (UWSGI_POSTFILE, UWSGI_SETENV ...), so their names come from a
+fixed list and from header names that cannot collide with it; never from a client.
+"""
+
+import urllib.parse
+from dataclasses import dataclass
+
+from shim.errors import HeadTooLarge
+
+MAX_VARIABLES_SIZE = 65535
+PING = b"\x64\x00\x00\x00"
+PONG_MODIFIER = 100
+
+# HTTP_CONTENT_LENGTH and _TYPE would shadow the real variables (FACTS: "must not appear").
+_OWN_VARIABLE = {b"content-type": b"CONTENT_TYPE"}
+_JOINED_BY = {b"cookie": b"; "}
+
+
+@dataclass(frozen=True, slots=True)
+class UwsgiRequest:
+    """What becomes a packet.
+
+    Attributes:
+        target: Raw request target, as REQUEST_URI.
+        mount: SCRIPT_NAME; the part of the path below it is PATH_INFO.
+        length: Bytes of the body, or None where there is none (then no CONTENT_LENGTH).
+        remote: The client's address, or None on a unix socket.
+        server: Name and port the client connected to.
+    """
+
+    method: str
+    target: bytes
+    http_version: str
+    headers: list[tuple[bytes, bytes]]
+    mount: str
+    length: int | None
+    scheme: str
+    remote: str | None
+    server: tuple[str, int | None]
+
+
+def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
+    """The variables in the order they are sent; CGI names of RFC 3875 and ``HTTP_*``."""
+    raw_path, _, query = request.target.partition(b"?")
+    script_name, path_info = split_mount(urllib.parse.unquote_to_bytes(raw_path), request.mount.encode())
+    variables = {
+        b"REQUEST_METHOD": request.method.encode("ascii"),
+        b"REQUEST_URI": request.target,
+        b"SCRIPT_NAME": script_name,
+        b"PATH_INFO": path_info,
+        b"QUERY_STRING": query,
+        b"SERVER_PROTOCOL": f"HTTP/{request.http_version}".encode("ascii"),
+        b"REQUEST_SCHEME": request.scheme.encode("ascii"),
+        b"SERVER_NAME": request.server[0].encode("ascii", "replace"),
+        b"SERVER_PORT": str(request.server[1] or 0).encode("ascii"),
+        b"REMOTE_ADDR": (request.remote or "127.0.0.1").encode("ascii", "replace"),
+        b"CONTENT_TYPE": b"",
+    }
+    if request.length is not None:
+        variables[b"CONTENT_LENGTH"] = str(request.length).encode("ascii")
+    if request.scheme == "https":
+        variables[b"HTTPS"] = b"on"
+    return variables | _header_variables(request.headers)
+
+
+def split_mount(path: bytes, mount: bytes) -> tuple[bytes, bytes]:
+    """Divide a decoded path into SCRIPT_NAME and PATH_INFO; outside the mount SCRIPT_NAME is empty."""
+    if mount and (path == mount or path.startswith(mount + b"/")):
+        return mount, path[len(mount) :]
+    return b"", path
+
+
+def encode_packet(variables: dict[bytes, bytes]) -> bytes:
+    """Header and variables: modifier1 0, u16le size, modifier2 0, then u16le-sized keys and values.
+
+    Raises:
+        HeadTooLarge: More than 65,535 bytes of variables: the packet cannot say so.
+    """
+    parts = []
+    for name, value in variables.items():
+        if len(name) > MAX_VARIABLES_SIZE or len(value) > MAX_VARIABLES_SIZE:
+            raise _too_large(len(value))
+        parts += [len(name).to_bytes(2, "little"), name, len(value).to_bytes(2, "little"), value]
+    block = b"".join(parts)
+    if len(block) > MAX_VARIABLES_SIZE:
+        raise _too_large(len(block))
+    return b"\x00" + len(block).to_bytes(2, "little") + b"\x00" + block
+
+
+def _header_variables(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    variables: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name == b"content-length":
+            continue
+        variable = _OWN_VARIABLE.get(name) or b"HTTP_" + name.upper().replace(b"-", b"_")
+        before = variables.get(variable)
+        variables[variable] = value if before is None else before + _JOINED_BY.get(name, b", ") + value
+    return variables
+
+
+def _too_large(size: int) -> HeadTooLarge:
+    return HeadTooLarge(
+        f"The request's head takes {size} bytes as uwsgi variables; the protocol takes {MAX_VARIABLES_SIZE}."
+    )

@@ -1,0 +1,1 @@
+"""The tests: unit beside the rooms, conformance from outside, integration with real servers."""

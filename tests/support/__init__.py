@@ -1,0 +1,1 @@
+"""What the black-box tests are made of: raw client, scripted upstream, the shim as a process."""
