@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from shim.errors import ShimError
-
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -30,7 +28,7 @@ class Inbound:
     """
 
     target: bytes
-    refusal: ShimError | None = None
+    refusal: Exception | None = None
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

@@ -208,6 +208,6 @@ class SendTimeout(UpstreamFault):
 
 
 class ResponseTimeout(UpstreamFault):
-    """No response head within ``timeouts.response``, or no more of its body within ``timeouts.response_idle``."""
+    """No head within ``timeouts.response``, or nothing more of a body within ``timeouts.response_idle``."""
 
     code = "response_timeout"

@@ -11,8 +11,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, TypeVar
 
-from shim.errors import ShimError
-
 Seconds: TypeAlias = float
 Clock: TypeAlias = Callable[[], Seconds]
 Result = TypeVar("Result")
@@ -23,7 +21,7 @@ monotonic: Clock = time.monotonic
 
 
 @contextlib.asynccontextmanager
-async def deadline(seconds: Seconds, expired: Callable[[], ShimError]) -> AsyncIterator[None]:
+async def deadline(seconds: Seconds, expired: Callable[[], Exception]) -> AsyncIterator[None]:
     """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never)."""
     try:
         async with asyncio.timeout(None if seconds == UNLIMITED else seconds):
@@ -51,12 +49,10 @@ async def finish(work: Awaitable[Result]) -> Result:
     return task.result()
 
 
-async def cancel_and_wait(task: asyncio.Task[Result]) -> None:
+async def cancel_and_wait(task: asyncio.Future[Result]) -> None:
     """End a task of our own and wait until it is really over; its error, if any, is no news any more."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await finish(_outcome(task))
-
-
-async def _outcome(task: asyncio.Task[Result]) -> None:
-    await asyncio.wait([task])
+    if not task.done():
+        await finish(asyncio.wait({task}))
+    if not task.cancelled():
+        task.exception()

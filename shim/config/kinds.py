@@ -1,38 +1,33 @@
 """What an option may hold: each kind reads a TOML value, writes it back, and describes itself.
 
-A kind is pydantic metadata, so the models in ``options.py`` read as a list of names, kinds, defaults and
-reasons; validation, the printed configuration and the JSON Schema all take what they need from it.
+A kind is pydantic metadata, so the models of ``options.py`` read as lists of names, kinds, defaults and
+reasons, and validation, printing and JSON Schema take the rest from here. Quantities stand in this module;
+addresses, paths and names in ``places.py``.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from shim.config import units
-from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
 from shim.timing import Seconds
-from shim.upstream.address import Protocol, UpstreamAddress, parse_upstream
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: pydantic hashes its metadata, and a schema has no hash.
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """One kind of value.
 
     Attributes:
         takes: What to write, in a few words, for the commented defaults.
-        parse: From a TOML value (or the same as text) to the value computed with; ValueError for the operator.
+        parse: From a TOML value, or the same as text, to the value computed with; raises ValueError.
         format: Back to a TOML value that parses to an equal one.
-        schema: The TOML values it takes, as JSON Schema.
-        parsed: Types of values that are taken as they are: the settings can be made from them in code.
+        schema: JSON Schema of the values taken.
+        parsed: Types taken as they are, so that settings can be made in code too.
     """
 
     takes: str
@@ -49,17 +44,37 @@ class Kind:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """The schema as it was given: the function behind it cannot be described."""
+        """The schema as given: pydantic cannot see into a function."""
         return dict(self.schema)
 
     def _read(self, value: object) -> Any:
         return value if isinstance(value, self.parsed) else self.parse(value)
 
 
-# -- quantities -----------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What to write, where it does not follow from the kind alone."""
 
-UNLIMITED_SCHEMA = {"const": "unlimited"}
-SHARE_SCHEMA = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"}
+    takes: str
+
+
+def or_text(kind: Kind, text: str, parse: Callable[[object], Any]) -> Kind:
+    """``kind`` with one more value, written as ``text``; ``parse`` has to take it."""
+    choices = [*kind.schema.get("anyOf", [kind.schema]), {"const": text}]
+    return replace(kind, takes=f'{kind.takes}, or "{text}"', parse=parse, schema={"anyOf": choices})
+
+
+def limited(kind: Kind) -> Kind:
+    """``kind`` as a limit: more than 0, or ``"unlimited"`` (see ``units.limit``)."""
+    return or_text(kind, "unlimited", units.limit(kind.parse))
+
+
+def above_zero(kind: Kind) -> Kind:
+    """``kind`` where 0 has no sense and no limit is not offered."""
+    return replace(kind, takes=f"{kind.takes}, more than 0", parse=units.above_zero(kind.parse))
+
+
+# -- quantities -----------------------------------------------------------------------------------
 
 
 def _measured(measure: units.Measure) -> dict[str, Any]:
@@ -67,91 +82,67 @@ def _measured(measure: units.Measure) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": pattern}]}
 
 
-def _any_of(*schemas: Mapping[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [choice for schema in schemas for choice in schema.get("anyOf", [schema])]}
+_SHARE = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"}
+_COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]}
 
+_size = Kind("size", units.parse_size, units.format_size, _measured(units.SIZE))
+_space = Kind(
+    "size, or share of the file system",
+    units.parse_size_or_share,
+    units.format_size,
+    {"anyOf": [*_size.schema["anyOf"], _SHARE]},
+    parsed=(units.Share,),
+)
+_rate = Kind("rate", units.parse_rate, units.format_rate, _measured(units.RATE))
+_count = Kind("count", units.parse_count, units.format_count, _COUNT)
+_duration = Kind("duration", units.parse_duration, units.format_duration, _measured(units.DURATION))
 
-SIZE_SCHEMA = _measured(units.SIZE)
-DURATION_SCHEMA = _measured(units.DURATION)
-COUNT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]}
-
-Size: TypeAlias = Annotated[int, Kind("size", units.parse_size, units.format_size, SIZE_SCHEMA)]
-"""Bytes."""
-
-LeastSize: TypeAlias = Annotated[
-    int, Kind("size, more than 0", units.above_zero(units.parse_size), units.format_size, SIZE_SCHEMA)
-]
+Size: TypeAlias = Annotated[int, _size]
+"""Bytes, from 0 on."""
+LeastSize: TypeAlias = Annotated[int, above_zero(_size)]
 """Bytes, at least one."""
-
-SizeLimit: TypeAlias = Annotated[
-    float,
-    Kind(
-        'size, or "unlimited"',
-        units.limit(units.parse_size),
-        units.format_size,
-        _any_of(SIZE_SCHEMA, UNLIMITED_SCHEMA),
-    ),
-]
+SizeLimit: TypeAlias = Annotated[float, limited(_size)]
 """Bytes, or UNLIMITED."""
-
-SpaceLimit: TypeAlias = Annotated[
-    float | units.Share,
-    Kind(
-        'size, share of the file system, or "unlimited"',
-        units.limit(units.parse_size_or_share),
-        units.format_size,
-        _any_of(SIZE_SCHEMA, SHARE_SCHEMA, UNLIMITED_SCHEMA),
-        parsed=(units.Share,),
-    ),
-]
-"""Bytes, a share of the file system, or UNLIMITED."""
-
-SpaceReserve: TypeAlias = Annotated[
-    int | units.Share,
-    Kind(
-        "size, or share of the file system",
-        units.parse_size_or_share,
-        units.format_size,
-        _any_of(SIZE_SCHEMA, SHARE_SCHEMA),
-        parsed=(units.Share,),
-    ),
-]
+SpaceReserve: TypeAlias = Annotated[int | units.Share, _space]
 """Bytes, or a share of the file system."""
-
-Rate: TypeAlias = Annotated[int, Kind("rate", units.parse_rate, units.format_rate, _measured(units.RATE))]
-"""Bytes per second."""
-
-CountLimit: TypeAlias = Annotated[
-    float,
-    Kind(
-        'count, or "unlimited"',
-        units.limit(units.parse_count),
-        units.format_count,
-        _any_of(COUNT_SCHEMA, UNLIMITED_SCHEMA),
-    ),
-]
+SpaceLimit: TypeAlias = Annotated[float | units.Share, limited(_space)]
+"""Bytes, a share of the file system, or UNLIMITED."""
+Rate: TypeAlias = Annotated[int, _rate]
+"""Bytes per second, from 0 on."""
+CountLimit: TypeAlias = Annotated[float, limited(_count)]
 """A whole number from 1 on, or UNLIMITED."""
-
-Pause: TypeAlias = Annotated[
-    Seconds, Kind("duration", units.parse_duration, units.format_duration, DURATION_SCHEMA)
-]
-"""Seconds, from 0 on."""
-
-Wait: TypeAlias = Annotated[
-    Seconds,
-    Kind(
-        "duration, more than 0", units.above_zero(units.parse_duration), units.format_duration, DURATION_SCHEMA
-    ),
-]
-"""Seconds, more than 0: a wait that must be possible and must end."""
-
-WaitLimit: TypeAlias = Annotated[
-    Seconds,
-    Kind(
-        'duration, or "unlimited"',
-        units.limit(units.parse_duration),
-        units.format_duration,
-        _any_of(DURATION_SCHEMA, UNLIMITED_SCHEMA),
-    ),
-]
+Pause: TypeAlias = Annotated[Seconds, _duration]
+"""Seconds, from 0 on: a wait that may be left out."""
+Wait: TypeAlias = Annotated[Seconds, above_zero(_duration)]
+"""Seconds, more than 0: a wait that has to end."""
+WaitLimit: TypeAlias = Annotated[Seconds, limited(_duration)]
 """Seconds, more than 0, or UNLIMITED."""
+
+
+# -- waits that follow the body, switches ---------------------------------------------------------
+
+
+def _parse_response(value: object) -> Seconds | Literal["auto"] | units.Share:
+    return "auto" if value == "auto" else units.limit(units.parse_duration)(value)
+
+
+def _format_response(wait: Seconds | Literal["auto"]) -> str:
+    return wait if isinstance(wait, str) else units.format_duration(wait)
+
+
+def _parse_switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ValueError(f"{value!r}: write true or false")
+
+
+ResponseWait: TypeAlias = Annotated[
+    Seconds | Literal["auto"],
+    replace(or_text(limited(_duration), "auto", _parse_response), format=_format_response),
+]
+"""Seconds, UNLIMITED, or ``"auto"``: by the size of the body."""
+Switch: TypeAlias = Annotated[
+    bool, Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false"]})
+]

@@ -55,7 +55,7 @@ class Measure:
             raise ValueError(f"{text!r}: not {self.noun}; write it as in {self.example}")
         number, unit = match.groups()
         if unit and unit not in self.units:
-            raise ValueError(f"{text!r}: unknown unit {unit!r}; use {_either(self.units)}")
+            raise ValueError(f"{text!r}: unknown unit {unit!r}; use {either(self.units)}")
         return Fraction(number) * self.units.get(unit, Fraction(1))
 
     def format(self, amount: Fraction) -> str:
@@ -66,7 +66,8 @@ class Measure:
             if (number := _in_decimal(amount / factor)) is not None
         ]
         # Of numbers equally short, "0.5s" reads better than "500ms", and "0s" than "0ms".
-        return "".join(min(texts, key=lambda text: (len(text[0]), len(text[1]))))
+        number, unit = min(texts, key=lambda text: (len(text[0]), len(text[1])))
+        return number + unit
 
 
 _BINARY = {name: Fraction(1024**power) for power, name in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))}
@@ -188,12 +189,16 @@ def limit(parse: Callable[[object], float | Share]) -> Callable[[object], float 
             return UNLIMITED
         amount = parse(value)
         if amount in _NOTHING:
-            raise ValueError(
-                f'{value!r}: nothing at all would be let through; for no limit write "unlimited"'
-            )
+            raise ValueError(f'{value!r}: must be more than 0; for no limit write "unlimited"')
         return amount
 
     return parse_limit
+
+
+def either(names: Iterable[str]) -> str:
+    """``names`` as a choice in a sentence: ``a, b or c``."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _whole(amount: Fraction, value: object, unit: str) -> int:
@@ -243,8 +248,3 @@ def _in_decimal(number: Fraction) -> str | None:
     except decimal.Inexact:
         return None
     return f"{digits.normalize(_EXACT):f}"
-
-
-def _either(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} or {last}"

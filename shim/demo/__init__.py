@@ -9,5 +9,5 @@ class DemoError(Exception):
     """Something of the demo could not be set up; the text says what happened and what to do."""
 
 
-class PortTaken(DemoError):
+class PortTakenError(DemoError):
     """Another program took the port between our choosing it and the server's binding it."""

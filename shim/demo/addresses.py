@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from shim.demo import DemoError, PortTaken
+from shim.demo import DemoError, PortTakenError
 from shim.demo.processes import Process
 from shim.timing import Seconds
 from shim.wire.uwsgi import PING, PONG_MODIFIER
@@ -48,7 +48,7 @@ def socket_path(directory: Path, name: str) -> Path:
 def remove_socket(path: Path) -> None:
     """Undo ``socket_path``, after the server has ended."""
     path.unlink(missing_ok=True)
-    if path.parent.name.startswith(_SHORT_DIRECTORY):
+    if path.parent.name.startswith(_SHORT_DIRECTORY) and path.parent.exists():
         path.parent.rmdir()
 
 
@@ -57,7 +57,7 @@ def start_on_free_port(start: Callable[[], Running]) -> Running:
     for _ in range(_START_ATTEMPTS - 1):
         try:
             return start()
-        except PortTaken:
+        except PortTakenError:
             continue
     return start()
 
@@ -66,14 +66,14 @@ def wait_until(answering: Callable[[], bool], process: Process, *, name: str, li
     """Wait for a server that was just started.
 
     Raises:
-        PortTaken: It ended, for its port was taken.
+        PortTakenError: It ended, for its port was taken.
         DemoError: It ended otherwise, or did not answer within ``limit``.
     """
     end = time.monotonic() + limit
     while time.monotonic() < end:
         if (status := process.status()) is not None:
             tail = process.tail()
-            fault = PortTaken if any(sign in tail for sign in _TAKEN) else DemoError
+            fault = PortTakenError if any(sign in tail for sign in _TAKEN) else DemoError
             raise fault(f"{name} ended with status {status}; the last lines of {process.log}:\n{tail}")
         if answering():
             return

@@ -25,7 +25,7 @@ _UPLOAD_LIMIT: Seconds = 120.0
 _ANSWER_LIMIT: Seconds = 60.0
 _PIECE = 1024 * 1024
 # Of the table that the command prints, what matters to an upload.
-_TOLD_ROWS = frozenset({"id", "status", "size", "os_hash_algo", "os_hash_value"})
+_TOLD_ROWS = frozenset({"id", "status", "size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,18 @@ class ImageState:
 def image_create(url: str, image: str, name: str, file: str) -> list[str]:
     """The glance command that makes an image of a file, in chunks of 1 MiB as it always does."""
     where = ["glance", "--os-image-url", url, "--os-auth-token", TOKEN]
-    what = ["--id", image, "--name", name, "--disk-format", "raw", "--container-format", "bare", "--file", file]
+    what = [
+        "--id",
+        image,
+        "--name",
+        name,
+        "--disk-format",
+        "raw",
+        "--container-format",
+        "bare",
+        "--file",
+        file,
+    ]
     return [*where, "image-create", *what]
 
 
@@ -68,10 +79,8 @@ def run_command(environment: Environment, command: list[str], *, log: Path) -> U
         DemoError: It hung.
     """
     began = time.monotonic()
-    program = [environment.program(command[0]), *command[1:]]
-    # Its table would be cut at the width of a terminal that is not there.
-    variables = own_variables(PYTHONPATH="", COLUMNS="200")
-    status = Process.start(program, log=log, variables=variables).finish(_UPLOAD_LIMIT)
+    program: list[str | Path] = [environment.program(command[0]), *command[1:]]
+    status = Process.start(program, log=log, variables=own_variables(PYTHONPATH="")).finish(_UPLOAD_LIMIT)
     return Upload(command, status, log.read_text(errors="replace"), time.monotonic() - began)
 
 
@@ -81,7 +90,7 @@ def essence(output: str) -> list[str]:
     for line in output.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if line.startswith("|") and cells[1] in _TOLD_ROWS:
-            lines.append(f"{cells[1]:<14} {cells[2]}")
+            lines.append(f"{cells[1]:<8} {cells[2]}")
         elif line and not line.startswith(("|", "+")):
             lines.append(line)
     return lines
@@ -99,10 +108,10 @@ def look_up(url: str, image: str) -> ImageState:
 
 
 def download_hash(url: str, image: str) -> str:
-    """Download an image's data; its sha512 in hex.
+    """Download an image's data; the sha512 in hex of what came.
 
     Raises:
-        DemoError: There is none, or not all of it came.
+        DemoError: There is none.
     """
     digest = hashlib.sha512()
     with _get(url, f"/v2/images/{image}/file") as response:

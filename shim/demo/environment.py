@@ -75,6 +75,19 @@ def ensure_environment(home: Path | None = None, *, report: Report = print) -> E
         return find_environment(home) or _install(home, report)
 
 
+def pinned_version(package: str) -> str:
+    """The version of a package in every finished environment.
+
+    Raises:
+        DemoError: The package is not pinned.
+    """
+    for line in CONSTRAINTS.read_text().splitlines():
+        name, _, version = line.partition("==")
+        if name == package:
+            return version
+    raise DemoError(f"{package} is not in {CONSTRAINTS}")
+
+
 def fingerprint(directory: Path) -> str:
     """What a finished environment in ``directory`` would hold: packages, Python and place, as a digest."""
     # The place counts because scripts in a virtual environment name their interpreter by absolute path.

@@ -6,49 +6,26 @@ free ports; ``story`` and the benchmarks use it.
 
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from shim.demo.addresses import answers, free_port, start_on_free_port, wait_until
-from shim.demo.processes import Process, own_variables
+from shim.demo.processes import Process, Service, own_variables
 from shim.timing import Seconds
 
 _START_LIMIT: Seconds = 60.0
 
 
-class Shim:
-    """A running shim; ends with its ``with`` block.
+class Shim(Service):
+    """A running shim.
 
     Attributes:
         url: Where clients go.
         admin_url: Status page, health and metrics.
-        pid: Of its (master) process.
-        log: What it wrote.
     """
 
     def __init__(self, url: str, admin_url: str, process: Process) -> None:
-        self._process = process
+        super().__init__(process)
         self.url = url
         self.admin_url = admin_url
-        self.pid = process.pid
-        self.log = process.log
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it is alive."""
-        return self._process.status() is None
-
-    def stop(self, grace: Seconds = 15.0) -> None:
-        """Let it drain, kill what is left after ``grace``, and wait until all is gone."""
-        self._process.stop(grace)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def start_shim(upstream: str, directory: Path, *settings: str) -> Shim:
@@ -68,7 +45,11 @@ def start_shim(upstream: str, directory: Path, *settings: str) -> Shim:
 
     def start() -> Shim:
         port, admin_port = free_port(), free_port()
-        own_settings = (f"admin.listen=127.0.0.1:{admin_port}", f"spool.directory={spool}", "timeouts.drain=5s")
+        own_settings = (
+            f"admin.listen=127.0.0.1:{admin_port}",
+            f"spool.directory={spool}",
+            "timeouts.drain=5s",
+        )
         command = shim_command(port, upstream, (*own_settings, *settings))
         process = Process.start(command, log=log, variables=own_variables(TMPDIR=str(directory)))
         admin_url = f"http://127.0.0.1:{admin_port}"

@@ -97,13 +97,10 @@ class Glance:
         shutil.copyfile(tokens.__file__, self.directory / "modules/glance_shim_tokens.py")
 
     def _make_database(self) -> None:
-        manage = [
-            self.environment.program("glance-manage"),
-            "--config-file",
-            self.directory / "etc/glance-api.conf",
-        ]
-        log = self.directory / "log/database.log"
-        sync = Process.start([*manage, "db", "sync"], log=log, variables=self._variables())
+        manage = self.environment.program("glance-manage")
+        configuration = self.directory / "etc/glance-api.conf"
+        command: list[str | Path] = [manage, "--config-file", configuration, "db", "sync"]
+        sync = Process.start(command, log=self.directory / "log/database.log", variables=self._variables())
         if sync.finish(_SYNC_LIMIT):
             raise DemoError(f"glance-manage db sync failed:\n{sync.tail()}")
 

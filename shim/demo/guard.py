@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: str, program: list[str]) -> None:
-    """Replace this process by ``program`` (an absolute path first), bound to the life of ``parent`` (a pid)."""
+    """Replace this process by ``program``, bound to the life of the pid ``parent``."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     # A parent that died before the line above will never cause the signal.

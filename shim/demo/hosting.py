@@ -7,13 +7,11 @@ The settings are those an operator should have; what each server makes of chunke
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from shim.demo import DemoError
 from shim.demo.addresses import answers, free_port, remove_socket, socket_path, start_on_free_port, wait_until
 from shim.demo.environment import Environment
-from shim.demo.processes import Process
+from shim.demo.processes import Process, Service
 from shim.timing import Seconds
 
 Kind: TypeAlias = Literal["uwsgi-unix", "uwsgi-tcp", "uwsgi-http-socket", "gunicorn"]
@@ -21,6 +19,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Glance loads in one to two seconds; a busy machine may take far longer.
 _START_LIMIT: Seconds = 90.0
+_UWSGI_LOADED = "WSGI app 0 (mountpoint="
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +40,18 @@ class Application:
     variables: Mapping[str, str]
 
 
-class Server:
-    """A running WSGI server; ends with its ``with`` block.
+class Server(Service):
+    """A running WSGI server; HUP to its pid reloads it gracefully.
 
     Attributes:
         urls: By kind, in the order asked for, the upstream URL as the shim's ``--upstream`` takes it.
         url: The first of them.
-        pid: Of the master: HUP reloads it gracefully.
-        log: What the server and its application wrote.
     """
 
     def __init__(self, urls: Mapping[Kind, str], process: Process) -> None:
-        self._process = process
+        super().__init__(process)
         self.urls = dict(urls)
         self.url = next(iter(self.urls.values()))
-        self.pid = process.pid
-        self.log = process.log
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the master is alive."""
-        return self._process.status() is None
 
     def workers(self) -> list[int]:
         """Process ids of the workers, the master's children."""
@@ -69,19 +59,10 @@ class Server:
         return [int(pid) for pid in children.read_text().split()]
 
     def stop(self, grace: Seconds = 10.0) -> None:
-        """Ask it to end, kill what is left after ``grace``, and wait until all is gone."""
-        self._process.stop(grace)
-        for kind, url in self.urls.items():
-            if kind == "uwsgi-unix":
-                remove_socket(Path(url.removeprefix("uwsgi+unix://")))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        """Ask it to end, kill what is left after ``grace``, wait until all is gone, and remove its socket."""
+        super().stop(grace)
+        if path := self.urls.get("uwsgi-unix"):
+            remove_socket(Path(path.removeprefix("uwsgi+unix://")))
 
 
 def start_server(
@@ -103,14 +84,20 @@ def start_server(
         process = Process.start([*command, *arguments], log=log, variables=application.variables)
         server = Server(urls, process)
         try:
-            for kind, url in urls.items():
-                wait_until(lambda url=url: answers(url), process, name=kind, limit=_START_LIMIT)  # type: ignore[misc]
+            wait_until(lambda: _is_ready(server), process, name=" and ".join(kinds), limit=_START_LIMIT)
         except BaseException:
             server.stop(grace=1.0)
             raise
         return server
 
     return start_on_free_port(start)
+
+
+def _is_ready(server: Server) -> bool:
+    if not all(answers(url) for url in server.urls.values()):
+        return False
+    # uWSGI answers when its first worker has loaded. A reload before all have would wait out the mercy.
+    return "gunicorn" in server.urls or server.log.read_text().count(_UWSGI_LOADED) >= len(server.workers())
 
 
 def choose_url(kind: Kind, application: Application) -> str:

@@ -24,8 +24,7 @@ _PROGRESS_STEP = 25
 _MEANINGS = (
     (
         ("name resolution", "NewConnectionError", "establish a new connection", "Network is unreachable"),
-        "no package index can be reached: is there a network, and does pip need a proxy (HTTPS_PROXY) "
-        "or an index of its own (PIP_INDEX_URL)?",
+        "no package index can be reached: check the network; pip may need HTTPS_PROXY or PIP_INDEX_URL",
     ),
     (
         ("Read timed out", "ConnectTimeout", "Connection to"),
@@ -39,7 +38,7 @@ _MEANINGS = (
     ),
     (
         ("Failed building wheel", "Failed to build"),
-        "a package had to be compiled: use Python 3.11, 3.12 or 3.13 on x86-64 or arm64, for which there are wheels",
+        "a package had to be compiled: there are wheels for Python 3.11 to 3.13 on x86-64 and arm64",
     ),
 )
 
@@ -63,11 +62,11 @@ def install(
 
 
 def explain(output: str) -> str:
-    """What pip's output means for a person; empty where it is not known."""
+    """What pip's output means for a person."""
     for signs, meaning in _MEANINGS:
         if any(sign in output for sign in signs):
             return meaning
-    return ""
+    return "pip failed"
 
 
 def count_collected(output: str) -> int:
@@ -83,14 +82,12 @@ def _make_environment(directory: Path, log: Path) -> None:
 
 def _run_pip(directory: Path, packages: Sequence[str], constraints: Path, log: Path, report: Report) -> None:
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
-    pip = [directory / "bin" / "python", "-m", "pip", "install", "--no-user", *options]
+    pip: list[str | Path] = [directory / "bin" / "python", "-m", "pip", "install", "--no-user", *options]
     with Process.start([*pip, "--constraint", constraints, *packages], log=log) as process:
         status = _follow(process, _count_pins(constraints), report)
     if status:
         meaning = explain(log.read_text(errors="replace"))
-        raise DemoError(
-            f"installing Glance failed{': ' if meaning else ''}{meaning}\npip's last words ({log}):\n{process.tail(8)}"
-        )
+        raise DemoError(f"Glance was not installed: {meaning}\npip's last words ({log}):\n{process.tail(8)}")
 
 
 def _follow(process: Process, expected: int, report: Report) -> int:

@@ -53,7 +53,13 @@ class Process:
     def start(
         cls, arguments: Sequence[str | Path], *, log: Path, variables: Mapping[str, str] | None = None
     ) -> Self:
-        """Start a program (an absolute path first); ``variables`` is its whole environment, ours by default."""
+        """Start a program, an absolute path first.
+
+        Args:
+            arguments: The program and its arguments.
+            log: Is appended to.
+            variables: Its whole environment; ours by default.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         guarded = [sys.executable, "-I", "-S", _GUARD, str(os.getpid()), *arguments]
         with log.open("ab") as output:
@@ -123,3 +129,34 @@ class Process:
 
     def _kill_group(self) -> None:
         os.killpg(self.pid, signal.SIGKILL)
+
+
+class Service:
+    """A program that serves until it is stopped, at the latest at the end of its ``with`` block.
+
+    Attributes:
+        pid: Of its master process.
+        log: What it wrote.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.log = process.log
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the master is alive."""
+        return self._process.status() is None
+
+    def stop(self, grace: Seconds = 10.0) -> None:
+        """Ask it to end, kill what is left after ``grace``, and wait until all is gone."""
+        self._process.stop(grace)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

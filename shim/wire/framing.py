@@ -34,6 +34,11 @@ class Framing:
     length: int | None = None
 
     @property
+    def has_framing(self) -> bool:
+        """Whether the head says anything of a body, if only that it is empty."""
+        return self.kind is not BodyKind.NONE
+
+    @property
     def has_body(self) -> bool:
         """Whether any byte of a body can follow the head."""
         return self.kind is not BodyKind.NONE and self.length != 0

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -199,8 +199,12 @@ class Client:
         return self.wire.ending(self.patience if within is None else within)
 
     def silent(self) -> bool:
-        """Whether nothing has come that is not read yet."""
-        return not self.wire.pending()
+        """Whether nothing has come that is not read yet; an end counts as something."""
+        return not self.wire.stirs(0)
+
+    def quiet(self, seconds: float) -> bool:
+        """Whether neither a byte nor the end comes for so long."""
+        return not self.wire.stirs(seconds)
 
 
 def parse_head(raw: bytes) -> tuple[int, str, Headers, str]:
@@ -296,17 +300,3 @@ def split(data: bytes, delivery: str) -> list[bytes]:
         return [data[i : i + 1] for i in range(len(data))]
     third = len(data) // 3
     return [data[:third], data[third : 2 * third], data[2 * third :]]
-
-
-@dataclass
-class Conversation:
-    """Requests sent over one connection, for tests that keep it open."""
-
-    client: Client
-    answers: list[Answer] = field(default_factory=list)
-
-    def ask(self, request: bytes, method: str = "GET") -> Answer:
-        """Send a request and read its answer."""
-        self.client.send(request)
-        self.answers.append(self.client.answer(method))
-        return self.answers[-1]

@@ -106,14 +106,16 @@ class Exchange:
     # -- reading ----------------------------------------------------------------------------------
 
     def read_body(self, count: int | None = None) -> None:
-        """Read the body, or only its first ``count`` bytes."""
+        """Read the body, or only up to its first ``count`` bytes; what is read already is not read again."""
         seen = self.seen
+        if seen.complete:
+            return
         if self.stub.protocol == "http" and seen.all("Transfer-Encoding"):
             self._read_chunks()
         else:
             length = int(seen.length or 0)
             wanted = length if count is None else min(count, length)
-            self._take(wanted)
+            self._take(wanted - seen.received)
             if wanted < length:
                 return
         seen.complete = True
@@ -147,8 +149,7 @@ class Exchange:
 
     def wait(self, gate: threading.Event) -> None:
         """Wait for the test to open a gate, or for the end of the stub."""
-        if not gate.wait(self.stub.patience):
-            raise Hang(f"{self.seen} held for {self.stub.patience} s")
+        eventually(lambda: gate.is_set() or self.stub.ending, f"the gate of {self.seen}", self.stub.patience)
 
     # -- answering --------------------------------------------------------------------------------
 
@@ -207,7 +208,7 @@ class Stub:
         self._targets: dict[str, list[Reply]] = {}
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._ending = False
+        self.ending = False
         if path:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.bind(str(path))
@@ -285,7 +286,7 @@ class Stub:
     def close(self) -> None:
         """End every connection and every thread."""
         with self._lock:
-            self._ending = True
+            self.ending = True
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             for sock in self._sockets:
@@ -312,7 +313,7 @@ class Stub:
             except OSError:
                 return
             with self._lock:
-                if self._ending:
+                if self.ending:
                     sock.close()
                     return
                 self._accepted += 1
@@ -328,7 +329,7 @@ class Stub:
         except (Ended, OSError):
             pass  # the peer has gone: what was seen of the request is recorded
         except Hang as hang:
-            if not self._ending:
+            if not self.ending:
                 self.faults.append(str(hang))
         finally:
             with self._lock:

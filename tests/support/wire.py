@@ -4,6 +4,7 @@ A wait that does not end fails the test with what came so far, instead of hangin
 """
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -110,6 +111,10 @@ class Wire:
             except ConnectionError:
                 return "reset"
         return "open"
+
+    def stirs(self, within: float) -> bool:
+        """Whether a byte, or the end, is there or comes within so many seconds; nothing is taken."""
+        return bool(self.buffer) or bool(select.select([self.sock], [], [], within)[0])
 
     def pending(self) -> bytes:
         """What lies there already, without waiting."""

@@ -1,0 +1,1 @@
+"""The ASGI applications: the proxy itself and the admin listener; they know no server."""

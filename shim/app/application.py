@@ -1,0 +1,116 @@
+"""The proxy as an ASGI application: scope in, answer out, and every error answered in one place."""
+
+import logging
+
+from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
+from shim.asgi import Receive, Scope, Send, inbound_of
+from shim.errors import ClientGone, ShimError
+from shim.observe.journal import Journal, Record
+from shim.proxy.flow import Proxy
+from shim.proxy.request import Answer, ClientRequest
+from shim.wire.forwarding import Peer, TrustedProxies, client_address, request_id
+from shim.wire.framing import CHUNKED, NOTHING, Framing, request_framing
+from shim.wire.headers import Headers
+
+log = logging.getLogger("shim.app")
+
+
+class ProxyApplication:
+    """Serves the proxied listener under any ASGI server; under our own with what it offers beyond."""
+
+    def __init__(self, proxy: Proxy, journal: Journal, trusted: TrustedProxies) -> None:
+        self._proxy = proxy
+        self._journal = journal
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope; only HTTP requests are served."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] != "http":
+            # A websocket upgrade is a request like any other here: our server never makes one of it.
+            raise RuntimeError(f"{scope['type']!r} is not served.")
+        await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = tuple((name.lower(), value) for name, value in scope["headers"])
+        peer = self._peer(scope)
+        identity = request_id(headers)
+        client = client_address(headers, peer)
+        path = scope.get("raw_path") or scope["path"].encode()
+        with self._journal.record(
+            id=identity, method=scope["method"], path=path.decode("ascii", "backslashreplace"), client=client
+        ) as record:
+            record.project = client
+            answer = Answer(send)
+            try:
+                request = self._request(scope, receive, record, headers, peer)
+                await self._proxy.serve(request, answer, record)
+            except ShimError as error:
+                await _conclude(error, answer, headers, record)
+            except Exception:
+                log.exception("Request %s failed for a fault of the shim", identity)
+                await _conclude(ShimError("The proxy failed; its log says why."), answer, headers, record)
+
+    def _request(
+        self, scope: Scope, receive: Receive, record: Record, headers: Headers, peer: Peer
+    ) -> ClientRequest:
+        offer = inbound_of(scope)
+        if offer is not None and offer.refusal is not None:
+            raise offer.refusal
+        return ClientRequest(
+            id=record.id,
+            method=scope["method"],
+            target=_target(scope) if offer is None else offer.target,
+            http_version=scope["http_version"],
+            headers=headers,
+            framing=_framing(scope["http_version"], headers),
+            peer=peer,
+            client=record.client,
+            server=tuple(scope.get("server") or ("localhost", None)),
+            receive=receive,
+        )
+
+    def _peer(self, scope: Scope) -> Peer:
+        client = scope.get("client")
+        address = client[0] if client and client[0] else None
+        return Peer(address, scope.get("scheme", "http"), trusted=self._trusted.trusts(address))
+
+
+async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: Record) -> None:
+    """End a failed request: with an answer where that is still possible, else by letting the server cut."""
+    record.code, record.detail = error.code, error.detail
+    if isinstance(error, ClientGone):
+        record.status = record.status or CLIENT_GONE
+        raise error
+    if answer.has_begun:
+        raise error
+    own = answer_error(error, headers, record.id)
+    record.status = STATUSES[error.code]
+    await answer.begin(own.status, own.headers)
+    await answer.write(own.body)
+    await answer.end()
+
+
+def _framing(http_version: str, headers: Headers) -> Framing:
+    framing = request_framing("1.0" if http_version == "1.0" else "1.1", headers)
+    if framing is NOTHING and http_version not in ("1.0", "1.1"):
+        # HTTP/2 has frames of its own and needs no header: a body is what receive() gives.
+        return CHUNKED
+    return framing
+
+
+def _target(scope: Scope) -> bytes:
+    """The request target as far as ASGI tells it."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return path + b"?" + query if query else path
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

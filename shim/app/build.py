@@ -1,0 +1,120 @@
+"""Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shim.admission.drain import Drain
+from shim.admission.gate import UploadGate
+from shim.admission.limits import BodyPace
+from shim.app.admin import Admin
+from shim.app.application import ProxyApplication
+from shim.app.health import HealthWatch
+from shim.asgi import Application
+from shim.observe.counters import Counters
+from shim.observe.journal import Journal
+from shim.proxy.flow import Proxy
+from shim.routes.route import BodyMode, Route
+from shim.routes.table import RouteTable
+from shim.service.generic import GenericService, Service
+from shim.service.glance import GlanceService
+from shim.spool.budget import Budget
+from shim.spool.disk import Amount, LocalDisk, measure_space
+from shim.spool.store import SpoolOptions, Store
+from shim.timing import UNLIMITED
+from shim.upstream.address import UpstreamAddress
+from shim.upstream.group import Upstream
+from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.pool import Server
+from shim.wire.forwarding import TrustedProxies
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """One upstream: its servers in the order they are tried, and the path it lives under."""
+
+    name: str
+    servers: tuple[UpstreamAddress, ...]
+    mount: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """What the parts are made from; the sum of their own options.
+
+    Attributes:
+        max_total: What all bodies together may hold.
+        min_free: What stays free on the spool's file system.
+        routes: The operator's; empty: those of the service.
+        body: Mode of what no route speaks of.
+        service: ``glance`` or ``none``.
+    """
+
+    directory: Path
+    upstreams: Sequence[UpstreamSpec]
+    max_total: Amount = field(default_factory=lambda: Amount(UNLIMITED))
+    min_free: Amount = field(default_factory=Amount)
+    spool: SpoolOptions = field(default_factory=SpoolOptions)
+    max_uploads: float = 1000
+    pace: BodyPace = field(default_factory=BodyPace)
+    timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
+    routes: Sequence[Route] = ()
+    body: BodyMode = BodyMode.AUTO
+    service: str = "glance"
+    trusted: TrustedProxies = field(default_factory=TrustedProxies)
+    access_log: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server runs: two applications, the drain that it drives, and the disk to close at the end."""
+
+    application: Application
+    admin: Application
+    drain: Drain
+    disk: LocalDisk
+
+
+def build(options: ProxyOptions) -> Parts:
+    """Make all parts.
+
+    Raises:
+        DiskError: The spool directory cannot be looked at.
+    """
+    disk = LocalDisk(options.directory, min_free=options.min_free)
+    budget = Budget(options.max_total.of(measure_space(options.directory).total))
+    store = Store(disk, budget, options.spool)
+    drain = Drain()
+    journal = Journal(Counters(), access=options.access_log)
+    service = _service(options.service)
+    upstreams = {spec.name: _upstream(spec, options.timeouts) for spec in options.upstreams}
+    proxy = Proxy(
+        routes=_table(options, service),
+        service=service,
+        upstreams=upstreams,
+        drain=drain,
+        gate=UploadGate(options.max_uploads),
+        store=store,
+        journal=journal,
+        pace=options.pace,
+    )
+    health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
+    admin = Admin(drain, store, journal, health).application()
+    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk)
+
+
+def _service(name: str) -> Service:
+    return GlanceService() if name == "glance" else GenericService()
+
+
+def _upstream(spec: UpstreamSpec, timeouts: UpstreamTimeouts) -> Upstream:
+    servers = [Server(address, timeouts) for address in spec.servers]
+    return Upstream(spec.name, servers, mount=spec.mount, connect_retry=timeouts.connect_retry)
+
+
+def _table(options: ProxyOptions, service: Service) -> RouteTable:
+    if len(options.upstreams) != 1:
+        return RouteTable(options.routes)
+    only = options.upstreams[0].name
+    routes = options.routes or service.default_routes(only, options.body)
+    return RouteTable(routes, fallback=Route("default", only, body=options.body))

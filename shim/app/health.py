@@ -1,0 +1,91 @@
+"""Readiness: the spool takes bodies, a server is up, and the shim is not leaving."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shim.admission.drain import Drain
+from shim.errors import ShimError
+from shim.spool.store import Store
+from shim.timing import Clock, Seconds, monotonic
+from shim.upstream.address import UpstreamAddress
+from shim.upstream.group import Upstream
+from shim.upstream.probe import Health, probe
+
+# Probes are made when somebody asks, at most so often: an idle shim leaves its servers alone.
+PROBE_AGE: Seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth:
+    """One server's state, as last probed."""
+
+    upstream: str
+    address: UpstreamAddress
+    inflight: int
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether load balancers should send requests here, and every reason against it."""
+
+    ready: bool
+    faults: Sequence[str]
+
+
+class HealthWatch:
+    """Asks the parts how they are."""
+
+    def __init__(
+        self,
+        drain: Drain,
+        store: Store,
+        upstreams: Mapping[str, Upstream],
+        *,
+        probe_path: bytes | None,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._drain = drain
+        self._store = store
+        self._upstreams = upstreams
+        self._probe_path = probe_path
+        self._clock = clock
+        self._probed: dict[tuple[str, UpstreamAddress], Health] = {}
+        self._probed_at: Seconds | None = None
+        self._probing = asyncio.Lock()
+
+    async def readiness(self) -> Readiness:
+        """Whether the shim is ready, with the reasons where it is not."""
+        faults = [] if self._drain.is_ready else [f"the shim is {self._drain.life.value}"]
+        try:
+            await self._store.check()
+        except ShimError as error:
+            faults.append(error.detail)
+        servers = await self.servers()
+        for name in self._upstreams:
+            mine = [server for server in servers if server.upstream == name]
+            if not any(server.health.up for server in mine):
+                faults += [f"upstream {name}: {server.address}: {server.health.reason}" for server in mine]
+        return Readiness(not faults, faults)
+
+    async def servers(self) -> list[ServerHealth]:
+        """All servers with their state; probed now, or moments ago."""
+        async with self._probing:
+            if self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE:
+                await self._probe_all()
+        return [
+            ServerHealth(name, server.address, server.inflight, self._probed[name, server.address])
+            for name, upstream in self._upstreams.items()
+            for server in upstream.servers
+        ]
+
+    async def _probe_all(self) -> None:
+        keys = [
+            (name, server.address)
+            for name, upstream in self._upstreams.items()
+            for server in upstream.servers
+        ]
+        results = await asyncio.gather(*(probe(address, self._probe_path) for _, address in keys))
+        self._probed = dict(zip(keys, results, strict=True))
+        self._probed_at = self._clock()

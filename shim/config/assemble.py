@@ -1,0 +1,92 @@
+"""From settings to the options of each part: the only place that knows both.
+
+``app`` and ``server`` stand below ``config`` and never see it; each gets the frozen values it asks for.
+"""
+
+from shim.admission.limits import BodyPace
+from shim.app.build import ProxyOptions, UpstreamSpec
+from shim.config.settings import Settings
+from shim.config.units import Share
+from shim.routes.route import BodyMode, Route
+from shim.server.protocol import ConnectionOptions
+from shim.server.run import RunOptions
+from shim.spool.disk import Amount
+from shim.spool.store import SpoolOptions
+from shim.timing import Seconds
+from shim.upstream.message import UpstreamTimeouts
+
+
+def proxy_options(settings: Settings) -> ProxyOptions:
+    """What ``app.build`` makes the proxy from."""
+    spool, limits, timeouts = settings.spool, settings.limits, settings.timeouts
+    return ProxyOptions(
+        directory=spool.directory,
+        upstreams=[
+            UpstreamSpec(name, tuple(group.servers), group.mount)
+            for name, group in settings.upstream_groups.items()
+        ],
+        max_total=_amount(spool.max_total),
+        min_free=_amount(spool.min_free),
+        spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
+        max_uploads=limits.max_uploads,
+        pace=BodyPace(
+            idle=timeouts.body_idle,
+            total=timeouts.body_total,
+            min_rate=limits.min_rate,
+            grace=limits.min_rate_grace,
+        ),
+        timeouts=UpstreamTimeouts(
+            connect=timeouts.connect,
+            connect_retry=timeouts.connect_retry,
+            send=timeouts.send,
+            response=_given(timeouts.response),
+            response_idle=timeouts.response_idle,
+        ),
+        routes=_routes(settings),
+        body=BodyMode(settings.body),
+        service=settings.service,
+        trusted=settings.server.trusted,
+        access_log=settings.log.access,
+    )
+
+
+def run_options(settings: Settings) -> RunOptions:
+    """What ``server.run`` listens with."""
+    limits, timeouts = settings.limits, settings.timeouts
+    return RunOptions(
+        listen=settings.server.listen,
+        admin_listen=settings.admin.listen,
+        socket_mode=settings.server.socket_mode,
+        connection=ConnectionOptions(
+            max_head=limits.max_head,
+            max_connections=limits.max_connections,
+            header_timeout=timeouts.header,
+            keepalive_timeout=timeouts.keepalive,
+            linger_timeout=timeouts.linger,
+            send_timeout=timeouts.send,
+        ),
+        drain=timeouts.drain,
+        drain_delay=timeouts.drain_delay,
+    )
+
+
+def _routes(settings: Settings) -> list[Route]:
+    only = next(iter(settings.upstream_groups), "")
+    return [
+        Route(
+            name=route.name or route.path,
+            upstream=route.upstream or only,
+            methods=frozenset(route.methods),
+            path=route.path,
+            body=BodyMode(route.body or settings.body),
+        )
+        for route in settings.routes
+    ]
+
+
+def _amount(value: float | Share) -> Amount:
+    return Amount(share=value.percent / 100) if isinstance(value, Share) else Amount(value)
+
+
+def _given(response: Seconds | str) -> Seconds | None:
+    return None if isinstance(response, str) else response

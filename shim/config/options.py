@@ -1,0 +1,247 @@
+"""The options of each part, in the tables of the configuration file: name, kind, default and reason.
+
+The reasons here are what ``glance-shim config --defaults`` prints, so they are written for the operator;
+``settings.py`` puts the tables together. What an option may hold stands in ``kinds.py`` and ``places.py``.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shim.config import kinds, places
+from shim.routes.route import BodyMode
+from shim.timing import Seconds
+from shim.wire.forwarding import TrustedProxies
+
+# timeouts.response = "auto": Glance hashes 50 to 80 MiB/s; a store on slow disks takes in less.
+RESPONSE_BASE: Seconds = 600.0
+RESPONSE_RATE = 20 * 1024 * 1024
+
+
+class Options(BaseModel):
+    """A table of the configuration; frozen, and unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def option(default: Any, reason: str, *, example: Any = None) -> Any:
+    """One option.
+
+    Args:
+        default: As it would stand in TOML; None where there is none. It is parsed like any other value.
+        reason: What it does and why the default is what it is, for the operator.
+        example: Printed, commented out, in place of a default that is missing or not the same everywhere.
+    """
+    examples = None if example is None else [example]
+    return Field(default, validate_default=True, description=reason, examples=examples)
+
+
+class ServerOptions(Options):
+    """The listener that clients connect to."""
+
+    listen: places.ListenList = option(
+        ["127.0.0.1:9292"],
+        "Where clients connect: HOST:PORT, [v6]:PORT, unix:/path or fd:N (a socket passed by the parent). "
+        "9292 is Glance's own port; only this machine reaches the default.",
+    )
+    socket_mode: places.FileMode = option(
+        "0660",
+        "Mode of the unix sockets that the shim makes. The default lets in the shim's user and group.",
+    )
+    trusted_proxies: tuple[places.Trusted, ...] = option(
+        [],
+        'Networks, or "unix" for peers on unix sockets, whose X-Forwarded-* and Forwarded headers are '
+        "believed. From anybody else they are dropped: a client must not choose the address it is known by.",
+    )
+
+    @property
+    def trusted(self) -> TrustedProxies:
+        """``trusted_proxies``, as the forwarding of headers asks for them."""
+        networks = tuple(peer for peer in self.trusted_proxies if not isinstance(peer, str))
+        return TrustedProxies(networks, unix="unix" in self.trusted_proxies)
+
+
+class LimitOptions(Options):
+    """How much at once, and how slow."""
+
+    max_head: kinds.LeastSize = option(
+        "64KiB",
+        "Request line and headers of one request together; more is answered with 431. A uwsgi packet holds "
+        "no more than 64 KiB either.",
+    )
+    max_connections: kinds.CountLimit = option(
+        10000,
+        "Client connections open at once. Each holds a descriptor and some memory, also while idle; check "
+        "the limit of open files before raising it.",
+    )
+    max_uploads: kinds.CountLimit = option(
+        1000,
+        "Bodies over 64 KiB being received or waiting, all clients together; one more is answered with 503 "
+        "and Retry-After. Each may hold an open file of the spool.",
+    )
+    min_rate: kinds.Rate = option(
+        "1KiB/s",
+        "A body that comes slower than this, over the last min_rate_grace, is answered with 408: it holds a "
+        "place that others wait for. 0 asks for no rate. Time that the shim itself held the client back does "
+        "not count.",
+    )
+    min_rate_grace: kinds.Wait = option(
+        "30s",
+        "The time over which min_rate is measured, long enough for a mobile link to come back.",
+    )
+
+
+class AdminOptions(Options):
+    """The listener for operators."""
+
+    listen: places.ListenOneOrMore = option(
+        "127.0.0.1:9293",
+        "Where health, metrics and the status page are served: one address, or a list of them ([]: nowhere). "
+        "A listener of its own, so that no client of the proxy reaches them.",
+    )
+
+
+class LogOptions(Options):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "text"] = option(
+        "auto",
+        "One JSON object a line for machines, or text for the eye; auto is text on a terminal, else json.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "The least important lines that are still written."
+    )
+    access: kinds.Switch = option(
+        True, "Whether each request gets a line at its end, with its bytes and times."
+    )
+
+
+class SpoolOptions(Options):
+    """Where bodies are kept until they are forwarded, and how much of the disk they may use."""
+
+    directory: places.Directory = option(
+        "/tmp",  # noqa: S108 - files in it never have a name that could be foreseen: O_TMPFILE
+        "Where bodies wait until they are forwarded; no file in it has a name, none outlives its request. "
+        "By default $TMPDIR where that is set, else /tmp, as Apache's proxy-sendcl does; better is a file "
+        "system of its own. On a tmpfs bodies use up memory: check warns.",
+        example="/var/lib/glance-shim/spool",
+    )
+    memory_limit: kinds.Size = option(
+        "256KiB",
+        "A body up to this size stays in memory, a larger one goes to disk. JSON requests are smaller, "
+        "images larger; max_uploads times this is the memory they can use.",
+    )
+    max_body: kinds.SizeLimit = option(
+        "1TiB",
+        "One body; a larger one is answered with 413, at once where its length is declared. The default is "
+        "that of Glance's own image_size_cap.",
+    )
+    max_total: kinds.SpaceLimit = option(
+        "80%",
+        "All bodies together; one that does not fit is answered with 503 and Retry-After. A share is of the "
+        "file system that the directory is on.",
+    )
+    min_free: kinds.SpaceReserve = option(
+        "5%",
+        "Free space that is never used, for whatever else is on the file system; a body that would is "
+        "answered with 507. 0 leaves no reserve.",
+    )
+
+
+class TimeoutOptions(Options):
+    """How long anything may take; each end has an answer or log line of its own."""
+
+    header: kinds.Wait = option(
+        "30s",
+        "From the first byte of a request to the end of its head, then 408. Cuts off clients that hold "
+        "connections by sending a header a minute.",
+    )
+    body_idle: kinds.WaitLimit = option(
+        "1min", "No byte of a body for so long is answered with 408: the client is gone, or its network."
+    )
+    body_total: kinds.WaitLimit = option(
+        "unlimited",
+        "A whole body, then 408. Unlimited, since a large image over a slow line takes hours and "
+        "limits.min_rate already ends those that only drip.",
+    )
+    connect: kinds.Wait = option(
+        "5s",
+        "One attempt to connect to an upstream server; a server in the same data centre takes milliseconds.",
+    )
+    connect_retry: kinds.Pause = option(
+        "10s",
+        "How long a refused connection, or a missing unix socket, is tried again, with growing pauses: a "
+        "server that restarts costs no upload. 0s: not at all.",
+    )
+    send: kinds.WaitLimit = option(
+        "1min", "No byte taken by the upstream for so long while sending to it is answered with 504."
+    )
+    response: kinds.ResponseWait = option(
+        "auto",
+        "From the last byte sent to the head of the answer, then 504; the client's upload time never counts. "
+        "auto is 10min plus the body's size at 20 MiB/s, since Glance hashes and stores before it answers. A "
+        "given value stands as it is.",
+    )
+    response_idle: kinds.WaitLimit = option(
+        "1min", "No byte of a begun answer from the upstream for so long cuts the connection to the client."
+    )
+    keepalive: kinds.Pause = option(
+        "75s",
+        "An idle client connection is closed after this. Longer than the 60s of most proxies in front, so "
+        "that they close first and never send into a closing connection.",
+    )
+    drain: kinds.WaitLimit = option(
+        "10min",
+        "After SIGTERM, how long requests under way may take to end; then they are cut. systemd's "
+        "TimeoutStopSec has to be longer.",
+    )
+    drain_delay: kinds.Pause = option(
+        "0s",
+        "After SIGTERM, how long to go on serving while /readyz already says no: the time that a load "
+        "balancer needs to notice.",
+    )
+    linger: kinds.Pause = option(
+        "30s",
+        "After an early refusal, how long to read on and discard what the client still sends, so that it "
+        "gets to read the answer instead of a reset.",
+    )
+
+    def response_for(self, body: int) -> Seconds:
+        """How long the upstream may take to answer a request with ``body`` bytes of body."""
+        if isinstance(self.response, str):
+            return RESPONSE_BASE + body / RESPONSE_RATE
+        return self.response
+
+
+class UpstreamOptions(Options):
+    """One group of servers that do the same work."""
+
+    servers: places.UpstreamUrls = Field(
+        description="Its servers, as URLs: http://host:port, https://host:port, http+unix:///path.sock, "
+        "uwsgi://host:port, uwsgi+unix:///path.sock.",
+        examples=[["uwsgi+unix:///run/glance/api.sock"]],
+    )
+    mount: places.Mount = option(
+        "",
+        "The path that the service lives under, which it is told as SCRIPT_NAME and which is not part of "
+        'PATH_INFO, like "/image".',
+    )
+
+
+class RouteOptions(Options):
+    """Requests of one kind: which they are, where they go, how their body is forwarded."""
+
+    name: places.Name | None = option(
+        None, "What it is called in logs and metrics; by default its path.", example="image-upload"
+    )
+    methods: tuple[places.Method, ...] = option([], "Its methods; [] is any.", example=["PUT"])
+    path: places.RoutePath = Field(
+        description="Its path: * stands for one segment, ** for any number of them.",
+        examples=["/v2/images/*/file"],
+    )
+    upstream: places.Name | None = option(
+        None, "The upstream that it leads to; may be left out where there is only one.", example="glance"
+    )
+    body: BodyMode | None = option(
+        None, "How its bodies are forwarded; by default as the top-level body says.", example="spool"
+    )

@@ -1,0 +1,159 @@
+"""Kinds of value that name something: addresses, networks, files, paths of requests, upstreams.
+
+The grammar of addresses belongs to the rooms that open them (``upstream/address.py``,
+``server/addresses.py``); here they become options, with what this version cannot do yet as a fault.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from shim.config.kinds import Kind, Takes
+from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
+from shim.upstream.address import Protocol, UpstreamAddress, parse_upstream
+
+TrustedPeer: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network | Literal["unix"]
+
+_MODE = r"0?[0-7]{3}"
+_MOUNT = r"(/[A-Za-z0-9._~-]+)*"
+# A token (RFC 9110 section 9.1); methods are case-sensitive, and none in use has a lower-case letter.
+_METHOD = r"[A-Z][A-Z0-9_-]*"
+# Without dots, so that the keys of its table are told apart in environment variables and messages.
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
+_ROUTE_PATH = r"/[^\s?#]*"
+_LISTEN = r"unix:/.+|fd:[0-9]+|.+:[0-9]+"
+_UPSTREAM = r"[A-Za-z+]+://.+|wsgi:.+"
+
+
+def _written(
+    takes: str,
+    pattern: str,
+    parse: Callable[[str], Any],
+    *parsed: type,
+    write: Callable[[Any], str] = str,
+) -> Kind:
+    """A kind that is written as text and nothing else; ``parse`` says what is wrong with a text."""
+
+    def parse_text(value: object) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r}: write text, in quotes")  # noqa: TRY004 - pydantic's border
+        # Control characters, and bytes that were no UTF-8, would go on into logs and headers.
+        if not value.isprintable():
+            raise ValueError(f"{value!r}: has characters that cannot be printed")
+        return parse(value)
+
+    return Kind(takes, parse_text, write, {"type": "string", "pattern": f"^({pattern})$"}, parsed)
+
+
+def _pattern(takes: str, pattern: str, advice: str) -> Kind:
+    """Text that is kept as it is, where it has the form of ``pattern``."""
+    form = re.compile(pattern, re.ASCII)
+
+    def parse(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError(f"{text!r}: {advice}")
+        return text
+
+    return _written(takes, pattern, parse)
+
+
+# -- where to listen, where to forward ------------------------------------------------------------
+
+
+def _parse_available(url: str) -> UpstreamAddress:
+    address = parse_upstream(url)
+    if address.protocol is Protocol.WSGI:
+        raise ValueError(f"{url!r}: wsgi: upstreams are not available in this version")
+    return address
+
+
+def _in_list(value: object) -> object:
+    """A single address, as the list that it stands for; an array in text has come as a list already."""
+    return (value,) if isinstance(value, str | TcpAddress | UnixAddress | InheritedSocket) else value
+
+
+def _out_of_list(addresses: tuple[ListenAddress, ...]) -> str | list[str]:
+    written = [str(address) for address in addresses]
+    return written[0] if len(written) == 1 else written
+
+
+Listen: TypeAlias = Annotated[
+    ListenAddress, _written("address", _LISTEN, parse_listen, TcpAddress, UnixAddress, InheritedSocket)
+]
+ListenList: TypeAlias = Annotated[tuple[Listen, ...], Field(min_length=1)]
+ListenOneOrMore: TypeAlias = Annotated[
+    tuple[Listen, ...],
+    BeforeValidator(_in_list, json_schema_input_type=Listen | tuple[Listen, ...]),
+    PlainSerializer(_out_of_list, when_used="json"),
+    Takes("address, or [address, ...]"),
+]
+"""One address, or a list of them; an empty list is none."""
+UpstreamUrl: TypeAlias = Annotated[
+    UpstreamAddress, _written("upstream URL", _UPSTREAM, _parse_available, UpstreamAddress)
+]
+UpstreamUrls: TypeAlias = Annotated[tuple[UpstreamUrl, ...], Field(min_length=1)]
+
+
+# -- who is believed, files -----------------------------------------------------------------------
+
+
+def _parse_peer(text: str) -> TrustedPeer:
+    if text == "unix":
+        return "unix"
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'{text!r}: not a network; write it as in "10.0.0.0/8", or "unix"') from None
+    raise ValueError(f"{text!r}: an address inside of a network; for the network write {str(network)!r}")
+
+
+def _parse_mode(text: str) -> int:
+    if not re.fullmatch(_MODE, text, re.ASCII):
+        raise ValueError(f'{text!r}: not a file mode; write it in octal, as in "0660"')
+    return int(text, base=8)
+
+
+def _format_mode(mode: int) -> str:
+    return f"{mode:04o}"
+
+
+def _parse_directory(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError(f"{text!r}: not an absolute path; start it with /")
+    return path
+
+
+Trusted: TypeAlias = Annotated[
+    TrustedPeer,
+    _written('network or "unix"', ".+", _parse_peer, ipaddress.IPv4Network, ipaddress.IPv6Network),
+]
+# Text only: the TOML number 660 is not the mode 0660, and nobody would notice.
+FileMode: TypeAlias = Annotated[int, _written("file mode, in octal", _MODE, _parse_mode, write=_format_mode)]
+Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]
+
+
+# -- requests and upstreams -----------------------------------------------------------------------
+
+Name: TypeAlias = Annotated[
+    str, _pattern("name", _NAME, "not a name; use letters, digits, - and _ (not at its ends)")
+]
+Mount: TypeAlias = Annotated[
+    str,
+    _pattern("path", _MOUNT, 'a mount starts with / and does not end with one, as in "/image"; none is ""'),
+]
+Method: TypeAlias = Annotated[
+    str, _pattern("method", _METHOD, 'not a method; write it in capitals, as in "PUT"')
+]
+RoutePath: TypeAlias = Annotated[
+    str,
+    _pattern("path", _ROUTE_PATH, 'not a path; start it with /, as in "/v2/images/*/file", with no query'),
+]

@@ -1,0 +1,72 @@
+"""What must hold between options: upstreams, routes and listeners that have to fit together.
+
+Looked at on the raw tree of values, before any of them is known to be right: a typing error in one option
+must not hide that another leads nowhere. What has the wrong type is passed over here; its own fault says so.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from shim.config.faults import Path, nearest
+from shim.config.options import AdminOptions, Options, ServerOptions
+from shim.config.settings import SINGLE_UPSTREAM
+
+NO_UPSTREAM = (
+    "is missing: say what to forward to, as in --upstream uwsgi+unix:///run/glance/api.sock, "
+    'upstream = "http://127.0.0.1:9191", or [upstreams.NAME] tables'
+)
+
+
+def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iterator[tuple[Path, str]]:
+    """Where options do not fit together, and what to tell about it.
+
+    Args:
+        tree: The merged values, as TOML gives them.
+        upstream_required: Whether a configuration that leads nowhere is a fault.
+    """
+    single, tables = tree.get("upstream"), tree.get("upstreams")
+    named = [*tables] if isinstance(tables, dict) else []
+    if single is not None and named:
+        yield ("upstream",), "is set beside [upstreams.NAME] tables; set one or the other"
+    elif single is None and not named and upstream_required:
+        yield ("upstream",), NO_UPSTREAM
+    yield from _route_faults(tree.get("routes"), named or ([SINGLE_UPSTREAM] if single is not None else []))
+    yield from _listener_faults(tree)
+
+
+def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Every route has to lead to an upstream that there is."""
+    if not routes and len(upstreams) > 1:
+        example = f'[[routes]] path = "/**", upstream = "{upstreams[0]}"'
+        yield ("routes",), f"is missing: with several upstreams say what goes where, as in {example}"
+    for index, route in enumerate(routes if isinstance(routes, list) else []):
+        name = route.get("upstream") if isinstance(route, dict) else None
+        path = ("routes", index, "upstream")
+        if name is None and isinstance(route, dict) and len(upstreams) > 1:
+            yield path, f"is missing: with several upstreams name one of {', '.join(upstreams)}"
+        elif isinstance(name, str) and name not in upstreams:
+            yield path, f"unknown upstream {name!r}; {_advice(name, upstreams)}"
+
+
+def _advice(name: str, upstreams: Sequence[str]) -> str:
+    if upstreams == [SINGLE_UPSTREAM]:
+        return "leave this out: there is only one upstream"
+    if near := nearest(name, upstreams):
+        return f"did you mean {near[0]!r}?"
+    return f"known are {', '.join(upstreams)}" if upstreams else f"add a table [upstreams.{name}]"
+
+
+def _listener_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The admin listener must not be one that clients are told to connect to."""
+    taken = _listeners(tree, "server", ServerOptions)
+    for address in _listeners(tree, "admin", AdminOptions):
+        # Port 0 is another port each time.
+        if address in taken and not address.endswith(":0"):
+            yield ("admin", "listen"), f"{address!r}: is in server.listen too; take an address of its own"
+
+
+def _listeners(tree: Mapping[str, Any], table: str, model: type[Options]) -> list[str]:
+    options, default = tree.get(table), model.model_fields["listen"].default
+    value = options.get("listen", default) if isinstance(options, dict) else default
+    addresses = value if isinstance(value, list) else [value]
+    return [address for address in addresses if isinstance(address, str)]

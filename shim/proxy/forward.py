@@ -1,0 +1,110 @@
+"""Sends a request to its upstream while watching that its client is still there.
+
+A client that has gone is not answered: the upstream call is cancelled, so that it holds no worker.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from shim.asgi import Receive
+from shim.errors import ClientGone
+from shim.observe.journal import Journal, Phase, Record
+from shim.proxy.request import Answer, ClientRequest
+from shim.proxy.respond import relay_hints
+from shim.timing import cancel_and_wait
+from shim.upstream.connection import Response
+from shim.upstream.group import Upstream
+from shim.upstream.message import BodySource, UpstreamRequest
+from shim.wire.forwarding import forwarded_headers
+from shim.wire.http1 import ResponseHead
+
+
+@contextlib.asynccontextmanager
+async def forward(
+    request: ClientRequest,
+    body: BodySource | None,
+    upstream: Upstream,
+    *,
+    answer: Answer,
+    journal: Journal,
+    record: Record,
+) -> AsyncIterator[Response]:
+    """Send the request up and give the upstream's answer.
+
+    Raises:
+        UpstreamFault: The upstream did not do its part.
+        ClientGone: The client left meanwhile.
+    """
+    record.upstream = upstream.name
+
+    async def interim(head: ResponseHead) -> None:
+        await relay_hints(head, answer)
+
+    def enter(phase: Phase) -> None:
+        journal.enter(record, phase)
+
+    message = _upstream_request(request, body, upstream.mount)
+    async with (
+        while_connected(request.receive),
+        upstream.exchange(message, interim=interim, enter=enter) as response,
+    ):
+        journal.enter(record, Phase.RESPOND)
+        yield response
+
+
+@contextlib.asynccontextmanager
+async def while_connected(receive: Receive) -> AsyncIterator[None]:
+    """Run the block only as long as the client is there.
+
+    Raises:
+        ClientGone: It left; the block was cancelled.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    watch = asyncio.ensure_future(_wait_for_disconnect(receive))
+    left = False
+
+    def leave(_watch: asyncio.Future[None]) -> None:
+        nonlocal left
+        if not watch.cancelled() and watch.exception() is None:
+            left = True
+            task.cancel()
+
+    watch.add_done_callback(leave)
+    served = False
+    try:
+        try:
+            yield
+            served = True
+        finally:
+            watch.remove_done_callback(leave)
+            await cancel_and_wait(watch)
+            if left:
+                # The cancellation we asked for may not have come yet; it must not hit what follows.
+                await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        # It is ours only if nobody else asked for one too.
+        if not left or task.uncancel() > 0:
+            raise
+        if not served:
+            raise ClientGone("The client closed the connection while its request was under way.") from None
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _upstream_request(request: ClientRequest, body: BodySource | None, mount: str) -> UpstreamRequest:
+    return UpstreamRequest(
+        method=request.method,
+        target=request.target,
+        headers=forwarded_headers(request.headers, request.peer, identity=request.id, prefix=mount),
+        body=body,
+        http_version=request.http_version,
+        mount=mount,
+        scheme=request.peer.scheme,
+        remote=request.peer.address,
+        server=request.server,
+    )

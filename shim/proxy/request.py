@@ -1,0 +1,88 @@
+"""A client's request and the answer to it, as the proxy's steps see them.
+
+Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``receive`` and ``send``.
+"""
+
+from dataclasses import dataclass
+
+from shim.asgi import Receive, Send
+from shim.errors import ExpectationFailed, SizeMismatch
+from shim.wire.forwarding import Peer
+from shim.wire.framing import Framing, declared_size
+from shim.wire.headers import Headers, get_all
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """One request, its head read and its body still with the client.
+
+    Attributes:
+        id: ``req-<uuid>``, the client's own where it is well-formed.
+        target: Byte for byte as it came.
+        peer: The connection it came on.
+        client: Who asks: the peer, or whom a trusted proxy names.
+        server: Name and port that the client connected to.
+        receive: ASGI's; the first call asks the client for the body.
+    """
+
+    id: str
+    method: str
+    target: bytes
+    http_version: str
+    headers: Headers
+    framing: Framing
+    peer: Peer
+    client: str
+    server: tuple[str, int | None]
+    receive: Receive
+
+    @property
+    def raw_path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
+
+    def declared_length(self) -> int | None:
+        """The length of the body as far as the head tells, in bytes.
+
+        Raises:
+            BadFraming: ``x-openstack-image-size`` is no number.
+            SizeMismatch: It differs from Content-Length; Glance would say so after the whole body.
+        """
+        size = declared_size(self.headers)
+        length = self.framing.length
+        if length is not None and size is not None and size != length:
+            raise SizeMismatch(f"x-openstack-image-size is {size}, but Content-Length is {length}.")
+        return size if length is None else length
+
+    def check_expectation(self) -> None:
+        """Raise ExpectationFailed for an Expect other than 100-continue; HTTP/1.0 knows none."""
+        if self.http_version == "1.0":
+            return
+        for value in get_all(self.headers, b"expect"):
+            if value.lower() != b"100-continue":
+                raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
+
+
+class Answer:
+    """The answer to one request, written through ASGI's ``send``."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def hint(self, links: list[bytes]) -> None:
+        """Pass on a 103: Link values that the client may fetch early."""
+        await self._send({"type": "http.response.early_hint", "links": links})
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head; from here on the only error left is to cut the answer."""
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send a part of the body, at the client's pace."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """Declare the answer whole."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,326 @@
+"""The client's connection: reads a head, holds the body back until it is asked for, then decodes it.
+
+Stands in for uvicorn's protocol class (pinned exactly). Because the body is held, everything that is
+decided before the application's first ``receive()`` is decided before a byte of it, and before a 100.
+"""
+
+import asyncio
+import enum
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
+from shim.server.exchange import Exchange
+from shim.timing import Seconds
+from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder
+from shim.wire.framing import BodyKind, Framing, request_framing
+from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
+
+# Decoded bytes waiting for the application; beyond it the client is held back.
+HIGH_WATER = 256 * 1024
+# Bytes of following requests kept while an answer is under way.
+MOST_PIPELINED = 64 * 1024
+WRITE_BUFFER = 256 * 1024
+# What is shown for a request whose head could not be read.
+_NO_HEAD = RequestHead("-", b"-", "1.1", ())
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
+
+    max_head: int = 64 * 1024
+    max_connections: float = 10_000
+    header_timeout: Seconds = 30.0
+    keepalive_timeout: Seconds = 75.0
+    linger_timeout: Seconds = 30.0
+    send_timeout: Seconds = 60.0
+
+
+class Reading(enum.Enum):
+    """What the next bytes of the client are."""
+
+    HEAD = "head"
+    HELD = "held"  # a body that nobody has asked for yet
+    BODY = "body"
+    AFTER = "after"  # later requests, kept until the answer is done
+    REFUSED = "refused"  # of no interest any more; the answer is under way
+    LINGER = "linger"  # read and thrown away until the client has read the answer
+    CLOSED = "closed"
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client connection; a sequence of exchanges, one at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        options: ConnectionOptions,
+    ) -> None:
+        """Take what uvicorn gives each connection, and our options."""
+        self.options = options
+        self.loop = _loop or asyncio.get_running_loop()
+        self.application = config.loaded_app
+        self.server_state = server_state
+        self.app_state = app_state
+        self.state = Reading.HEAD
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._head = HeadBuffer(self.options.max_head)
+        self._held = b""
+        self._framing: Framing | None = None
+        self._decoder: BodyDecoder | None = None
+        self._exchange: Exchange | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def __repr__(self) -> str:
+        return f"<ClientConnection {self.state.value}, {len(self._held)} bytes held>"
+
+    # -- the transport's calls --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        # uvloop's transports are not asyncio.Transport, they only behave so.
+        self.transport = transport
+        transport.set_write_buffer_limits(WRITE_BUFFER)
+        self.server_state.connections.add(self)  # type: ignore[arg-type]
+        if len(self.server_state.connections) > self.options.max_connections:
+            self._refuse(_NO_HEAD, QueueFull("Too many connections are open.", retry_after=5))
+            return
+        self._set_timer(self.options.header_timeout, self._header_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes according to the state."""
+        match self.state:
+            case Reading.HEAD:
+                self._read_head(data)
+            case Reading.BODY:
+                self._read_body(data)
+            case Reading.HELD | Reading.AFTER:
+                self._held += data
+                if len(self._held) > MOST_PIPELINED:
+                    self._pause()
+            case _:
+                return
+
+    def eof_received(self) -> None:
+        """The client will send no more: it is taken for gone (returning None closes the transport)."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
+        """The connection is over."""
+        self.state = Reading.CLOSED
+        self._set_timer(0, None)
+        self._writable.set()
+        self.server_state.connections.discard(self)
+        if self._exchange is not None:
+            self._exchange.disconnect()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._writable.set()
+
+    def shutdown(self) -> None:
+        """The server drains (called by uvicorn): end after the answer under way."""
+        if self.state is Reading.HEAD and len(self._head) == 0:
+            self.transport.close()
+        elif self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    # -- heads ------------------------------------------------------------------------------------
+
+    def _read_head(self, data: bytes) -> None:
+        if len(self._head) == 0:
+            self._set_timer(self.options.header_timeout, self._header_timeout)
+        try:
+            head = self._head.feed(data)
+            request = None if head is None else parse_request_head(head)
+        except ShimError as refusal:
+            self._refuse(_NO_HEAD, refusal)
+            return
+        if request is not None:
+            self._begin(request)
+
+    def _begin(self, request: RequestHead) -> None:
+        try:
+            framing = request_framing(request.http_version, request.headers)
+        except ShimError as refusal:
+            self._refuse(request, refusal)
+            return
+        self._set_timer(0, None)
+        self._held = self._head.take_rest()
+        self._framing = framing
+        if framing.has_body:
+            self.state = Reading.HELD
+            self._pause()
+        else:
+            self.state = Reading.AFTER
+        self._run(Exchange(self, request, body_ended=not framing.has_body))
+
+    def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
+        """Let the application answer a head that is not to be served."""
+        self._set_timer(0, None)
+        self.state = Reading.REFUSED
+        self._head.take_rest()
+        self._pause()
+        self._run(Exchange(self, request, body_ended=True, refusal=refusal))
+
+    def _run(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        task = self.loop.create_task(exchange.run(self.application))
+        self.server_state.tasks.add(task)
+        task.add_done_callback(self.server_state.tasks.discard)
+
+    def _header_timeout(self) -> None:
+        if len(self._head) == 0:
+            # Nothing was asked, so nothing is answered: a spare connection of a browser, say.
+            self.transport.close()
+            return
+        limit = self.options.header_timeout
+        self._refuse(_NO_HEAD, HeaderTimeout(f"The request head did not arrive within {limit:g} s."))
+
+    # -- bodies, for the exchange -----------------------------------------------------------------
+
+    @property
+    def is_request_read(self) -> bool:
+        """Whether the request was read to its end, so that another may follow."""
+        return self.state is Reading.AFTER
+
+    def ask_for_body(self, *, expects_continue: bool) -> None:
+        """Begin to take the body; the client is told to go on where it waits for that."""
+        if self.state is not Reading.HELD:
+            return
+        assert self._framing is not None
+        if expects_continue and not self._held:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.state = Reading.BODY
+        self._decoder = _decoder(self._framing)
+        held, self._held = self._held, b""
+        if held:
+            self._read_body(held)
+        if self.state is not Reading.REFUSED:
+            self.resume()
+
+    def resume(self) -> None:
+        """Read on, where reading was paused."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written; cut it off where it takes nothing."""
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self.options.send_timeout):
+                await self._writable.wait()
+        except TimeoutError:
+            self.transport.abort()
+
+    def _read_body(self, data: bytes) -> None:
+        assert self._decoder is not None
+        assert self._exchange is not None
+        try:
+            decoded = self._decoder.decode(memoryview(data))
+        except BadFraming as error:
+            self.state = Reading.REFUSED
+            self._pause()
+            self._exchange.fail_body(error)
+            return
+        if decoded.ended:
+            self.state = Reading.AFTER
+            self._held = data[decoded.used :]
+        buffered = self._exchange.add_body(decoded.payload, ended=decoded.ended)
+        if buffered > HIGH_WATER and not decoded.ended:
+            self._pause()
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def next_request(self) -> None:
+        """The answer is complete and the connection stays: read the next head."""
+        self.state = Reading.HEAD
+        self._exchange = None
+        self._set_timer(self.options.keepalive_timeout, self._header_timeout)
+        held, self._held = self._held, b""
+        self.resume()
+        if held:
+            self._read_head(held)
+
+    def end(self) -> None:
+        """The answer is complete and the connection goes, so that the client can read all of it.
+
+        A close with bytes unread would become a reset, and destroy the answer on its way: so the
+        sending side is closed at once, and the rest is read and thrown away for ``timeouts.linger``.
+        """
+        if self.state is Reading.CLOSED:
+            return
+        if (self.is_request_read and not self._held) or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.state = Reading.LINGER
+        self._held = b""
+        self.transport.write_eof()
+        self._set_timer(self.options.linger_timeout, self.transport.abort)
+        self.resume()
+
+    def cut(self, *, with_reset: bool) -> None:
+        """The answer cannot be completed: end it so that the client sees it.
+
+        Args:
+            with_reset: The answer's end is the connection's end, so that only a reset shows a cut.
+        """
+        if with_reset:
+            reset_on_close(self.transport)
+        self.transport.abort()
+
+    def _pause(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _set_timer(self, seconds: Seconds, action: Callable[[], Any] | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if action is not None:
+            self._timer = self.loop.call_later(seconds, action)
+
+    # -- who is at the ends -----------------------------------------------------------------------
+
+    def ends(self) -> dict[str, Any]:
+        """The scope's ``client``, ``server`` and ``scheme``."""
+        return {
+            "client": get_remote_addr(self.transport),
+            "server": get_local_addr(self.transport),
+            "scheme": "https" if is_ssl(self.transport) else "http",
+        }
+
+
+def _decoder(framing: Framing) -> BodyDecoder:
+    if framing.kind is BodyKind.CHUNKED:
+        return ChunkedDecoder()
+    assert framing.length is not None
+    return LengthDecoder(framing.length)
+
+
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Make the coming close a RST (SO_LINGER of zero seconds)."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,159 @@
+"""Runs the two listeners under uvicorn until a signal, and then drains them.
+
+uvicorn raises a captured signal again after its shutdown; here the signals are ours, so that an asked-for
+end is exit status 0, readiness ends before service, and the admin listener outlives the drain.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+from shim.admission.drain import Drain
+from shim.asgi import Application
+from shim.server.addresses import ListenAddress
+from shim.server.listen import open_listeners, place_of
+from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.timing import UNLIMITED, Seconds
+
+log = logging.getLogger("shim.server")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Where to listen and how to end; times in seconds (``timeouts.drain``, ``timeouts.drain_delay``)."""
+
+    listen: Sequence[ListenAddress]
+    admin_listen: Sequence[ListenAddress] = ()
+    socket_mode: int = 0o660
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    drain: Seconds = 600.0
+    drain_delay: Seconds = 0.0
+
+
+def run(options: RunOptions, application: Application, admin: Application, drain: Drain) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ListenFailed: An address cannot be listened on.
+    """
+    with (
+        open_listeners(options.listen, options.socket_mode) as listeners,
+        open_listeners(options.admin_listen, options.socket_mode) as admin_listeners,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        main = _Server(_main_config(options, application))
+        control = _Server(_admin_config(admin))
+        sockets = {main: listeners, control: admin_listeners}
+        runner.run(_serve(main, control, drain, options.drain_delay, sockets))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handling."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    main: _Server,
+    control: _Server,
+    drain: Drain,
+    delay: Seconds,
+    listeners: Mapping[_Server, list[socket.socket]],
+) -> None:
+    asked = _watch_signals(main)
+    places = {
+        "listen": [place_of(listener) for listener in listeners[main]],
+        "admin": [place_of(listener) for listener in listeners[control]],
+    }
+    log.info("Listening on %s", ", ".join(places["listen"]), extra={"fields": places})
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_drain_when_asked(asked, drain, main, delay))
+        serving = group.create_task(main.serve(listeners[main]))
+        if listeners[control]:
+            group.create_task(control.serve(listeners[control]))
+        await serving
+        await _end_tasks(main)
+        control.should_exit = True
+    log.info("Ended")
+
+
+async def _drain_when_asked(asked: asyncio.Event, drain: Drain, main: _Server, delay: Seconds) -> None:
+    await asked.wait()
+    log.info("Draining: not ready any more, requests under way may end")
+    drain.leave()
+    await asyncio.sleep(delay)
+    drain.begin()
+    main.should_exit = True
+
+
+async def _end_tasks(main: _Server) -> None:
+    """Wait for requests that were cut off: they still have files and leases to give back."""
+    while tasks := set(main.server_state.tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _watch_signals(main: _Server) -> asyncio.Event:
+    asked = asyncio.Event()
+
+    def ask() -> None:
+        if asked.is_set():
+            # The second time means now.
+            main.should_exit = main.force_exit = True
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    return asked
+
+
+def _main_config(options: RunOptions, application: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=functools.partial(ClientConnection, options=options.connection),  # type: ignore[arg-type]
+        timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
+        **_COMMON,
+    )
+
+
+def _admin_config(admin: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        admin,
+        http="httptools",
+        timeout_graceful_shutdown=1,
+        **_COMMON,
+    )
+
+
+_COMMON: dict[str, Any] = {
+    "interface": "asgi3",
+    "lifespan": "off",
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "proxy_headers": False,
+    "server_header": False,
+    "backlog": 2048,
+}
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    # uvloop has no wheel for every system that Python has; asyncio's own loop does the same, slower.
+    return asyncio.new_event_loop if uvloop is None else uvloop.new_event_loop

@@ -1,0 +1,1 @@
+"""What is known of the service behind: nothing (generic), or that it is Glance."""

@@ -1,0 +1,96 @@
+"""Asks a server whether it is there: a uwsgi ping, a health check over HTTP, or only a connection.
+
+A server that takes the connection but does not answer in time is busy, and up: a worker answers the
+ping, so it queues behind uploads.
+"""
+
+from dataclasses import dataclass
+
+import httpx
+
+from shim.errors import ResponseTimeout, UpstreamFault
+from shim.timing import Seconds, deadline
+from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.group import Upstream
+from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.network import NetworkStream, connect
+from shim.upstream.pool import Server
+from shim.upstream.transport import UpstreamTransport
+from shim.wire.uwsgi import PING, PONG_MODIFIER
+
+PROBE_TIMEOUT: Seconds = 2.0
+_FIRST_SERVER_ERROR = 500
+_PONG_SIZE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a probe found.
+
+    Attributes:
+        up: Whether requests should go there.
+        reason: In words, for the operator.
+    """
+
+    up: bool
+    reason: str
+
+
+async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Seconds = PROBE_TIMEOUT) -> Health:
+    """Probe one server; never raises for a server's fault.
+
+    Args:
+        address: The server.
+        path: What to ask for over HTTP; None: connecting is enough.
+        timeout: For each of connecting and answering, in seconds.
+    """
+    try:
+        if address.protocol is Protocol.UWSGI:
+            return await _ping(address, timeout)
+        if path is None:
+            (await connect(address, timeout)).close()
+            return Health(up=True, reason="takes connections")
+        return await _ask(address, path, timeout)
+    except UpstreamFault as error:
+        return Health(up=False, reason=error.detail)
+
+
+async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:
+    stream = await connect(address, timeout)
+    try:
+        async with deadline(timeout, lambda: ResponseTimeout("no answer to the ping")):
+            await stream.write(PING, timeout)
+            answer = await _read_pong(stream)
+    except ResponseTimeout:
+        return Health(up=True, reason="busy: takes connections, but no worker answers the ping")
+    finally:
+        stream.close()
+    if len(answer) == _PONG_SIZE and answer[0] == PONG_MODIFIER:
+        return Health(up=True, reason="answers the ping")
+    return Health(up=False, reason="does not speak the uwsgi protocol: no answer to the ping")
+
+
+async def _read_pong(stream: NetworkStream) -> bytes:
+    answer = b""
+    while len(answer) < _PONG_SIZE:
+        data = await stream.read(_PONG_SIZE - len(answer))
+        if not data:
+            break
+        answer += data
+    return answer
+
+
+async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Health:
+    timeouts = UpstreamTimeouts(
+        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
+    )
+    upstream = Upstream("probe", [Server(address, timeouts)], connect_retry=0)
+    async with httpx.AsyncClient(transport=UpstreamTransport(upstream), trust_env=False) as client:
+        try:
+            response = await client.get(f"http://{address.host or 'localhost'}{path.decode('ascii')}")
+        except httpx.ReadTimeout:
+            return Health(up=True, reason="busy: takes connections, but does not answer the health check")
+        except httpx.TransportError as error:
+            return Health(up=False, reason=str(error))
+    up = response.status_code < _FIRST_SERVER_ERROR
+    return Health(up, f"answers the health check with {response.status_code}")

@@ -1,0 +1,78 @@
+"""Fixtures of the conformance tests: the case a test runs over, and the rigs it asks for.
+
+Tests of one case run one after the other, so that only its shims are alive at a time.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.rig import CASES, Rig, RigPool
+
+HERE = Path(__file__).parent
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test over every case, unless it chose its own with ``only``."""
+    marked = any("case" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "case" in metafunc.fixturenames and not marked:
+        metafunc.parametrize("case", CASES)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by case, and inside a case leave the order as it is written."""
+    places = [place for place, item in enumerate(items) if HERE in item.path.parents]
+    ours = sorted((items[place] for place in places), key=_case)
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+def _case(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("case", "") if callspec else ""
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[RigPool]:
+    """All rigs of the session."""
+    rigs = RigPool()
+    yield rigs
+    touched = rigs.trap.touched
+    rigs.close()
+    assert not touched, "a shim followed a proxy variable"
+
+
+@pytest.fixture
+def rig_with(pool: RigPool, case: str) -> Iterator[Callable[..., Rig]]:
+    """Give rigs with settings of their own, over this test's case."""
+    used: list[Rig] = []
+
+    def give(settings: dict[str, Any] | None = None, **options: Any) -> Rig:
+        used.append(pool.rig(case, settings, **options))
+        return used[-1]
+
+    yield give
+    for rig in used:
+        try:
+            rig.settle()
+        except BaseException:
+            pool.discard(rig)
+            raise
+
+
+@pytest.fixture
+def rig(rig_with: Callable[..., Rig]) -> Rig:
+    """The shared rig: defaults, body mode spool."""
+    return rig_with()
+
+
+@pytest.fixture
+def gate(rig_with: Callable[..., Rig]) -> Iterator[threading.Event]:
+    """A gate that held replies wait for; opened at the test's end at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()

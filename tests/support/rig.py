@@ -1,0 +1,234 @@
+"""A rig is a stub upstream with a shim in front of it; the pool shares rigs between tests with equal settings.
+
+``KINDS`` and ``WAYS`` are the two tables every case is run over: what stands behind, and how the
+shim works inside. A further way is one line in ``WAYS``.
+"""
+
+import contextlib
+import itertools
+import re
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import HOST, Answer, Client, get
+from tests.support.shim import Route, Settings, Shim
+from tests.support.stub import Stub
+
+KINDS = {"http-tcp": ("http", False), "http-unix": ("http", True),
+         "uwsgi-tcp": ("uwsgi", False), "uwsgi-unix": ("uwsgi", True)}
+"""Upstream kinds: protocol, and whether on a unix socket."""
+
+WAYS: dict[str, dict[str, Any]] = {"plain": {}}
+"""How the shim works inside: settings that choose it."""
+
+CASES = [f"{kind}-{way}" for way in WAYS for kind in KINDS]
+"""Every kind in every way, as the parameter of the ``case`` fixture."""
+
+STATUSES = {
+    "bad_request": 400, "bad_framing": 400, "size_mismatch": 400, "header_timeout": 408, "body_idle_timeout": 408,
+    "body_total_timeout": 408, "body_too_slow": 408, "body_too_large": 413, "expectation_failed": 417,
+    "project_limit": 429, "head_too_large": 431, "unknown_coding": 501, "unknown_method": 501,
+    "upstream_refused": 502, "upstream_closed": 502, "upstream_invalid": 502, "spool_full": 503,
+    "uploads_full": 503, "queue_full": 503, "queue_timeout": 503, "draining": 503, "no_upstream": 503,
+    "connect_timeout": 504, "send_timeout": 504, "response_timeout": 504, "disk_full": 507, "disk_error": 507,
+}
+"""Every code of SPEC.md with its status."""
+
+BAD_HEAD = ("bad_request", "bad_framing")
+"""Codes for a head that is malformed; the specification does not part them."""
+
+REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: hidden\r\n\r\n"
+"""Follows every refused request, and must never be served."""
+
+
+def only(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test over these kinds only, in every way."""
+    assert set(kinds) <= set(KINDS)
+    return pytest.mark.parametrize("case", [case for case in CASES if case.rpartition("-")[0] in kinds])
+
+
+@dataclass
+class Rig:
+    """A shim and the stub behind it. ``others`` are further stubs named by the settings."""
+
+    case: str
+    shim: Shim
+    stub: Stub
+    others: dict[str, Stub] = field(default_factory=dict)
+    start: int = 0
+    _numbers: Any = field(default_factory=itertools.count)
+
+    @property
+    def protocol(self) -> str:
+        """The upstream's protocol: http or uwsgi."""
+        return self.stub.protocol
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether the upstream is on a unix socket, where a reset cannot be made at will."""
+        return self.stub.path is not None
+
+    def client(self, patience: float | None = None) -> Client:
+        """A new connection to the proxied listener."""
+        address = ("127.0.0.1", self.shim.port)
+        return Client(address) if patience is None else Client(address, patience)
+
+    def ask(self, request: bytes, method: str = "", *, pieces: Iterable[bytes] = ()) -> Answer:
+        """Send one request on a connection of its own, whole or in pieces, and read the answer."""
+        with self.client() as client:
+            client.send(*(pieces or [request]))
+            return client.answer(method or request.split(b" ", 1)[0].decode("latin-1"))
+
+    # -- between tests ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Forget what earlier tests did."""
+        for stub in (self.stub, *self.others.values()):
+            stub.forget()
+        self.start = self.shim.log_size()
+
+    def settle(self) -> None:
+        """After a test: nothing is held any more, and neither side saw the other do wrong."""
+        if self.shim.running:
+            self.shim.await_rest()
+        faults = [fault for stub in (self.stub, *self.others.values()) for fault in stub.faults]
+        assert not faults, faults
+        assert not self.shim.complaints(self.start), self.shim.log_text(self.start)[-4000:]
+
+    # -- claims ---------------------------------------------------------------------------------------
+
+    def assert_untouched(self) -> None:
+        """Nothing has reached the upstream: a request sent now is the first and only one it sees."""
+        target = f"/barrier/{next(self._numbers)}"
+        answer = self.ask(get(target))
+        assert answer.status == 200, answer
+        assert [str(seen.target) for seen in self.stub.requests] == [target], self.stub.story()
+        assert self.stub.touched <= 1, f"{self.stub.touched} connections were written to; {self.stub.story()}"
+        assert not self.stub.fragments, self.stub.story()
+
+    def assert_refused(self, request: bytes | Iterable[bytes], *codes: str, hidden: bool = True) -> Answer:
+        """A request is refused with one of these codes: readable answer, FIN, upstream untouched.
+
+        A second request hidden behind it is never served.
+        """
+        with self.client() as client:
+            pieces = [request] if isinstance(request, bytes) else list(request)
+            client.offer(*pieces, *([HIDDEN] if hidden else []))
+            answer = client.answer()
+            self.assert_problem(answer, *codes)
+            rest, end = client.wire.rest()
+        assert not rest, f"after the refusal came {rest[:300]!r}"
+        assert end == "fin", f"the refusal ended by {end}"
+        assert not answer.interim, answer
+        self.assert_untouched()
+        return answer
+
+    def assert_problem(self, answer: Answer, *codes: str) -> None:
+        """An answer of the shim itself, in its JSON form, with one of these codes and its status."""
+        assert answer.media_type == "application/problem+json", answer
+        problem = answer.problem
+        assert problem.get("code") in codes, answer
+        assert answer.complete, answer
+        assert answer.status == STATUSES[problem["code"]] == problem["status"], answer
+        assert {"status", "title", "detail", "code", "request_id"} <= problem.keys(), answer
+        assert isinstance(problem["title"], str), answer
+        assert problem["title"], answer
+        assert isinstance(problem["detail"], str), answer
+        assert problem["detail"], answer
+        assert REQUEST_ID.fullmatch(problem["request_id"]), answer
+        if answer.status in (429, 503):
+            assert re.fullmatch("[1-9][0-9]*", answer.header("Retry-After") or ""), answer
+
+
+Plan = Callable[[Stub, Path, dict[str, Stub]], tuple[Mapping[str, Any], Sequence[Route]]]
+"""Settings and routes of a shim that need the stub's address; it may add further stubs."""
+
+
+class RigPool:
+    """Rigs by case and settings, made when first asked for. The least recently used ones end first."""
+
+    def __init__(self, limit: int = 10) -> None:
+        self.limit = limit
+        self.rigs: OrderedDict[tuple[object, ...], tuple[Rig, contextlib.ExitStack]] = OrderedDict()
+        self._numbers = itertools.count()
+        self._folder = tempfile.TemporaryDirectory(prefix="shim-")
+        self.trap = Stub("http")
+
+    def rig(self, case: str, settings: Settings | None = None, *, plan: Plan | None = None,
+            ready: int | None = 200, fresh: bool = False) -> Rig:
+        """The rig for a case with these settings; ``fresh`` starts one that nobody else has used."""
+        key = (case, repr(sorted((settings or {}).items())), plan, next(self._numbers) if fresh else None)
+        if key in self.rigs and not self.rigs[key][0].shim.running:
+            self._end(key)
+        if key not in self.rigs:
+            while len(self.rigs) >= self.limit:
+                self._end(next(iter(self.rigs)))
+            self.rigs[key] = self._make(case, settings or {}, plan, ready)
+        self.rigs.move_to_end(key)
+        rig = self.rigs[key][0]
+        rig.begin()
+        return rig
+
+    def _make(self, case: str, settings: Settings, plan: Plan | None, ready: int | None
+              ) -> tuple[Rig, contextlib.ExitStack]:
+        kind, _, way = case.rpartition("-")
+        folder = Path(self._folder.name) / str(next(self._numbers))
+        folder.mkdir()
+        with contextlib.ExitStack() as stack:
+            stub = stack.enter_context(self.stub(kind, folder))
+            others: dict[str, Stub] = {}
+            planned: Mapping[str, Any] = {"upstream": stub.url}
+            routes: Sequence[Route] = ()
+            if plan:
+                planned, routes = plan(stub, folder, others)
+                for other in others.values():
+                    stack.enter_context(other)
+            shim = Shim(folder, {**planned, **WAYS[way], **settings}, routes=routes, ready=ready,
+                        environment=self._environment())
+            stack.enter_context(shim)
+            return Rig(case, shim, stub, others), stack.pop_all()
+        raise AssertionError
+
+    def stub(self, kind: str, folder: Path, name: str = "stub", *, listening: bool = True) -> Stub:
+        """A stub of a kind."""
+        protocol, unix = KINDS[kind]
+        return Stub(protocol, folder / f"{name}.sock" if unix else None, listening=listening)
+
+    def _environment(self) -> dict[str, str]:
+        """Proxy variables that lead into the trap: a shim that heeds them never reaches its upstream."""
+        proxy = f"http://127.0.0.1:{self.trap.address[1]}"
+        return {name: proxy for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY")}
+
+    def _end(self, key: tuple[object, ...]) -> None:
+        rig, stack = self.rigs.pop(key)
+        with stack:
+            if rig.shim.running:
+                rig.shim.stop()
+
+    def discard(self, rig: Rig) -> None:
+        """Kill a rig after a failure, so that the next test gets a fresh one."""
+        for key, (other, stack) in list(self.rigs.items()):
+            if other is rig:
+                del self.rigs[key]
+                rig.shim.kill()
+                stack.close()
+
+    def close(self) -> None:
+        """End all."""
+        try:
+            while self.rigs:
+                self._end(next(iter(self.rigs)))
+        finally:
+            self.trap.close()
+            self._folder.cleanup()
+
+
+__all__ = ["BAD_HEAD", "CASES", "HIDDEN", "HOST", "KINDS", "WAYS", "Rig", "RigPool", "only"]

@@ -1,0 +1,288 @@
+"""The shim as a process: started with a configuration of its own, watched from outside, ended by its pid."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.client import Answer, Client, get
+from tests.support.wire import PATIENCE, eventually
+
+ROOT = Path(__file__).parents[2]
+"""The project's tree, from where the shim is started."""
+
+START = 30.0
+"""Seconds a shim may take to start on a busy machine."""
+
+Settings = Mapping[str, Any]
+"""Dotted option names and their values, as in the configuration file."""
+
+Route = Mapping[str, Any]
+
+SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \d+)?")
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+COMPLAINTS = ("Traceback (most recent call last)", "was never awaited", "Exception ignored", "never retrieved",
+              "ResourceWarning")
+"""What never stands in the log of a healthy program, whatever its clients do."""
+
+
+class Shim:
+    """One ``python -m shim serve``. Use as a context manager, or :meth:`start` and :meth:`stop`.
+
+    ``settings`` come over the defaults of :func:`defaults`; a value of None removes a default.
+    ``ready`` is the status of /readyz to wait for, or None to wait for the listener only.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, *, routes: Sequence[Route] = (),
+                 environment: Mapping[str, str] | None = None, ready: int | None = 200) -> None:
+        self.folder = folder
+        self.spool = folder / "spool"
+        self.spool.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "shim.log"
+        self.file = folder / "shim.toml"
+        self.settings = settings
+        self.routes = routes
+        self.environment = environment or {}
+        self.ready = ready
+        self.port = self.admin_port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.running:
+            self.stop()
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Write the configuration, start, and wait until it serves."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start without waiting."""
+        self.port, self.admin_port = free_port(), free_port()
+        self.file.write_text(self._configuration())
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith("GLANCE_SHIM_") and not name.lower().endswith("_proxy")}
+        environment |= {"TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | dict(self.environment)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "shim", "serve", "--config", str(self.file)],
+                                            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=environment, start_new_session=True)
+
+    def await_ready(self) -> None:
+        """Wait until the proxied listener takes connections and /readyz says what is expected."""
+        try:
+            eventually(self._is_up, "the shim serves", START)
+        except BaseException as failure:
+            failure.add_note(self.log_text()[-3000:])
+            self.kill()
+            raise
+
+    def _is_up(self) -> bool:
+        assert self.process
+        status = self.process.poll()
+        if status is not None:
+            raise RuntimeError(f"the shim ended with {status} instead of serving")
+        try:
+            with Client(("127.0.0.1", self.port)):
+                pass
+            return self.ready is None or self.admin("/readyz").status == self.ready
+        except (OSError, AssertionError):
+            return False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def wait(self, within: float = START) -> int:
+        """Wait for its end and give the exit status."""
+        assert self.process
+        return self.process.wait(within)
+
+    def stop(self) -> None:
+        """SIGTERM; it must end with 0."""
+        self.signal(signal.SIGTERM)
+        try:
+            status = self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"SIGTERM did not end the shim\n{self.log_text()[-3000:]}") from None
+        assert status == 0, f"exit status {status} after SIGTERM\n{self.log_text()[-3000:]}"
+
+    def kill(self) -> None:
+        """SIGKILL, also for worker processes (its session is its own)."""
+        assert self.process
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(START)
+
+    def _configuration(self) -> str:
+        settings = defaults(self.port, self.admin_port, self.spool) | dict(self.settings)
+        lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None]
+        for route in self.routes:
+            lines += ["[[routes]]", *(f"{name} = {json.dumps(value)}" for name, value in route.items())]
+        return "\n".join(lines) + "\n"
+
+    # -- what it tells ------------------------------------------------------------------------------
+
+    def admin(self, path: str, *headers: str) -> Answer:
+        """Ask the admin listener."""
+        with Client(("127.0.0.1", self.admin_port)) as client:
+            client.send(get(path, "Connection: close", *headers))
+            return client.answer()
+
+    def log_text(self, start: int = 0) -> str:
+        """What it wrote to stdout and stderr, from a byte position on."""
+        return self.log.read_bytes()[start:].decode("utf-8", "replace") if self.log.exists() else ""
+
+    def log_size(self) -> int:
+        """Bytes in the log so far."""
+        return self.log.stat().st_size
+
+    def log_lines(self, start: int = 0) -> list[dict[str, Any]]:
+        """The JSON lines of the log."""
+        lines = []
+        for line in self.log_text(start).splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict)]
+
+    def complaints(self, start: int = 0) -> list[str]:
+        """Lines of the log that tell of a fault in the program."""
+        return [line[:2000] for line in self.log_text(start).splitlines()
+                if any(complaint in line for complaint in COMPLAINTS)]
+
+    def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """All samples of /metrics by name and labels."""
+        answer = self.admin("/metrics")
+        assert answer.status == 200, answer
+        samples = {}
+        for line in answer.body.decode().splitlines():
+            if not line or line.startswith("#"):
+                continue
+            match = SAMPLE.fullmatch(line)
+            assert match, f"not a sample: {line!r}"
+            samples[match[1], frozenset(LABEL.findall(match[2] or ""))] = float(match[3])
+        return samples
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels; a missing labelled sample counts 0."""
+        samples = self.metrics()
+        values = [value for (sample, found), value in samples.items()
+                  if sample == f"glance_shim_{name}" and labels.items() <= dict(found).items()]
+        assert values or labels, f"no metric glance_shim_{name} in {sorted({name for name, _ in samples})}"
+        return sum(values)
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """The live uploads of /uploads."""
+        answer = self.admin("/uploads")
+        assert answer.status == 200, answer
+        found = json.loads(answer.body)
+        return found["uploads"] if isinstance(found, dict) else found
+
+    # -- what it holds ------------------------------------------------------------------------------
+
+    def spool_files(self) -> list[str]:
+        """Files in the spool directory, and deleted or nameless ones there that a process still has open."""
+        named = [str(path) for path in self.spool.rglob("*") if not path.is_dir()]
+        if not self.running:
+            return named
+        open_files = {link for pid in self._family() for link in _descriptors(pid)
+                      if link.startswith(f"{self.spool}/")}
+        return named + sorted(open_files - set(named))
+
+    def _family(self) -> list[int]:
+        family, place = [self.pid], 0
+        while place < len(family):
+            for task in Path(f"/proc/{family[place]}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    family += map(int, task.read_text().split())
+            place += 1
+        return family
+
+    def holdings(self) -> dict[str, float]:
+        """What must be 0 at rest: bytes and files in the spool, uploads, requests in the upstream."""
+        samples = self.metrics()
+
+        def total(name: str) -> float:
+            return sum(value for (sample, _), value in samples.items() if sample == f"glance_shim_{name}")
+
+        return {name: total(name) for name in ("spool_bytes", "spool_files", "uploads", "upstream_inflight")} | {
+            "open files": len(self.spool_files())}
+
+    def await_rest(self, within: float = PATIENCE) -> None:
+        """Wait until it holds nothing any more."""
+        held: dict[str, float] = {}
+
+        def is_at_rest() -> bool:
+            held.update(self.holdings())
+            return not any(held.values())
+
+        until = time.monotonic() + within
+        while not is_at_rest():
+            assert time.monotonic() < until, f"still held after {within} s: {held}; {self.uploads()}"
+            time.sleep(0.01)
+
+
+def defaults(port: int, admin_port: int, spool: Path) -> dict[str, Any]:
+    """The settings every test shim has unless it says otherwise."""
+    return {
+        "body": "spool",
+        "service": "none",
+        "server.listen": [f"127.0.0.1:{port}"],
+        "admin.listen": f"127.0.0.1:{admin_port}",
+        "spool.directory": str(spool),
+        "log.format": "json",
+        "timeouts.connect_retry": "500ms",
+        "timeouts.drain": "2s",
+    }
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on, outside the range from which outgoing connections are numbered."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _descriptors(pid: int) -> list[str]:
+    links = []
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(str(descriptor.readlink()))
+    return links
