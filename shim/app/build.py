@@ -86,7 +86,7 @@ def build(options: ProxyOptions) -> Parts:
     store = Store(disk, budget, options.spool)
     drain = Drain()
     journal = Journal(Counters(), access=options.access_log)
-    service = _service(options.service)
+    service = service_of(options.service)
     upstreams = {spec.name: _upstream(spec, options.timeouts) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
@@ -103,7 +103,8 @@ def build(options: ProxyOptions) -> Parts:
     return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk)
 
 
-def _service(name: str) -> Service:
+def service_of(name: str) -> Service:
+    """What is known of the service behind: ``glance`` or ``none``."""
     return GlanceService() if name == "glance" else GenericService()
 
 

@@ -76,7 +76,6 @@ _MESSAGES = {
     "model_type": "{value!r}: must be a table",
     "dict_type": "{value!r}: must be a table",
     "tuple_type": '{value!r}: must be a list, in brackets, its text in quotes, as in ["one", "two"]',
-    "too_short": "must not be empty",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from shim.config.kinds import Kind, Takes
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
@@ -81,10 +81,19 @@ def _out_of_list(addresses: tuple[ListenAddress, ...]) -> str | list[str]:
     return written[0] if len(written) == 1 else written
 
 
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+# Pydantic's own min_length counts what is left after faults, and would call a list of faults empty.
+_AT_LEAST_ONE = (AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1}))
+
 Listen: TypeAlias = Annotated[
     ListenAddress, _written("address", _LISTEN, parse_listen, TcpAddress, UnixAddress, InheritedSocket)
 ]
-ListenList: TypeAlias = Annotated[tuple[Listen, ...], Field(min_length=1)]
+ListenList: TypeAlias = Annotated[tuple[Listen, ...], *_AT_LEAST_ONE]
 ListenOneOrMore: TypeAlias = Annotated[
     tuple[Listen, ...],
     BeforeValidator(_in_list, json_schema_input_type=Listen | tuple[Listen, ...]),
@@ -95,7 +104,7 @@ ListenOneOrMore: TypeAlias = Annotated[
 UpstreamUrl: TypeAlias = Annotated[
     UpstreamAddress, _written("upstream URL", _UPSTREAM, _parse_available, UpstreamAddress)
 ]
-UpstreamUrls: TypeAlias = Annotated[tuple[UpstreamUrl, ...], Field(min_length=1)]
+UpstreamUrls: TypeAlias = Annotated[tuple[UpstreamUrl, ...], *_AT_LEAST_ONE]
 
 
 # -- who is believed, files -----------------------------------------------------------------------

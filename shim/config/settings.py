@@ -57,6 +57,7 @@ class Settings(Options):
         description="Groups of servers by name, in place of the single upstream above. With several, routes "
         "say what goes where.",
         examples=["glance"],
+        json_schema_extra={"additionalProperties": False},
     )
     routes: tuple[RouteOptions, ...] = Field(
         (),

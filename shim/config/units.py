@@ -131,9 +131,7 @@ def parse_duration(value: object) -> Seconds:
     try:
         return float(DURATION.parse(value))
     except OverflowError:
-        raise ValueError(
-            'longer than any clock counts; write "unlimited" where there is to be no end'
-        ) from None
+        raise ValueError('longer than any clock counts; write "unlimited" where there is no end') from None
 
 
 def parse_size_or_share(value: object) -> int | Share:

@@ -82,7 +82,7 @@ def _parse_inherited(number: str) -> InheritedSocket:
 
 
 def _parse_tcp(text: str) -> TcpAddress:
-    if text.startswith((":", "*:")):
+    if text.rstrip("0123456789") in (":", "*:"):
         raise ValueError("for every address of this machine write 0.0.0.0:PORT, or [::]:PORT for IPv6")
     host, port = split_host_port(text)
     if port is None:

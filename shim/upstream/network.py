@@ -6,6 +6,8 @@ transports: nothing is buffered out of sight, a write's progress is known, and t
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -191,7 +193,7 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
         # The kernel's own ETIMEDOUT is an OSError as well; asyncio's deadline passes through here.
         raise
     except OSError as error:
-        raise UpstreamRefused(f"No connection to {address}: {error.strerror or error}.") from error
+        raise UpstreamRefused(f"No connection to {address}: {_reason(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -201,7 +203,14 @@ def _transfer_errors() -> Iterator[None]:
     except TimeoutError:
         raise
     except OSError as error:
-        raise UpstreamClosed(f"The connection to the upstream broke: {error.strerror or error}.") from error
+        raise UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.") from error
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts the address into strerror; a failed look-up or handshake has numbers of its own.
+    if error.errno in errno.errorcode and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _send_timeout(timeout: Seconds) -> ShimError:

@@ -45,7 +45,11 @@ def test_early_answer_reaches_the_client(rig: Rig, size, framing):
 def test_early_answer_in_every_framing(rig: Rig, framed, end):
     if framed == "close" and end == "wait":
         pytest.skip("never ends by itself")
-    head = {"length": [f"Content-Length: {len(REASON)}"], "chunked": ["Transfer-Encoding: chunked"], "close": []}
+    head = {
+        "length": [f"Content-Length: {len(REASON)}"],
+        "chunked": ["Transfer-Encoding: chunked"],
+        "close": [],
+    }
     body = chunked(REASON, 1000) if framed == "chunked" else REASON
     raw = replies.answer_head(409, *head[framed], "X-Early: yes") + body
     if framed == "close":

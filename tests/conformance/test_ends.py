@@ -294,5 +294,3 @@ def test_signals_end_with_0(rig_with, number):
         assert rig.shim.wait() == 0
         assert used.ending() == "fin"
         assert idle.ending() in ("fin", "reset")
-
-

@@ -23,7 +23,9 @@ def test_admitted_gets_100_then_sends(rig: Rig, headers, body, expect):
         client.send(head("PUT", "/x", *headers, expect))
         status, _, interim_headers, _ = client.head()
         assert status == 100
-        assert not [name for name, _ in interim_headers if name.lower() in ("content-length", "transfer-encoding")]
+        assert not [
+            name for name, _ in interim_headers if name.lower() in ("content-length", "transfer-encoding")
+        ]
         assert rig.stub.touched == 0
         client.send(body)
         answer = client.answer()
@@ -72,7 +74,9 @@ def test_connection_serves_on_after_100(rig: Rig):
     '"100-continue"', "100", "100 continue",
 ])  # fmt: skip
 def test_unknown_expectation(rig: Rig, expect):
-    rig.assert_refused(head("PUT", "/x", "Content-Length: 6", f"Expect: {expect}") + b"foobar", "expectation_failed")
+    rig.assert_refused(
+        head("PUT", "/x", "Content-Length: 6", f"Expect: {expect}") + b"foobar", "expectation_failed"
+    )
 
 
 def test_unknown_expectation_without_a_body(rig: Rig):
@@ -80,8 +84,9 @@ def test_unknown_expectation_without_a_body(rig: Rig):
 
 
 def test_unknown_expectation_beside_the_known_one(rig: Rig):
-    rig.assert_refused(head("PUT", "/x", "Content-Length: 6", EXPECT, "Expect: 200-ok") + b"foobar",
-                       "expectation_failed")
+    rig.assert_refused(
+        head("PUT", "/x", "Content-Length: 6", EXPECT, "Expect: 200-ok") + b"foobar", "expectation_failed"
+    )
 
 
 @pytest.mark.parametrize("expect", [EXPECT, "Expect: 200-ok"])
@@ -112,15 +117,20 @@ def assert_refused_without_100(rig: Rig, request: bytes, code: str) -> None:
     before = rig.shim.metrics()
     rig.assert_refused(request, code, hidden=False)
     after = rig.shim.metrics()
-    spooled = [(name, labels) for name, labels in after if name == "glance_shim_body_bytes_total"
-               and after[name, labels] != before.get((name, labels), 0.0)]
+    spooled = [
+        (name, labels)
+        for name, labels in after
+        if name == "glance_shim_body_bytes_total" and after[name, labels] != before.get((name, labels), 0.0)
+    ]
     assert not spooled
     assert rig.shim.spool_files() == []
 
 
 def test_too_large_gets_no_100(rig_with):
     rig = rig_with(TIGHT)
-    assert_refused_without_100(rig, head("PUT", "/x", f"Content-Length: {4 * MIB + 1}", EXPECT), "body_too_large")
+    assert_refused_without_100(
+        rig, head("PUT", "/x", f"Content-Length: {4 * MIB + 1}", EXPECT), "body_too_large"
+    )
 
 
 def test_budget_spent_gets_no_100(rig_with):
@@ -145,5 +155,6 @@ def test_budget_spent_gets_no_100(rig_with):
     ["Content-Length: 6", "Transfer-Encoding: chunked"], ["Transfer-Encoding: gzip"], ["Content-Length: +6"],
 ])  # fmt: skip
 def test_bad_framing_gets_no_100(rig: Rig, headers):
-    rig.assert_refused(head("PUT", "/x", *headers, EXPECT), "bad_framing", "bad_request", "unknown_coding",
-                       hidden=False)
+    rig.assert_refused(
+        head("PUT", "/x", *headers, EXPECT), "bad_framing", "bad_request", "unknown_coding", hidden=False
+    )

@@ -39,34 +39,71 @@ ACCEPTED = [
     pytest.param(put("/x", b"foobar"), b"foobar", "6", id="length 6"),
     pytest.param(put("/x", b"foobar", method="GET"), b"foobar", "6", id="length 6 GET"),
     pytest.param(put("/x", HIDDEN), HIDDEN, str(len(HIDDEN)), id="length, body like a request"),
-    pytest.param(from_chunks(chunked(HIDDEN, 7)), HIDDEN, str(len(HIDDEN)), id="chunked, body like a request"),
+    pytest.param(
+        from_chunks(chunked(HIDDEN, 7)), HIDDEN, str(len(HIDDEN)), id="chunked, body like a request"
+    ),
     pytest.param(from_chunks(chunked(LAST * 3)), LAST * 3, "15", id="chunked, body like chunks"),
     pytest.param(from_chunks(chunked(bytes(range(256)))), bytes(range(256)), "256", id="chunked, every byte"),
-    pytest.param(head("PUT", "/x", "content-length:6") + b"foobar", b"foobar", "6", id="length without space"),
-    pytest.param(head("PUT", "/x", "Content-Length: \t 6 \t") + b"foobar", b"foobar", "6", id="length in space"),
-    pytest.param(head("PUT", "/x", "TRANSFER-ENCODING: CHUNKED") + chunked(b"foobar"), b"foobar", "6",
-                 id="coding in capitals"),
-    pytest.param(head("PUT", "/x", "Transfer-Encoding:chunked") + chunked(b"foobar"), b"foobar", "6",
-                 id="coding without space"),
-    pytest.param(head("PUT", "/x", "Transfer-Encoding:\t chunked \t") + chunked(b"foobar"), b"foobar", "6",
-                 id="coding in space and tabs"),
+    pytest.param(
+        head("PUT", "/x", "content-length:6") + b"foobar", b"foobar", "6", id="length without space"
+    ),
+    pytest.param(
+        head("PUT", "/x", "Content-Length: \t 6 \t") + b"foobar", b"foobar", "6", id="length in space"
+    ),
+    pytest.param(
+        head("PUT", "/x", "TRANSFER-ENCODING: CHUNKED") + chunked(b"foobar"),
+        b"foobar",
+        "6",
+        id="coding in capitals",
+    ),
+    pytest.param(
+        head("PUT", "/x", "Transfer-Encoding:chunked") + chunked(b"foobar"),
+        b"foobar",
+        "6",
+        id="coding without space",
+    ),
+    pytest.param(
+        head("PUT", "/x", "Transfer-Encoding:\t chunked \t") + chunked(b"foobar"),
+        b"foobar",
+        "6",
+        id="coding in space and tabs",
+    ),
     pytest.param(from_chunks(b"A\r\n0123456789\r\n" + LAST), b"0123456789", "10", id="size in upper case"),
     pytest.param(from_chunks(b"a\r\n0123456789\r\n" + LAST), b"0123456789", "10", id="size in lower case"),
     pytest.param(from_chunks(b"1C\r\n" + b"x" * 28 + b"\r\n" + LAST), b"x" * 28, "28", id="size 1C"),
     pytest.param(from_chunks(b"006\r\nfoobar\r\n" + LAST), b"foobar", "6", id="leading zeros"),
-    pytest.param(from_chunks(b"0000000000000006\r\nfoobar\r\n" + LAST), b"foobar", "6", id="size of 16 digits"),
-    pytest.param(from_chunks(b"6\r\nfoobar\r\n0000000000000000\r\n\r\n"), b"foobar", "6", id="last of 16 zeros"),
+    pytest.param(
+        from_chunks(b"0000000000000006\r\nfoobar\r\n" + LAST), b"foobar", "6", id="size of 16 digits"
+    ),
+    pytest.param(
+        from_chunks(b"6\r\nfoobar\r\n0000000000000000\r\n\r\n"), b"foobar", "6", id="last of 16 zeros"
+    ),
     pytest.param(from_chunks(chunked(b"foobar", 3, extension=b";a")), b"foobar", "6", id="extension name"),
     pytest.param(from_chunks(chunked(b"foobar", 3, extension=b";a=b")), b"foobar", "6", id="extension value"),
-    pytest.param(from_chunks(chunked(b"foobar", 3, extension=b";a=b;c;d=e")), b"foobar", "6", id="extensions"),
-    pytest.param(from_chunks(chunked(b"foobar", 3, extension=b';a="b c;d=1"')), b"foobar", "6",
-                 id="extension quoted"),
-    pytest.param(from_chunks(chunked(b"foobar", 3, extension=b';a="b\\"c\\\\"')), b"foobar", "6",
-                 id="extension quoted pairs"),
-    pytest.param(from_chunks(b"6\r\nfoobar\r\n0;last=yes\r\n\r\n"), b"foobar", "6", id="extension of the last"),
-    pytest.param(from_chunks(chunked(b"foobar", trailers=b"X-Sum: 1\r\n"), "Trailer: X-Sum"), b"foobar", "6",
-                 id="trailer"),
-    pytest.param(from_chunks(chunked(b"", trailers=b"X-Sum: 1\r\nX-More:\r\n")), b"", "0", id="trailers, empty"),
+    pytest.param(
+        from_chunks(chunked(b"foobar", 3, extension=b";a=b;c;d=e")), b"foobar", "6", id="extensions"
+    ),
+    pytest.param(
+        from_chunks(chunked(b"foobar", 3, extension=b';a="b c;d=1"')), b"foobar", "6", id="extension quoted"
+    ),
+    pytest.param(
+        from_chunks(chunked(b"foobar", 3, extension=b';a="b\\"c\\\\"')),
+        b"foobar",
+        "6",
+        id="extension quoted pairs",
+    ),
+    pytest.param(
+        from_chunks(b"6\r\nfoobar\r\n0;last=yes\r\n\r\n"), b"foobar", "6", id="extension of the last"
+    ),
+    pytest.param(
+        from_chunks(chunked(b"foobar", trailers=b"X-Sum: 1\r\n"), "Trailer: X-Sum"),
+        b"foobar",
+        "6",
+        id="trailer",
+    ),
+    pytest.param(
+        from_chunks(chunked(b"", trailers=b"X-Sum: 1\r\nX-More:\r\n")), b"", "0", id="trailers, empty"
+    ),
 ]
 
 
@@ -74,14 +111,23 @@ ACCEPTED = [
 @pytest.mark.parametrize(("request_", "body", "length"), ACCEPTED)
 def test_accepted_body_arrives_with_its_length(rig: Rig, request_, body, length, delivery):
     answer = rig.ask(request_, pieces=split(request_, delivery))
+    assert answer.status == 200, answer
     seen = rig.stub.only()
-    assert answer.status == 200
     assert answer.body == f"{seen.method} /x".encode()
     assert (seen.method, seen.target) == (request_.split(b" ", 1)[0].decode(), "/x")
     assert (seen.body, seen.length) == (body, length)
     assert seen.codings == []
-    assert not seen.names & {"x-sum", "http_x_sum", "x-more", "http_x_more", "http_trailer", "connection",
-                             "http_connection", "http_content_length", "http_content_type"}
+    assert not seen.names & {
+        "x-sum",
+        "http_x_sum",
+        "x-more",
+        "http_x_more",
+        "http_trailer",
+        "connection",
+        "http_connection",
+        "http_content_length",
+        "http_content_type",
+    }
 
 
 @pytest.mark.parametrize("trailer", [
@@ -154,8 +200,12 @@ REFUSED_CODINGS = [
     pytest.param(["Content-Length: 6", BOTH_CODINGS], BAD_HEAD, id="length then coding"),
     pytest.param(["Content-Length: 0", BOTH_CODINGS], BAD_HEAD, id="length 0 and coding"),
     pytest.param(["Content-Length:", BOTH_CODINGS], BAD_HEAD, id="empty length and coding"),
-    pytest.param([f"Content-Length: {len(BODY)}", "Transfer-Encoding: identity"], CODING, id="length and identity"),
-    pytest.param([f"Content-Length: {len(BODY)}", "Transfer-Encoding: nonsense"], CODING, id="length and nonsense"),
+    pytest.param(
+        [f"Content-Length: {len(BODY)}", "Transfer-Encoding: identity"], CODING, id="length and identity"
+    ),
+    pytest.param(
+        [f"Content-Length: {len(BODY)}", "Transfer-Encoding: nonsense"], CODING, id="length and nonsense"
+    ),
     pytest.param(["Transfer-Encoding: identity"], CODING, id="identity"),
     pytest.param(["Transfer-Encoding: identity", "Content-Length: 6"], CODING, id="identity and length"),
     pytest.param(["Transfer-Encoding: gzip"], ("unknown_coding",), id="gzip"),
@@ -196,7 +246,9 @@ REFUSED_CODINGS = [
     pytest.param(["Transfer-Encoding : chunked"], BAD_HEAD, id="space before colon"),
     pytest.param(["Transfer-Encoding\t: chunked"], BAD_HEAD, id="tab before colon"),
     pytest.param([b"Transfer-Encoding\x00: chunked"], BAD_HEAD, id="NUL in name"),
-    pytest.param(["Transfer-Encoding : chunked", "Content-Length: 6"], BAD_HEAD, id="space before colon, and length"),
+    pytest.param(
+        ["Transfer-Encoding : chunked", "Content-Length: 6"], BAD_HEAD, id="space before colon, and length"
+    ),
 ]
 
 
@@ -571,7 +623,9 @@ def test_pipelined_answers_are_not_mixed(rig: Rig, gate):
 
 def test_good_request_before_a_bad_one_is_served(rig: Rig):
     with rig.client() as client:
-        client.send(put_chunked("/good", chunked(b"foobar")), from_chunks(b"0x6\r\nfoobar\r\n" + LAST), HIDDEN)
+        client.send(
+            put_chunked("/good", chunked(b"foobar")), from_chunks(b"0x6\r\nfoobar\r\n" + LAST), HIDDEN
+        )
         assert client.answer().status == 200
         rig.assert_problem(client.answer(), "bad_framing")
         assert client.wire.rest() == (b"", "fin")

@@ -17,7 +17,9 @@ from tests.support.wire import eventually
 KIB, MIB = 1 << 10, 1 << 20
 PUT = put_chunked("/x", chunked(b"foobar"))
 LARGE_PUT = put_chunked("/x", chunked(bytes(2 * MIB), MIB))
-REQUESTS = pytest.mark.parametrize("request_", [pytest.param(get("/x"), id="GET"), pytest.param(PUT, id="PUT")])
+REQUESTS = pytest.mark.parametrize(
+    "request_", [pytest.param(get("/x"), id="GET"), pytest.param(PUT, id="PUT")]
+)
 
 # -- good answers -------------------------------------------------------------------------------------
 
@@ -83,8 +85,13 @@ def test_good_answers_are_relayed(rig: Rig, request_, reply, status, body):
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 def test_large_answer_arrives_unaltered(rig: Rig, framing):
     body = bytes(range(256)) * (4 * MIB // 256) + b"end"
-    rig.stub.answer({"length": replies.normal(200, body), "close": replies.until_close(body),
-                     "chunked": replies.chunked_answer([body[:100_000], body[100_000:]])}[framing])
+    rig.stub.answer(
+        {
+            "length": replies.normal(200, body),
+            "close": replies.until_close(body),
+            "chunked": replies.chunked_answer([body[:100_000], body[100_000:]]),
+        }[framing]
+    )
     answer = rig.ask(get("/x"))
     assert (answer.status, len(answer.body), answer.complete) == (200, len(body), True)
     assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
@@ -104,7 +111,7 @@ def test_head_request_keeps_the_length(rig: Rig):
 
 def test_headers_of_the_answer_arrive_in_order(rig: Rig):
     lines = ["Set-Cookie: a=1; Path=/", "X-One: 1", "Set-Cookie: b=2", "x-two:  2", "WWW-Authenticate: Basic",
-             "WWW-Authenticate: Digest x=\"y\"", "Server: stub/1", "Date: Thu, 01 Jan 1970 00:00:00 GMT",
+             'WWW-Authenticate: Digest x="y"', "Server: stub/1", "Date: Thu, 01 Jan 1970 00:00:00 GMT",
              "Content-Type: application/octet-stream", "Content-MD5: x", "X-Empty:",
              "X-Openstack-Request-Id: req-of-the-upstream", "X-High: \xe9"]  # fmt: skip
     rig.stub.answer(replies.normal(200, b"ok", *lines))
@@ -112,7 +119,8 @@ def test_headers_of_the_answer_arrive_in_order(rig: Rig):
     sent = [tuple(part.strip() for part in line.split(":", 1)) for line in lines]
     ours = {name.lower() for name, _ in sent}
     assert [(name.lower(), value) for name, value in answer.headers if name.lower() in ours] == [
-        (name.lower(), value) for name, value in sent]
+        (name.lower(), value) for name, value in sent
+    ]
 
 
 def test_hop_by_hop_headers_of_the_answer_stay_behind(rig: Rig):
@@ -151,7 +159,10 @@ def test_103_reaches_the_client(rig: Rig):
     with rig.client() as client:
         client.send(get("/x"))
         status, _, headers, _ = client.head()
-        assert (status, dict(headers).get("Link", dict(headers).get("link"))) == (103, "</a.css>; rel=preload")
+        assert (status, dict(headers).get("Link", dict(headers).get("link"))) == (
+            103,
+            "</a.css>; rel=preload",
+        )
         assert client.answer().body == b"hello"
 
 
@@ -229,7 +240,8 @@ def test_bad_answers_become_502(rig: Rig, request_, raw):
 
     rig.stub.answer(reply if len(raw) > MIB or raw.startswith(OK) else replies.raw(raw))
     answer = rig.ask(request_)
-    rig.assert_problem(answer, "upstream_invalid")
+    closed = () if b"\r\n\r\n" in raw or len(raw) > MIB else ("upstream_closed",)
+    rig.assert_problem(answer, "upstream_invalid", *closed)
     assert b"hello" not in answer.body
     assert len(rig.stub.requests) == 1, rig.stub.story()
     # neither what was left of that answer nor its connection has any part in the next one
@@ -353,10 +365,8 @@ def test_reset_in_an_answer_until_close_looks_cut(rig: Rig, version):
         assert client.head()[0] == 200
         begun.set()
         data, end = client.wire.rest()
-    assert b"hello".startswith(data) or b"hello" in data
-    if version == "1.1":
-        assert not data.endswith(b"0\r\n\r\n"), data
-    assert end == "reset" or data.startswith(b"5\r\n"), "a reset answer looks whole"
+    chunks = data.startswith(b"5\r\nhello\r\n") and not data.endswith(b"0\r\n\r\n")
+    assert end == "reset" or (version == "1.1" and chunks), f"a reset answer looks whole: {data!r}, {end}"
 
 
 def test_answer_goes_on_while_the_upstream_still_writes(rig: Rig, gate):
@@ -390,7 +400,8 @@ def several(stub, folder, others):
                 "upstreams.dead.servers": refusing, "upstreams.pair.servers": [stub.url, others["second"].url],
                 "timeouts.connect_retry": "600ms", "timeouts.connect": "2s"}  # fmt: skip
     return settings, [{"path": f"/{name}/**", "upstream": name} for name in ("first", "dead", "pair")] + [
-        {"path": "/**", "upstream": "main"}]
+        {"path": "/**", "upstream": "main"}
+    ]
 
 
 @pytest.mark.parametrize("body", [b"foobar", bytes(range(256)) * 4096])
@@ -421,7 +432,8 @@ def test_server_that_comes_back_in_time(rig_with):
         others["late"] = Stub(stub.protocol, path, listening=False)
         late.append(others["late"])
         return {"upstreams.main.servers": [others["late"].url], "timeouts.connect_retry": "20s"}, [
-            {"path": "/**", "upstream": "main"}]
+            {"path": "/**", "upstream": "main"}
+        ]
 
     rig = rig_with(plan=restarting, ready=None, fresh=True)
     with rig.client() as client:

@@ -19,8 +19,10 @@ from tests.support.wire import PATIENCE, Ended, Hang, Wire
 Headers = tuple[tuple[str, str], ...]
 
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)\r\n")
-FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*"
-                        rb"[\x21-\x7e\x80-\xff])?)?[ \t]*\r\n")
+FIELD_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*"
+    rb"[\x21-\x7e\x80-\xff])?)?[ \t]*\r\n"
+)
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 
 
@@ -100,8 +102,9 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- sending --------------------------------------------------------------------------------
@@ -251,13 +254,18 @@ LAST = b"0\r\n\r\n"
 """Last chunk and empty trailer."""
 
 
-def head(method: str, target: str, *headers: str | bytes, version: str = "1.1", host: str | None = HOST) -> bytes:
+def head(
+    method: str, target: str, *headers: str | bytes, version: str = "1.1", host: str | None = HOST
+) -> bytes:
     """A request head; headers are whole lines without their CRLF, as str (latin-1) or bytes."""
     lines: list[str | bytes] = [f"{method} {target} HTTP/{version}"]
     if host is not None:
         lines.append(f"Host: {host}")
     lines += headers
-    return b"\r\n".join(line if isinstance(line, bytes) else line.encode("latin-1") for line in lines) + b"\r\n\r\n"
+    return (
+        b"\r\n".join(line if isinstance(line, bytes) else line.encode("latin-1") for line in lines)
+        + b"\r\n\r\n"
+    )
 
 
 def get(target: str, *headers: str | bytes) -> bytes:
@@ -280,8 +288,9 @@ def chunk(data: bytes, extension: bytes = b"") -> bytes:
     return b"%x%b\r\n%b\r\n" % (len(data), extension, data)
 
 
-def chunked(body: bytes, sizes: int | Iterable[int] = 1 << 16, *, extension: bytes = b"",
-            trailers: bytes = b"") -> bytes:
+def chunked(
+    body: bytes, sizes: int | Iterable[int] = 1 << 16, *, extension: bytes = b"", trailers: bytes = b""
+) -> bytes:
     """A whole chunked body; ``sizes`` is one chunk size for all, or one for each chunk in turn."""
     turn: Iterator[int] = itertools.repeat(sizes) if isinstance(sizes, int) else iter(sizes)
     pieces, start = [], 0

@@ -20,8 +20,12 @@ from tests.support.client import HOST, Answer, Client, get
 from tests.support.shim import Route, Settings, Shim
 from tests.support.stub import Stub
 
-KINDS = {"http-tcp": ("http", False), "http-unix": ("http", True),
-         "uwsgi-tcp": ("uwsgi", False), "uwsgi-unix": ("uwsgi", True)}
+KINDS = {
+    "http-tcp": ("http", False),
+    "http-unix": ("http", True),
+    "uwsgi-tcp": ("uwsgi", False),
+    "uwsgi-unix": ("uwsgi", True),
+}
 """Upstream kinds: protocol, and whether on a unix socket."""
 
 WAYS: dict[str, dict[str, Any]] = {"plain": {}}
@@ -31,12 +35,33 @@ CASES = [f"{kind}-{way}" for way in WAYS for kind in KINDS]
 """Every kind in every way, as the parameter of the ``case`` fixture."""
 
 STATUSES = {
-    "bad_request": 400, "bad_framing": 400, "size_mismatch": 400, "header_timeout": 408, "body_idle_timeout": 408,
-    "body_total_timeout": 408, "body_too_slow": 408, "body_too_large": 413, "expectation_failed": 417,
-    "project_limit": 429, "head_too_large": 431, "unknown_coding": 501, "unknown_method": 501,
-    "upstream_refused": 502, "upstream_closed": 502, "upstream_invalid": 502, "spool_full": 503,
-    "uploads_full": 503, "queue_full": 503, "queue_timeout": 503, "draining": 503, "no_upstream": 503,
-    "connect_timeout": 504, "send_timeout": 504, "response_timeout": 504, "disk_full": 507, "disk_error": 507,
+    "bad_request": 400,
+    "bad_framing": 400,
+    "size_mismatch": 400,
+    "header_timeout": 408,
+    "body_idle_timeout": 408,
+    "body_total_timeout": 408,
+    "body_too_slow": 408,
+    "body_too_large": 413,
+    "expectation_failed": 417,
+    "project_limit": 429,
+    "head_too_large": 431,
+    "unknown_coding": 501,
+    "unknown_method": 501,
+    "upstream_refused": 502,
+    "upstream_closed": 502,
+    "upstream_invalid": 502,
+    "spool_full": 503,
+    "uploads_full": 503,
+    "queue_full": 503,
+    "queue_timeout": 503,
+    "draining": 503,
+    "no_upstream": 503,
+    "connect_timeout": 504,
+    "send_timeout": 504,
+    "response_timeout": 504,
+    "disk_full": 507,
+    "disk_error": 507,
 }
 """Every code of SPEC.md with its status."""
 
@@ -162,8 +187,15 @@ class RigPool:
         self._folder = tempfile.TemporaryDirectory(prefix="shim-")
         self.trap = Stub("http")
 
-    def rig(self, case: str, settings: Settings | None = None, *, plan: Plan | None = None,
-            ready: int | None = 200, fresh: bool = False) -> Rig:
+    def rig(
+        self,
+        case: str,
+        settings: Settings | None = None,
+        *,
+        plan: Plan | None = None,
+        ready: int | None = 200,
+        fresh: bool = False,
+    ) -> Rig:
         """The rig for a case with these settings; ``fresh`` starts one that nobody else has used."""
         key = (case, repr(sorted((settings or {}).items())), plan, next(self._numbers) if fresh else None)
         if key in self.rigs and not self.rigs[key][0].shim.running:
@@ -177,8 +209,9 @@ class RigPool:
         rig.begin()
         return rig
 
-    def _make(self, case: str, settings: Settings, plan: Plan | None, ready: int | None
-              ) -> tuple[Rig, contextlib.ExitStack]:
+    def _make(
+        self, case: str, settings: Settings, plan: Plan | None, ready: int | None
+    ) -> tuple[Rig, contextlib.ExitStack]:
         kind, _, way = case.rpartition("-")
         folder = Path(self._folder.name) / str(next(self._numbers))
         folder.mkdir()
@@ -191,8 +224,13 @@ class RigPool:
                 planned, routes = plan(stub, folder, others)
                 for other in others.values():
                     stack.enter_context(other)
-            shim = Shim(folder, {**planned, **WAYS[way], **settings}, routes=routes, ready=ready,
-                        environment=self._environment())
+            shim = Shim(
+                folder,
+                {**planned, **WAYS[way], **settings},
+                routes=routes,
+                ready=ready,
+                environment=self._environment(),
+            )
             stack.enter_context(shim)
             return Rig(case, shim, stub, others), stack.pop_all()
         raise AssertionError
@@ -205,7 +243,7 @@ class RigPool:
     def _environment(self) -> dict[str, str]:
         """Proxy variables that lead into the trap: a shim that heeds them never reaches its upstream."""
         proxy = f"http://127.0.0.1:{self.trap.address[1]}"
-        return {name: proxy for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY")}
+        return dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"), proxy)
 
     def _end(self, key: tuple[object, ...]) -> None:
         rig, stack = self.rigs.pop(key)

@@ -31,8 +31,13 @@ Route = Mapping[str, Any]
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \d+)?")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
-COMPLAINTS = ("Traceback (most recent call last)", "was never awaited", "Exception ignored", "never retrieved",
-              "ResourceWarning")
+COMPLAINTS = (
+    "Traceback (most recent call last)",
+    "was never awaited",
+    "Exception ignored",
+    "never retrieved",
+    "ResourceWarning",
+)
 """What never stands in the log of a healthy program, whatever its clients do."""
 
 
@@ -43,8 +48,15 @@ class Shim:
     ``ready`` is the status of /readyz to wait for, or None to wait for the listener only.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, routes: Sequence[Route] = (),
-                 environment: Mapping[str, str] | None = None, ready: int | None = 200) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        routes: Sequence[Route] = (),
+        environment: Mapping[str, str] | None = None,
+        ready: int | None = 200,
+    ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
         self.spool.mkdir(parents=True, exist_ok=True)
@@ -76,13 +88,22 @@ class Shim:
         """Start without waiting."""
         self.port, self.admin_port = free_port(), free_port()
         self.file.write_text(self._configuration())
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith("GLANCE_SHIM_") and not name.lower().endswith("_proxy")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("GLANCE_SHIM_") and not name.lower().endswith("_proxy")
+        }
         environment |= {"TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | dict(self.environment)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "shim", "serve", "--config", str(self.file)],
-                                            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "shim", "serve", "--config", str(self.file)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
 
     def await_ready(self) -> None:
         """Wait until the proxied listener takes connections and /readyz says what is expected."""
@@ -177,8 +198,11 @@ class Shim:
 
     def complaints(self, start: int = 0) -> list[str]:
         """Lines of the log that tell of a fault in the program."""
-        return [line[:2000] for line in self.log_text(start).splitlines()
-                if any(complaint in line for complaint in COMPLAINTS)]
+        return [
+            line[:2000]
+            for line in self.log_text(start).splitlines()
+            if any(complaint in line for complaint in COMPLAINTS)
+        ]
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """All samples of /metrics by name and labels."""
@@ -196,8 +220,11 @@ class Shim:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; a missing labelled sample counts 0."""
         samples = self.metrics()
-        values = [value for (sample, found), value in samples.items()
-                  if sample == f"glance_shim_{name}" and labels.items() <= dict(found).items()]
+        values = [
+            value
+            for (sample, found), value in samples.items()
+            if sample == f"glance_shim_{name}" and labels.items() <= dict(found).items()
+        ]
         assert values or labels, f"no metric glance_shim_{name} in {sorted({name for name, _ in samples})}"
         return sum(values)
 
@@ -215,8 +242,9 @@ class Shim:
         named = [str(path) for path in self.spool.rglob("*") if not path.is_dir()]
         if not self.running:
             return named
-        open_files = {link for pid in self._family() for link in _descriptors(pid)
-                      if link.startswith(f"{self.spool}/")}
+        open_files = {
+            link for pid in self._family() for link in _descriptors(pid) if link.startswith(f"{self.spool}/")
+        }
         return named + sorted(open_files - set(named))
 
     def _family(self) -> list[int]:
@@ -235,8 +263,9 @@ class Shim:
         def total(name: str) -> float:
             return sum(value for (sample, _), value in samples.items() if sample == f"glance_shim_{name}")
 
-        return {name: total(name) for name in ("spool_bytes", "spool_files", "uploads", "upstream_inflight")} | {
-            "open files": len(self.spool_files())}
+        return {
+            name: total(name) for name in ("spool_bytes", "spool_files", "uploads", "upstream_inflight")
+        } | {"open files": len(self.spool_files())}
 
     def await_rest(self, within: float = PATIENCE) -> None:
         """Wait until it holds nothing any more."""

@@ -23,8 +23,10 @@ KEPT = 1 << 20
 """Bodies up to so many bytes are kept; of longer ones only length and sha256."""
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])")
-HEADER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(|[\x21-\x7e\x80-\xff]"
-                         rb"(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[ \t]*")
+HEADER_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(|[\x21-\x7e\x80-\xff]"
+    rb"(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[ \t]*"
+)
 VARIABLE_NAME = re.compile(rb"[A-Z][A-Z0-9_]*|HTTP_[!#$%&'*+.^`|~0-9A-Z_]+")
 PING = b"\x64\0\0\0"
 PONG = b"\x64\0\0\0"
@@ -179,8 +181,10 @@ def accepted(exchange: Exchange) -> None:
     exchange.read_body()
     body = f"{exchange.seen.method} {exchange.seen.target}".encode()
     empty = exchange.seen.method == "HEAD"
-    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/x-stub\r\nContent-Length: %d\r\n\r\n" % len(body)
-                  + (b"" if empty else body))
+    exchange.send(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/x-stub\r\nContent-Length: %d\r\n\r\n" % len(body)
+        + (b"" if empty else body)
+    )
     exchange.keep = True
 
 
@@ -190,8 +194,14 @@ class Stub:
     With ``listening=False`` its address exists and refuses, until :meth:`listen`.
     """
 
-    def __init__(self, protocol: str = "http", path: Path | None = None, *, listening: bool = True,
-                 patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        protocol: str = "http",
+        path: Path | None = None,
+        *,
+        listening: bool = True,
+        patience: float = 30.0,
+    ) -> None:
         self.protocol = protocol
         self.path = path
         self.patience = patience
@@ -282,6 +292,15 @@ class Stub:
         """Take connections from now on."""
         self._listener.listen(128)
         self._spawn(self._accept)
+
+    def hang_up(self) -> None:
+        """End all open connections, as a server does with idle ones; wait until they are closed."""
+        with self._lock:
+            sockets = list(self._sockets)
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        eventually(lambda: not self._sockets.intersection(sockets), "the connections are closed")
 
     def close(self) -> None:
         """End every connection and every thread."""
@@ -390,8 +409,11 @@ class Stub:
                 continue
             seen.fields.append((found[1].decode(), found[2].decode("latin-1")))
         count = Counter(name.lower() for name, _ in seen.fields)
-        self.faults += [f"{name} came {count[name]} times" for name in
-                        ("host", "content-length", "transfer-encoding") if count[name] > 1]
+        self.faults += [
+            f"{name} came {count[name]} times"
+            for name in ("host", "content-length", "transfer-encoding")
+            if count[name] > 1
+        ]
         if match[3] == b"1" and not count["host"]:
             self.faults.append("HTTP/1.1 without Host")
         return seen
@@ -414,11 +436,25 @@ class Stub:
             return seen
         count = Counter(name for name, _ in seen.fields)
         self.faults += [f"variable {name} came {times} times" for name, times in count.items() if times > 1]
-        self.faults += [f"variable name {name!r}" for name in count
-                        if not VARIABLE_NAME.fullmatch(name.encode("latin-1"))]
-        self.faults += [f"variable {name} is missing" for name in ("SCRIPT_NAME", "PATH_INFO", "REQUEST_METHOD",
-                        "REQUEST_URI", "QUERY_STRING", "SERVER_PROTOCOL") if name not in count]
-        seen.method, seen.target = seen.variables.get("REQUEST_METHOD", ""), seen.variables.get("REQUEST_URI", "")
+        self.faults += [
+            f"variable name {name!r}" for name in count if not VARIABLE_NAME.fullmatch(name.encode("latin-1"))
+        ]
+        self.faults += [
+            f"variable {name} is missing"
+            for name in (
+                "SCRIPT_NAME",
+                "PATH_INFO",
+                "REQUEST_METHOD",
+                "REQUEST_URI",
+                "QUERY_STRING",
+                "SERVER_PROTOCOL",
+            )
+            if name not in count
+        ]
+        seen.method, seen.target = (
+            seen.variables.get("REQUEST_METHOD", ""),
+            seen.variables.get("REQUEST_URI", ""),
+        )
         return seen
 
 
@@ -445,8 +481,11 @@ def decode_variables(data: bytes) -> list[tuple[str, str]]:
 
 def encode_variables(variables: list[tuple[str, str]]) -> bytes:
     """A uwsgi packet without body: four bytes, then the variables."""
-    data = b"".join(struct.pack("<H", len(word)) + word
-                    for pair in variables for word in (pair[0].encode("latin-1"), pair[1].encode("latin-1")))
+    data = b"".join(
+        struct.pack("<H", len(word)) + word
+        for pair in variables
+        for word in (pair[0].encode("latin-1"), pair[1].encode("latin-1"))
+    )
     return b"\0" + struct.pack("<H", len(data)) + b"\0" + data
 
 

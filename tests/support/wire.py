@@ -21,7 +21,7 @@ class Hang(AssertionError):
     """Nothing happened within the deadline."""
 
 
-class Ended(Exception):  # noqa: N818 - an end is an event here, not always an error
+class Ended(Exception):
     """The stream ended before what was asked for had come."""
 
     def __init__(self, how: str, partial: bytes) -> None:
@@ -48,7 +48,9 @@ class Wire:
             self.sock.settimeout(self.patience)
             data = self.sock.recv(wanted)
         except TimeoutError:
-            raise Hang(f"nothing came for {self.patience} s; before that: {bytes(self.buffer[-300:])!r}") from None
+            raise Hang(
+                f"nothing came for {self.patience} s; before that: {bytes(self.buffer[-300:])!r}"
+            ) from None
         except ConnectionError:
             raise Ended("reset", bytes(self.buffer)) from None
         self.received += len(data)

@@ -74,7 +74,7 @@ def test_refused_with_what_to_write(url, message):
 
 
 def test_a_refused_url_is_repeated():
-    with pytest.raises(ValueError, match="^'uwsgi://h': "):
+    with pytest.raises(ValueError, match=r"^'uwsgi://h': "):
         parse_upstream("uwsgi://h")
 
 

@@ -1,0 +1,128 @@
+"""Looks at a spool directory before it is used: writable, nameless files, space, what it lies on.
+
+Every finding says what it means and what to do; nothing is raised, for all of them are wanted at once.
+"""
+
+import enum
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shim.errors import ShimError
+from shim.spool.disk import Amount, Space, measure_space
+from shim.timing import UNLIMITED
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+_WRITE_AND_ENTER = os.W_OK | os.X_OK
+
+
+class Level(enum.Enum):
+    """How bad a finding is."""
+
+    FINE = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing seen, for the operator."""
+
+    level: Level
+    text: str
+
+
+def inspect_directory(
+    directory: Path, *, max_total: Amount, min_free: Amount, mounts: Path = _MOUNTS
+) -> Iterator[Finding]:
+    """All findings about a spool directory and the limits set for it."""
+    if not directory.is_dir():
+        yield Finding(Level.FAULT, f"{directory} is no directory: make it, or set spool.directory")
+        return
+    if not os.access(directory, _WRITE_AND_ENTER):
+        yield Finding(Level.FAULT, f"{directory} cannot be written to by this user (uid {os.geteuid()})")
+        return
+    yield _inspect_files(directory)
+    kind = file_system_kind(directory, mounts)
+    if kind in _MEMORY_FILE_SYSTEMS:
+        yield Finding(
+            Level.WARNING,
+            f"{directory} is a {kind}: spooled bodies use up memory. Set spool.directory to a disk, "
+            "or keep spool.max_total well below the memory",
+        )
+    try:
+        space = measure_space(directory)
+    except ShimError as error:
+        yield Finding(Level.FAULT, error.detail)
+        return
+    yield from _inspect_space(space, max_total, min_free)
+
+
+def file_system_kind(directory: Path, mounts: Path = _MOUNTS) -> str | None:
+    """The type of the file system of a directory (``ext4``, ``tmpfs``), None where /proc is silent."""
+    try:
+        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
+        device = directory.stat().st_dev
+    except OSError:
+        return None
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2] == number and rest:
+            return rest.split()[0]
+    return None
+
+
+def _inspect_files(directory: Path) -> Finding:
+    try:
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return _inspect_named_files(directory)
+        return Finding(Level.FAULT, f"{directory}: no file can be made there: {error.strerror}")
+    os.close(descriptor)
+    return Finding(Level.FINE, f"{directory} is writable, with nameless files (O_TMPFILE)")
+
+
+def _inspect_named_files(directory: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        return Finding(Level.FAULT, f"{directory}: no file can be made there: {error.strerror}")
+    return Finding(
+        Level.WARNING,
+        f"{directory} has no O_TMPFILE: a file has a name for a moment, and a crash in that moment leaves it",
+    )
+
+
+def _inspect_space(space: Space, max_total: Amount, min_free: Amount) -> Iterator[Finding]:
+    budget, reserve = max_total.of(space.total), min_free.of(space.total)
+    usable = space.free - reserve
+    if usable <= 0:
+        yield Finding(
+            Level.FAULT,
+            f"{_gib(space.free)} free, less than spool.min_free ({_gib(reserve)}): larger uploads get 507",
+        )
+    elif budget == UNLIMITED or budget > space.total:
+        yield Finding(
+            Level.WARNING,
+            f"spool.max_total is larger than the file system ({_gib(space.total)}): "
+            "uploads end with 507 when the disk is full, instead of 503 before that",
+        )
+    elif budget > usable:
+        yield Finding(
+            Level.WARNING,
+            f"{_gib(usable)} usable now ({_gib(space.free)} free, {_gib(reserve)} in reserve), "
+            f"less than spool.max_total ({_gib(budget)})",
+        )
+    else:
+        yield Finding(Level.FINE, f"{_gib(space.free)} free; uploads may use {_gib(budget)} together")
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,192 @@
+"""Connections that serve more than one request (case 21): the client's, and those to the upstream, which may be
+stale. Nobody sees a reset that is not its own, and no request with a body risks a used connection.
+"""
+
+import pytest
+
+from tests.support import replies
+from tests.support.client import LAST, chunked, get, head, put, put_chunked
+from tests.support.rig import Rig, only
+from tests.support.wire import eventually
+
+MIB = 1 << 20
+HTTP = only("http-tcp", "http-unix")
+
+# -- the client's connection ----------------------------------------------------------------------------
+
+
+def test_one_connection_serves_many_requests(rig: Rig):
+    requests = [get("/0"), put_chunked("/1", chunked(b"foobar")), put("/2", b"foobar"), head("POST", "/3"),
+                put_chunked("/4", LAST), put_chunked("/5", chunked(bytes(MIB), 65_521)), head("DELETE", "/6"),
+                put("/7", bytes(MIB)), head("HEAD", "/8"), get("/9")]  # fmt: skip
+    with rig.client() as client:
+        for number, request in enumerate(requests):
+            client.send(request)
+            method = request.split(b" ", 1)[0].decode()
+            answer = client.answer(method)
+            assert answer.status == 200
+            assert answer.body == (b"" if method == "HEAD" else f"{method} /{number}".encode())
+    assert [seen.target for seen in rig.stub.requests] == [f"/{number}" for number in range(len(requests))]
+    assert all(seen.complete for seen in rig.stub.requests)
+
+
+@pytest.mark.parametrize(("request_", "end"), [
+    pytest.param(get("/x"), "open", id="1.1"),
+    pytest.param(get("/x", "Connection: close"), "fin", id="1.1 close"),
+    pytest.param(get("/x", "connection: CLOSE"), "fin", id="1.1 CLOSE"),
+    pytest.param(get("/x", "Connection: X-Y, close"), "fin", id="1.1 close in a list"),
+    pytest.param(head("GET", "/x", version="1.0"), "fin", id="1.0"),
+    pytest.param(put_chunked("/x", chunked(b"foobar"), "Connection: close"), "fin", id="chunked close"),
+    pytest.param(put("/x", b"foobar", "Connection: close"), "fin", id="length close"),
+])  # fmt: skip
+def test_connection_ends_as_asked(rig: Rig, request_, end):
+    with rig.client() as client:
+        client.send(request_)
+        answer = client.answer()
+        assert (answer.status, answer.complete) == (200, True)
+        assert client.ending(0.1 if end == "open" else None) == end
+        if end == "fin" and b"HTTP/1.1" in request_:
+            assert "close" in ",".join(answer.all("Connection")).lower()
+
+
+def test_http_1_0_keep_alive_is_well_framed(rig: Rig):
+    with rig.client() as client:
+        client.send(head("GET", "/x", "Connection: keep-alive", version="1.0"))
+        answer = client.answer()
+        assert (answer.status, answer.body) == (200, b"GET /x")
+        if client.ending(0.1) == "open":
+            assert "keep-alive" in ",".join(answer.all("Connection")).lower()
+            client.send(get("/y"))
+            assert client.answer().body == b"GET /y"
+
+
+def test_nothing_is_served_after_close_was_asked(rig: Rig):
+    with rig.client() as client:
+        client.send(put_chunked("/x", chunked(b"foobar"), "Connection: close"), get("/hidden"))
+        assert client.answer().body == b"PUT /x"
+        assert client.wire.rest() == (b"", "fin")
+    assert rig.stub.only().target == "/x"
+
+
+@pytest.mark.parametrize("requests", [0, 1])
+def test_idle_connection_is_closed(rig_with, requests):
+    rig = rig_with({"timeouts.keepalive": "300ms", "timeouts.header": "300ms"})
+    with rig.client() as client:
+        for _ in range(requests):
+            client.send(get("/x"))
+            assert client.answer().status == 200
+        rest, end = client.wire.rest()
+    assert end == "fin"
+    if requests:
+        assert rest == b""
+
+
+# -- the upstream's connections ---------------------------------------------------------------------------
+
+
+@HTTP
+@pytest.mark.parametrize("rounds", [20])
+def test_close_without_saying_so_never_reaches_a_client(rig: Rig, rounds):
+    """uWSGI's http-socket: each answer looks as if the connection stayed, and it does not."""
+    rig.stub.answer(*[replies.unsaid_close(b"ok")] * rounds)
+    with rig.client() as client:
+        for number in range(rounds):
+            closed = rig.stub.closed
+            client.send(get(f"/{number}") if number % 3 else put_chunked(f"/{number}", chunked(b"foobar")))
+            answer = client.answer()
+            assert (answer.status, answer.body) == (200, b"ok"), answer
+            eventually(lambda closed=closed: rig.stub.closed > closed, "the stub has closed")
+    assert len(rig.stub.requests) == rounds
+    assert {seen.position for seen in rig.stub.requests} == {1}
+
+
+@HTTP
+def test_close_that_comes_a_little_late_never_reaches_a_client(rig: Rig):
+    """The same without waiting: the next request may meet the close on its way."""
+    rounds = 60
+    rig.stub.answer(*[replies.unsaid_close(b"ok")] * rounds)
+    with rig.client() as client:
+        for number in range(rounds):
+            client.send(get(f"/{number}"))
+            answer = client.answer()
+            assert (answer.status, answer.body) == (200, b"ok"), (number, answer)
+
+
+def keep_connections(rig: Rig) -> set[int]:
+    """Let the shim have idle connections to the upstream, if it keeps any."""
+    for _ in range(3):
+        assert rig.ask(get("/kept")).status == 200
+    kept = {seen.connection for seen in rig.stub.requests}
+    rig.stub.forget()
+    return kept
+
+
+@HTTP
+@pytest.mark.parametrize("request_", [
+    pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked PUT"),
+    pytest.param(put("/x", b"foobar"), id="PUT"),
+    pytest.param(put("/x", b"foobar", method="POST"), id="POST"),
+    pytest.param(put_chunked("/x", chunked(b"foobar"), method="POST"), id="chunked POST"),
+    pytest.param(put_chunked("/x", LAST, method="POST"), id="chunked empty POST"),
+    pytest.param(head("POST", "/x"), id="POST without body"),
+    pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="large PUT"),
+    pytest.param(put("/x", b"[]", method="PATCH"), id="PATCH"),
+    pytest.param(put("/x", b"foobar", method="GET"), id="GET with a body"),
+])  # fmt: skip
+def test_bodies_and_posts_never_go_on_a_used_connection(rig: Rig, request_):
+    kept = keep_connections(rig)
+    assert rig.ask(request_).status == 200
+    seen = rig.stub.only()
+    assert seen.position == 1
+    assert seen.connection not in kept
+
+
+@HTTP
+def test_stale_connections_do_no_harm(rig: Rig):
+    """The server closes its idle connections between two requests."""
+    for _ in range(5):
+        keep_connections(rig)
+        rig.stub.hang_up()
+        answer = rig.ask(get("/x"))
+        assert (answer.status, answer.body) == (200, b"GET /x")
+        assert rig.stub.only().target == "/x"
+        rig.stub.forget()
+
+
+@HTTP
+def test_connection_that_says_close_is_not_used_again(rig: Rig):
+    rig.stub.answer(*[replies.normal(200, b"ok", "Connection: close")] * 3)
+    for _ in range(3):
+        assert rig.ask(get("/x")).body == b"ok"
+    assert {seen.position for seen in rig.stub.requests} == {1}
+
+
+@HTTP
+def test_http_1_0_answer_ends_its_connection(rig: Rig):
+    rig.stub.answer(*[replies.raw(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", end="keep")] * 3)
+    for _ in range(3):
+        assert rig.ask(get("/x")).body == b"ok"
+    assert {seen.position for seen in rig.stub.requests} == {1}
+
+
+@HTTP
+def test_kept_connections_serve_gets(rig: Rig):
+    """An upstream that keeps its connections open is not asked over a new one each time."""
+    for number in range(10):
+        assert rig.ask(get(f"/{number}")).status == 200
+    assert len({seen.connection for seen in rig.stub.requests}) < 10
+
+
+@HTTP
+def test_unread_answer_spoils_its_connection(rig: Rig):
+    """A client that leaves in the middle of an answer: what it did not take reaches nobody else."""
+    rig.stub.answer(
+        replies.dribble(replies.answer_head(200, "Content-Length: 8000000") + b"x" * 8_000_000, MIB)
+    )
+    with rig.client() as client:
+        client.send(get("/x"))
+        assert client.head()[0] == 200
+        client.reset()
+    eventually(lambda: rig.shim.metric("upstream_inflight") == 0, "the call has ended")
+    assert rig.ask(get("/y")).body == b"GET /y"
+    assert rig.stub.requests[1].connection != rig.stub.requests[0].connection

@@ -1,0 +1,85 @@
+"""What must hold between options: each pair that does not fit, and those that only look as if."""
+
+import pytest
+
+from shim.config.faults import dotted
+from shim.config.relations import NO_UPSTREAM, relation_faults
+
+GLANCE = {"glance": {"servers": ["http://h"]}}
+TWO = GLANCE | {"volumes": {"servers": ["http://h"]}}
+
+FIT = [
+    {"upstream": "http://h"},
+    {"upstreams": GLANCE},
+    {"upstreams": GLANCE, "routes": [{"path": "/"}]},
+    {"upstreams": GLANCE, "routes": [{"path": "/", "upstream": "glance"}]},
+    {"upstreams": TWO, "routes": [{"path": "/", "upstream": "volumes"}]},
+    {"upstream": "http://h", "routes": [{"path": "/", "upstream": "default"}]},
+    {"upstream": "http://h", "upstreams": {}},
+    {"upstream": "http://h", "server": {"listen": ["h:0"]}, "admin": {"listen": "h:0"}},
+    # Of the wrong type: another fault says so.
+    {"upstream": 3, "routes": 3, "server": 3, "admin": {"listen": 3}},
+    {"upstreams": GLANCE, "routes": [3, {"path": "/", "upstream": 3}]},
+]
+
+UNFIT = [
+    ({}, "upstream", NO_UPSTREAM),
+    ({"upstreams": {}}, "upstream", NO_UPSTREAM),
+    ({"upstream": "http://h", "upstreams": GLANCE}, "upstream", "set one or the other"),
+    ({"upstreams": TWO}, "routes", '[[routes]] path = "/**", upstream = "glance"'),
+    ({"upstreams": TWO, "routes": []}, "routes", "with several upstreams say what goes where"),
+    ({"upstreams": TWO, "routes": [{"path": "/"}]}, "routes[0].upstream", "name one of glance, volumes"),
+    (
+        {"upstreams": TWO, "routes": [{"path": "/", "upstream": "glanse"}]},
+        "routes[0].upstream",
+        "unknown upstream 'glanse'; did you mean 'glance'?",
+    ),
+    (
+        {"upstreams": TWO, "routes": [{"upstream": "glance"}, {"upstream": "x"}]},
+        "routes[1].upstream",
+        "unknown upstream 'x'; known are glance, volumes",
+    ),
+    (
+        {"upstream": "http://h", "routes": [{"path": "/", "upstream": "glance"}]},
+        "routes[0].upstream",
+        "unknown upstream 'glance'; leave this out: there is only one upstream",
+    ),
+    (
+        {"upstream": "http://h", "admin": {"listen": "127.0.0.1:9292"}},
+        "admin.listen",
+        "'127.0.0.1:9292': is in server.listen too; take an address of its own",
+    ),
+    (
+        {"upstream": "http://h", "server": {"listen": ["unix:/s", "127.0.0.1:9293"]}},
+        "admin.listen",
+        "'127.0.0.1:9293': is in server.listen too; take an address of its own",
+    ),
+]
+
+
+def faults(tree, *, upstream_required=True):
+    found = relation_faults(tree, upstream_required=upstream_required)
+    return [(dotted(path), message) for path, message in found]
+
+
+@pytest.mark.parametrize("tree", FIT)
+def test_fit(tree):
+    assert faults(tree) == []
+
+
+@pytest.mark.parametrize(("tree", "key", "message"), UNFIT)
+def test_unfit(tree, key, message):
+    [(found, told)] = faults(tree)
+    assert found == key
+    assert message in told
+
+
+def test_without_an_upstream_there_is_still_something_to_show():
+    assert faults({}, upstream_required=False) == []
+
+
+def test_a_route_without_any_upstream():
+    tree = {"routes": [{"path": "/", "upstream": "glance"}]}
+    assert faults(tree, upstream_required=False) == [
+        ("routes[0].upstream", "unknown upstream 'glance'; add a table [upstreams.glance]")
+    ]

@@ -1,0 +1,247 @@
+"""The options: their defaults as values, what each takes, and what each refuses."""
+
+import ipaddress
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from shim.config.kinds import Kind
+from shim.config.options import RouteOptions, ServerOptions, TimeoutOptions, UpstreamOptions
+from shim.config.settings import SINGLE_UPSTREAM, Settings
+from shim.config.shape import all_keys, table_at, table_of
+from shim.config.units import Share
+from shim.routes.route import BodyMode
+from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress
+from shim.timing import UNLIMITED
+from shim.upstream.address import parse_upstream
+from shim.wire.forwarding import TrustedProxies
+
+# SPEC.md's table: a change here changes what operators rely on.
+DEFAULTS = {
+    "upstream": None,
+    "body": BodyMode.AUTO,
+    "service": "glance",
+    "server.listen": (TcpAddress("127.0.0.1", 9292),),
+    "server.socket_mode": 0o660,
+    "server.trusted_proxies": (),
+    "limits.max_head": 64 * 1024,
+    "limits.max_connections": 10000,
+    "limits.max_uploads": 1000,
+    "limits.min_rate": 1024,
+    "limits.min_rate_grace": 30,
+    "admin.listen": (TcpAddress("127.0.0.1", 9293),),
+    "log.format": "auto",
+    "log.level": "info",
+    "log.access": True,
+    "spool.directory": Path("/tmp"),
+    "spool.memory_limit": 256 * 1024,
+    "spool.max_body": 1024**4,
+    "spool.max_total": Share(80),
+    "spool.min_free": Share(5),
+    "timeouts.header": 30,
+    "timeouts.body_idle": 60,
+    "timeouts.body_total": UNLIMITED,
+    "timeouts.connect": 5,
+    "timeouts.connect_retry": 10,
+    "timeouts.send": 60,
+    "timeouts.response": "auto",
+    "timeouts.response_idle": 60,
+    "timeouts.keepalive": 75,
+    "timeouts.drain": 600,
+    "timeouts.drain_delay": 0,
+    "timeouts.linger": 30,
+}
+
+TAKEN = [
+    ("body", "spool", BodyMode.SPOOL),
+    ("service", "none", "none"),
+    ("server.listen", ["unix:/run/s", "fd:3"], (UnixAddress("/run/s"), InheritedSocket(3))),
+    ("server.socket_mode", "600", 0o600),
+    ("server.trusted_proxies", ["unix", "10.0.0.0/8"], ("unix", ipaddress.ip_network("10.0.0.0/8"))),
+    ("limits.max_head", 4096, 4096),
+    ("limits.max_connections", "unlimited", UNLIMITED),
+    ("limits.max_uploads", "17", 17),
+    ("limits.min_rate", 0, 0),
+    ("admin.listen", "[::1]:9293", (TcpAddress("::1", 9293),)),
+    ("admin.listen", ["[::1]:9293", "unix:/a"], (TcpAddress("::1", 9293), UnixAddress("/a"))),
+    ("admin.listen", [], ()),
+    ("log.access", "false", False),
+    ("spool.directory", "/srv/spool", Path("/srv/spool")),
+    ("spool.memory_limit", "0B", 0),
+    ("spool.max_body", "unlimited", UNLIMITED),
+    ("spool.max_total", "10GiB", 10 * 1024**3),
+    ("spool.min_free", 0, 0),
+    ("timeouts.header", "1500ms", 1.5),
+    ("timeouts.response", "6h", 21600),
+    ("timeouts.response", "unlimited", UNLIMITED),
+    ("timeouts.connect_retry", "0s", 0),
+]
+
+REFUSED = [
+    ("upstream", "wsgi:glance.wsgi.api:application", "wsgi: upstreams are not available in this version"),
+    ("upstream", "uwsgi://h", "'uwsgi://h': the port is missing"),
+    ("upstream", "http://h\n:80", "characters that cannot be printed"),
+    ("upstream", 3, "3: write text, in quotes"),
+    ("body", "stream", "'auto' or 'spool'"),
+    ("service", "cinder", "'glance' or 'none'"),
+    ("server.listen", [], "must not be empty"),
+    ("server.listen", ["localhost"], "'localhost': the port is missing"),
+    ("server.socket_mode", 660, "660: write text, in quotes"),
+    ("server.socket_mode", "0999", "'0999': not a file mode; write it in octal"),
+    ("server.socket_mode", "01777", "not a file mode"),
+    ("server.trusted_proxies", ["10.0.0.1/8"], "for the network write '10.0.0.0/8'"),
+    ("server.trusted_proxies", ["lb1"], "'lb1': not a network"),
+    ("limits.max_head", 0, "0: must be more than 0"),
+    ("limits.max_head", "unlimited", "'unlimited' is not possible here"),
+    ("limits.max_connections", 0, 'for no limit write "unlimited"'),
+    ("limits.max_uploads", "all", "'all': not a count"),
+    ("limits.min_rate", "unlimited", "'unlimited' is not possible here"),
+    ("limits.min_rate_grace", 0, "must be more than 0"),
+    ("log.format", "xml", "'auto', 'json' or 'text'"),
+    ("log.access", "yes", "'yes': write true or false"),
+    ("log.access", 1, "1: write true or false"),
+    ("spool.directory", "spool", "'spool': not an absolute path"),
+    ("spool.memory_limit", "unlimited", "'unlimited' is not possible here"),
+    ("spool.max_body", "80%", "unknown unit '%'"),
+    ("spool.max_total", "0%", 'for no limit write "unlimited"'),
+    ("spool.min_free", "unlimited", "'unlimited' is not possible here"),
+    ("timeouts.header", "unlimited", "'unlimited' is not possible here"),
+    ("timeouts.body_idle", "0s", 'for no limit write "unlimited"'),
+    ("timeouts.body_idle", "auto", "'auto': not a duration"),
+    ("timeouts.response", 0, 'for no limit write "unlimited"'),
+    ("timeouts.connect", 0, "must be more than 0"),
+    ("upstreams", {"a.b": {"servers": ["http://h"]}}, "'a.b': not a name"),
+    ("upstreams", {"a": {"servers": []}}, "must not be empty"),
+    (
+        "upstreams",
+        {"a": {"servers": ["http://h"], "mount": "image"}},
+        "starts with / and does not end with one",
+    ),
+    (
+        "upstreams",
+        {"a": {"servers": ["http://h"], "mount": "/image/"}},
+        "starts with / and does not end with one",
+    ),
+    ("upstreams", {"a": {"servers": ["http://h"], "mount": "/"}}, "starts with / and does not end with one"),
+    ("routes", [{"path": "v2"}], "'v2': not a path; start it with /"),
+    ("routes", [{"path": "/v2?a"}], "not a path"),
+    ("routes", [{"path": "/", "methods": ["put"]}], "'put': not a method"),
+    ("routes", [{"path": "/", "body": "handoff"}], "'auto' or 'spool'"),
+    ("routes", [{"path": "/", "upstream": "-"}], "'-': not a name"),
+]
+
+
+def nested(key, value):
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def at(settings, key):
+    for part in key.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+@pytest.mark.parametrize(("key", "value"), DEFAULTS.items(), ids=list(DEFAULTS))
+def test_default(key, value):
+    assert at(Settings(), key) == value
+
+
+def test_every_option_has_its_default_in_the_table_above():
+    assert [*all_keys()] == [*DEFAULTS]
+    assert Settings().upstreams == {}
+    assert Settings().routes == ()
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), TAKEN)
+def test_taken(key, value, expected):
+    assert at(Settings.model_validate(nested(key, value)), key) == expected
+
+
+@pytest.mark.parametrize(("key", "value", "message"), REFUSED)
+def test_refused_with_what_to_write(key, value, message):
+    with pytest.raises(pydantic.ValidationError) as error:
+        Settings.model_validate(nested(key, value))
+    assert [message in details["msg"] for details in error.value.errors()] == [True]
+
+
+@pytest.mark.parametrize("key", [*all_keys(), "upstreams", "routes"])
+def test_every_option_has_a_reason(key):
+    *table, name = key.split(".")
+    assert len(table_at(table).model_fields[name].description) > 20
+
+
+@pytest.mark.parametrize("later", ["server.workers", "admin.token", "glance.look", "spool.max_per_project"])
+def test_what_does_not_work_yet_is_unknown(later):
+    with pytest.raises(pydantic.ValidationError, match="extra_forbidden"):
+        Settings.model_validate(nested(later, 1))
+
+
+@pytest.mark.parametrize("model", [Settings, ServerOptions, TimeoutOptions])
+def test_settings_are_frozen(model):
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        setattr(model(), next(iter(model.model_fields)), None)
+
+
+def test_defaults_are_written_in_the_shortest_form():
+    for table, field in Settings.model_fields.items():
+        model = table_of(field.annotation)
+        if model is field.annotation:
+            written = getattr(Settings(), table).model_dump(mode="json")
+            assert written == {name: inner.default for name, inner in model.model_fields.items()}
+
+
+def test_settings_can_be_made_of_values():
+    address = parse_upstream("uwsgi://h:3031")
+    settings = Settings(upstream=address, server=ServerOptions(listen=(TcpAddress("h", 1),)))
+    assert settings.upstream is address
+    assert settings.server.listen == (TcpAddress("h", 1),)
+
+
+def test_a_single_upstream_is_a_group_of_one():
+    settings = Settings(upstream="uwsgi://h:3031")
+    assert settings.upstream_groups == {SINGLE_UPSTREAM: UpstreamOptions(servers=["uwsgi://h:3031"])}
+
+
+def test_named_upstreams_are_the_groups():
+    group = UpstreamOptions(servers=["uwsgi://h:3031"], mount="/image")
+    assert Settings(upstreams={"glance": group}).upstream_groups == {"glance": group}
+
+
+def test_no_upstream_is_no_group():
+    assert Settings().upstream_groups == {}
+
+
+def test_a_route_leaves_open_what_it_does_not_say():
+    route = RouteOptions(path="/**")
+    assert (route.name, route.methods, route.upstream, route.body) == (None, (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "body", "seconds"),
+    [
+        ("auto", 0, 600),
+        ("auto", 20 * 1024**2, 601),
+        ("auto", 100 * 1024**3, 600 + 5120),
+        ("30s", 100 * 1024**3, 30),
+        ("unlimited", 1, UNLIMITED),
+    ],
+)
+def test_the_wait_for_a_response_follows_the_body_unless_it_is_given(value, body, seconds):
+    assert TimeoutOptions(response=value).response_for(body) == seconds
+
+
+def test_trusted_proxies_as_forwarding_takes_them():
+    options = ServerOptions(trusted_proxies=["unix", "10.0.0.0/8", "fd00::/8"])
+    assert options.trusted == TrustedProxies(
+        (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")), unix=True
+    )
+    assert ServerOptions().trusted == TrustedProxies()
+
+
+def test_kinds_are_compared_by_identity():
+    kind = Kind("size", int, str, {})
+    assert kind != Kind("size", int, str, {})
+    assert hash(kind)
