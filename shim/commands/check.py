@@ -1,4 +1,4 @@
-"""``glance-shim check``: all faults of the configuration, then what the spool directory and servers are like."""
+"""``glance-shim check``: all faults of the configuration, then what spool directory and servers are like."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

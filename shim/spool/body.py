@@ -42,8 +42,8 @@ class Body:
         self._open_file = open_file
         self._memory_limit = memory_limit
         self._admit = admit
-        self._pieces: list[bytes] = []
-        self._in_memory = 0
+        # One buffer, not a list of pieces: a client may send its body byte by byte.
+        self._memory = bytearray()
         self._on_disk = 0
         self._file: SpoolFile | None = None
         self._error: ShimError | None = None
@@ -53,7 +53,7 @@ class Body:
     @property
     def received(self) -> int:
         """Bytes that have come so far."""
-        return self._on_disk + self._in_memory
+        return self._on_disk + len(self._memory)
 
     @property
     def length(self) -> int:
@@ -81,9 +81,8 @@ class Body:
         if len(data) == 0:
             return
         self._admit(self.received + len(data))
-        self._pieces.append(bytes(data))
-        self._in_memory += len(data)
-        if self._in_memory > (self._memory_limit if self._file is None else BATCH):
+        self._memory += data
+        if len(self._memory) > (self._memory_limit if self._file is None else BATCH):
             await self._flush()
         self._wake_readers()
 
@@ -113,35 +112,29 @@ class Body:
                 assert self._file is not None
                 return await self._file.read(offset, min(most, self._on_disk - offset))
             if offset < self.received:
-                return self._read_memory(offset - self._on_disk, most)
+                start = offset - self._on_disk
+                return bytes(memoryview(self._memory)[start : start + most])
             if self.state is BodyState.SEALED:
                 return b""
             await self._changed.wait()
 
     async def close(self) -> None:
         """Drop the bytes and the file."""
-        self._pieces.clear()
         file, self._file = self._file, None
-        self._in_memory = self._on_disk = 0
+        self._memory, self._on_disk = bytearray(), 0
         if file is not None:
             await file.close()
 
     async def _flush(self) -> None:
         if self._file is None:
             self._file = await self._open_file()
-        if not self._pieces:
+        if not self._memory:
             return
-        # The pieces stay readable in memory until the write is over: readers may run meanwhile, and
+        # The bytes stay readable in memory until the write is over: readers may run meanwhile, and
         # the one writer waits here, so that nothing is added.
-        await self._file.write(self._on_disk, list(self._pieces))
-        self._pieces = []
-        self._on_disk += self._in_memory
-        self._in_memory = 0
-
-    def _read_memory(self, start: int, most: int) -> bytes:
-        if len(self._pieces) > 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0][start : start + most]
+        await self._file.write(self._on_disk, [self._memory])
+        self._on_disk += len(self._memory)
+        self._memory = bytearray()
 
     def _wake_readers(self) -> None:
         self._changed.set()

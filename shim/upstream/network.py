@@ -208,8 +208,9 @@ def _transfer_errors() -> Iterator[None]:
 
 def _reason(error: OSError) -> str:
     # asyncio puts the address into strerror; a failed look-up or handshake has numbers of its own.
-    if error.errno in errno.errorcode and not isinstance(error, socket.gaierror | ssl.SSLError):
-        return os.strerror(error.errno)
+    known = error.errno is not None and error.errno in errno.errorcode
+    if known and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(error.errno or 0)
     return error.strerror or str(error)
 
 

@@ -1,0 +1,209 @@
+"""The command line: what each command is handed, what it answers with, and what it does not load."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import shim
+from shim.cli import app
+from shim.commands import load_or_report
+from shim.config import describe
+
+REPOSITORY = Path(__file__).parents[2]
+ALL_OPTIONS = "All options, with units and reasons: glance-shim config --defaults\n"
+
+HANDED_ON = [
+    (["serve"], {"config": None, "listen": [], "upstream": None, "settings": []}),
+    (
+        ["serve", "--config", "a.toml", "--listen", "h:1", "--listen", "fd:3", "--upstream", "http://h"],
+        {"config": Path("a.toml"), "listen": ["h:1", "fd:3"], "upstream": "http://h", "settings": []},
+    ),
+    (
+        ["serve", "--set", "a.b=1", "--set", "c=[]"],
+        {"config": None, "listen": [], "upstream": None, "settings": ["a.b=1", "c=[]"]},
+    ),
+    (
+        ["check", "--config", "a.toml", "--upstream", "http://h", "--set", "a=1"],
+        {"config": Path("a.toml"), "upstream": "http://h", "settings": ["a=1"]},
+    ),
+    (["demo"], {"once": False}),
+    (["demo", "--once"], {"once": True}),
+]
+
+WRONG_USAGE = [
+    [],
+    ["frobnicate"],
+    ["serve", "--frobnicate"],
+    ["serve", "a.toml"],
+    ["serve", "--upstream"],
+    ["check", "--listen", "h:1"],
+    ["config", "--defaults", "--schema"],
+    ["demo", "twice"],
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    for variable in list(os.environ):
+        if variable.startswith("GLANCE_SHIM_") or variable == "TMPDIR":
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def invoke():
+    return lambda *arguments: CliRunner().invoke(app, arguments, prog_name="glance-shim")
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+# -- what is handed on ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "handed"), HANDED_ON, ids=[" ".join(case) for case, _ in HANDED_ON])
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_command_gets_its_options_and_gives_the_status(monkeypatch, invoke, arguments, handed, status):
+    calls = []
+
+    def run(**options):
+        calls.append(options)
+        return status
+
+    monkeypatch.setitem(sys.modules, f"shim.commands.{arguments[0]}", SimpleNamespace(run=run))
+    assert invoke(*arguments).exit_code == status
+    assert calls == [handed]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)
+def test_wrong_usage_is_2(invoke, arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: glance-shim" in result.output or "Error: Option" in result.output
+
+
+def test_version(invoke):
+    result = invoke("--version")
+    assert (result.exit_code, result.output) == (0, f"glance-shim {shim.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "config", "demo"])
+def test_help(invoke, command):
+    assert f"  {command} " in invoke("--help").output
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: glance-shim {command}" in result.output
+    # Short help that was cut ends in dots.
+    assert "..." not in invoke("--help").output.replace("[ARGS]...", "")
+
+
+# -- config ---------------------------------------------------------------------------------------
+
+
+def test_config_prints_what_is_in_force(invoke, tmp_path):
+    file = tmp_path / "shim.toml"
+    file.write_text('[spool]\nmax_body = "1MiB"\n')
+    arguments = ["--config", str(file), "--upstream", "http://h:1", "--set", "spool.min_free=0"]
+    result = invoke("config", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    printed = tomllib.loads(result.stdout)
+    assert printed["upstream"] == "http://h:1"
+    assert (printed["spool"]["max_body"], printed["spool"]["min_free"]) == ("1MiB", "0B")
+    assert f'max_body = "1MiB"        # {file}\n' in result.stdout
+
+
+def test_config_reads_the_environment(invoke, monkeypatch):
+    monkeypatch.setenv("GLANCE_SHIM_SPOOL__MAX_BODY", "8GiB")
+    assert 'max_body = "8GiB"        # GLANCE_SHIM_SPOOL__MAX_BODY\n' in invoke("config").stdout
+
+
+def test_config_needs_no_upstream(invoke):
+    result = invoke("config")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "# upstream is not set" in result.stdout
+
+
+def test_config_defaults_and_schema_do_not_look_at_the_configuration(invoke, monkeypatch):
+    monkeypatch.setenv("GLANCE_SHIM_SPOOL__MAX_BODY", "10GB")
+    assert invoke("config", "--defaults").stdout == describe.defaults()
+    assert json.loads(invoke("config", "--schema").stdout)["title"] == "glance-shim"
+
+
+def test_config_tells_all_faults(invoke, monkeypatch):
+    monkeypatch.setenv("GLANCE_SHIM_SPOOL__MAX_BODY", "10GB")
+    result = invoke("config", "--set", "spool.max_boddy=1", "--config", "/nonexistent.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "/nonexistent.toml: cannot be read: No such file or directory\n"
+        "spool.max_body (GLANCE_SHIM_SPOOL__MAX_BODY): "
+        "'10GB': unknown unit 'GB'; use B, KiB, MiB, GiB or TiB\n"
+        "spool.max_boddy (--set): unknown key; did you mean spool.max_body?\n" + ALL_OPTIONS
+    )
+
+
+# -- loading for a command ------------------------------------------------------------------------
+
+
+def test_a_configuration_without_faults_is_loaded(capsys):
+    loaded = load_or_report(
+        None, listen=["h:1"], upstream="http://h", settings=["body=spool"], upstream_required=True
+    )
+    assert [str(address) for address in loaded.settings.server.listen] == ["h:1"]
+    assert str(loaded.settings.upstream) == "http://h:80"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_missing_upstream_is_reported_where_it_is_needed(capsys):
+    assert load_or_report(None, upstream_required=True) is None
+    fault, last = capsys.readouterr().err.splitlines(keepends=True)
+    assert fault.startswith("upstream (not set): is missing: ")
+    assert last == ALL_OPTIONS
+
+
+# -- the process ----------------------------------------------------------------------------------
+
+
+def test_as_a_module():
+    result = python("-m", "shim", "--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"glance-shim {shim.__version__}\n", "")
+
+
+def test_the_status_is_the_processs():
+    result = python("-m", "shim", "config", "--set", "oops")
+    assert result.returncode == 2
+    assert result.stderr.endswith(ALL_OPTIONS)
+
+
+# A name here costs every worker memory and every command its start.
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], {"rich", "shim.config", "uvicorn", "asyncio"}),
+        (["serve", "--help"], {"rich", "shim.config", "uvicorn", "asyncio"}),
+        (["config"], {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"}),
+        (["config", "--set", "oops"], {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"}),
+        (["oops"], {"rich", "shim.config", "uvicorn", "asyncio"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nothing_is_loaded_without_need(arguments, unwanted):
+    script = f"""
+import sys
+from shim.cli import main
+try:
+    sys.argv = ["glance-shim", *{arguments!r}]
+    main()
+finally:
+    print(*sorted({unwanted!r} & sys.modules.keys()), file=sys.stderr)
+"""
+    result = python("-c", script)
+    assert result.stderr.splitlines()[-1] == "", result.stderr
