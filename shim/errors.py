@@ -14,14 +14,16 @@ class ShimError(Exception):
         code: Stable name, used in the answer, the log line and ``glance_shim_refusals_total``.
         detail: One sentence for the person at the client: what happened and what to do.
         retry_after: Seconds after which a repetition may succeed, or None where it is of no use.
+        for_operator: The same with what clients need not know (addresses, paths), for the log.
     """
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, retry_after: int | None = None, for_operator: str = "") -> None:
+        super().__init__(for_operator or detail)
         self.detail = detail
         self.retry_after = retry_after
+        self.for_operator = for_operator or detail
 
 
 # -- the client's fault ---------------------------------------------------------------------------

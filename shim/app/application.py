@@ -80,7 +80,7 @@ class ProxyApplication:
 
 async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: Record) -> None:
     """End a failed request: with an answer where that is still possible, else by letting the server cut."""
-    record.code, record.detail = error.code, error.detail
+    record.code, record.detail = error.code, error.for_operator
     if isinstance(error, ClientGone):
         record.status = record.status or CLIENT_GONE
         raise error

@@ -61,7 +61,7 @@ class HealthWatch:
         try:
             await self._store.check()
         except ShimError as error:
-            faults.append(error.detail)
+            faults.append(error.for_operator)
         servers = await self.servers()
         for name in self._upstreams:
             mine = [server for server in servers if server.upstream == name]

@@ -157,25 +157,28 @@ class LocalFile:
 
 
 @contextlib.contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
+def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
     """Turn an OSError into DiskFull or DiskError; ``doing`` completes "The spool could not ..."."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         text = f"The spool could not {doing}: {reason}."
-        raise (DiskFull(text, retry_after=60) if error.errno in _FULL else DiskError(text)) from error
+        told = f"The spool {place} could not {doing}: {reason}." if isinstance(place, Path) else text
+        if error.errno in _FULL:
+            raise DiskFull(text, retry_after=60, for_operator=told) from error
+        raise DiskError(text, for_operator=told) from error
 
 
 def measure_space(place: Path | int) -> Space:
     """Size and free bytes of the file system of a directory or descriptor; raises DiskError."""
-    with disk_errors("ask for its free space"):
+    with disk_errors("ask for its free space", place):
         result = os.statvfs(place)
     return Space(result.f_blocks * result.f_frsize, result.f_bavail * result.f_frsize)
 
 
 def _open_nameless(directory: Path) -> int:
-    with disk_errors(f"open a file in {directory}"):
+    with disk_errors("open a file", directory):
         try:
             return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:

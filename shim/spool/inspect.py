@@ -57,7 +57,7 @@ def inspect_directory(
     try:
         space = measure_space(directory)
     except ShimError as error:
-        yield Finding(Level.FAULT, error.detail)
+        yield Finding(Level.FAULT, error.for_operator)
         return
     yield from _inspect_space(space, max_total, min_free)
 

@@ -48,7 +48,11 @@ async def connect(address: UpstreamAddress, timeout: Seconds) -> NetworkStream:
         UpstreamRefused: Nobody listens there, or the name or the certificate is wrong.
         ConnectTimeout: No answer in time.
     """
-    async with deadline(timeout, lambda: ConnectTimeout(f"No connection to {address} within {timeout:g} s.")):
+    expired = ConnectTimeout(
+        f"The server behind took no connection within {timeout:g} s.",
+        for_operator=f"No connection to {address} within {timeout:g} s.",
+    )
+    async with deadline(timeout, lambda: expired):
         with _connect_errors(address):
             if address.socket_path:
                 return SocketStream(await _connect_unix(address.socket_path))
@@ -193,7 +197,11 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
         # The kernel's own ETIMEDOUT is an OSError as well; asyncio's deadline passes through here.
         raise
     except OSError as error:
-        raise UpstreamRefused(f"No connection to {address}: {_reason(error)}.") from error
+        reason = _reason(error)
+        raise UpstreamRefused(
+            f"The server behind takes no connections: {reason}.",
+            for_operator=f"No connection to {address}: {reason}.",
+        ) from error
 
 
 @contextlib.contextmanager

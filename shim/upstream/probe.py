@@ -52,7 +52,7 @@ async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Second
             return Health(up=True, reason="takes connections")
         return await _ask(address, path, timeout)
     except UpstreamFault as error:
-        return Health(up=False, reason=error.detail)
+        return Health(up=False, reason=error.for_operator)
 
 
 async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:

@@ -86,7 +86,7 @@ def _httpx_error(error: UpstreamFault, request: httpx.Request) -> httpx.Transpor
         ResponseTimeout: httpx.ReadTimeout,
     }
     kind = kinds.get(type(error), httpx.RemoteProtocolError)
-    return kind(error.detail, request=request)
+    return kind(error.for_operator, request=request)
 
 
 async def _ignore(_head: ResponseHead) -> None:

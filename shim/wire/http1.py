@@ -1,7 +1,7 @@
 """HTTP/1.1 heads: bytes to ``RequestHead`` and ``ResponseHead`` and back, in the grammar of RFC 9112.
 
 The grammar is ours and strict because a proxy's parser must refuse what the parser behind it could
-read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no folding, no space around names, one Host.
+read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no folding, one Host.
 """
 
 import re

@@ -76,3 +76,9 @@ def test_a_fault_is_one_line():
 def test_the_error_tells_all_faults():
     error = ConfigurationError([Fault("a", "x", "1"), Fault("b", "y", "2")])
     assert str(error) == "a (x): 1\nb (y): 2"
+
+
+def test_a_wrong_name_of_an_upstream_is_told_at_the_name():
+    assert told(flags=Flags(settings=['upstreams={"a.b" = {servers = ["http://h"]}}'])) == {
+        'upstreams."a.b"': "'a.b': not a name; use letters, digits, - and _ (not at its ends)"
+    }
