@@ -22,9 +22,6 @@ from shim.observe.journal import Journal
 from shim.spool.disk import Space
 from shim.spool.store import Store
 
-# Label values come from the client here; whatever is not known is counted together.
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
 
 def render_metrics(journal: Journal, store: Store, space: Space, servers: Sequence[ServerHealth]) -> bytes:
     """All metrics in Prometheus' text format."""
@@ -46,7 +43,7 @@ def _counters(journal: Journal) -> Iterable[Metric]:
     requests = CounterMetricFamily(
         "glance_shim_requests", "Requests answered.", labels=("route", "method", "status")
     )
-    for (route, method, status), count in _by_known_method(counters.requests.items()).items():
+    for (route, method, status), count in counters.requests.items():
         requests.add_metric([route, method, str(status)], count)
     yield requests
     yield _labelled("glance_shim_refusals", "Requests that the shim itself ended.", "code", counters.refusals)
@@ -85,16 +82,6 @@ def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:
         up.add_metric(values, server.health.up)
     yield inflight
     yield up
-
-
-def _by_known_method(
-    items: Iterable[tuple[tuple[str, str, int], int]],
-) -> dict[tuple[str, str, int], int]:
-    counts: dict[tuple[str, str, int], int] = {}
-    for (route, method, status), count in items:
-        key = (route, method if method in KNOWN_METHODS else "other", status)
-        counts[key] = counts.get(key, 0) + count
-    return counts
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

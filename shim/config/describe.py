@@ -71,6 +71,7 @@ def _table(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _option(name: str, field: FieldInfo, *, as_example: bool) -> str:
+    # An example stands for a default that is missing, or would be this machine's.
     content = field.examples[0] if field.examples else field.default
     mark = "#" if field.examples or as_example else ""
     told = _comment(field.description) + _comment(f"Takes: {takes(field.annotation, field.metadata)}")
@@ -78,6 +79,7 @@ def _option(name: str, field: FieldInfo, *, as_example: bool) -> str:
 
 
 def _comment(text: str | None) -> str:
+    # URLs and option names stay whole, so that they can be searched for.
     lines = textwrap.wrap(text or "", _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
     return "".join(f"# {line}\n" for line in lines)
 
@@ -120,6 +122,7 @@ def _section(header: str, content: dict[str, Any], path: Path, loaded: Loaded) -
     ]
     column = max((len(row) for row, _ in rows if len(row) <= _COLUMN), default=0)
     lines = [f"{row:{column}}  # {source}" for row, source in rows]
+    # TOML has no null.
     lines += [f"# {name} is not set" for name, value in content.items() if value is None]
     return "".join(f"{line}\n" for line in ([header] if header else []) + lines)
 

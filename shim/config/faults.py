@@ -25,7 +25,7 @@ class Fault:
 
     Attributes:
         key: Dotted, like ``routes[1].path``; empty where a whole source cannot be read.
-        source: Where the value came from: a file's path, an environment variable, a flag, or ``default``.
+        source: Where the value came from: a file's path, an environment variable, a flag, or ``not set``.
         message: What is wrong and what to write instead.
     """
 
@@ -47,6 +47,7 @@ class ConfigurationError(Exception):
 
 def dotted(path: Path) -> str:
     """``path`` as operators read it: ``("routes", 1, "path")`` is ``routes[1].path``."""
+    # A name with a dot in it gets its quotes, or it would read as two keys.
     parts = [f"[{part}]" if isinstance(part, int) else f".{key(part)}" for part in path]
     return "".join(parts).removeprefix(".")
 
@@ -83,13 +84,16 @@ def _message(path: Path, details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         return _unknown_key(path)
     text = _MESSAGES.get(details["type"], "{value!r}: {msg}")
-    return text.format(value=details["input"], msg=details["msg"], **details.get("ctx", {}))
+    known = {**details.get("ctx", {}), "value": details["input"], "msg": details["msg"]}
+    # Only our own text is a template: braces in a value stay braces.
+    return text.format_map(known)
 
 
 # -- unknown keys ---------------------------------------------------------------------------------
 
 
 def _unknown_key(path: Path) -> str:
+    # Only at the first unknown name is there an error, so all above it is known.
     name, beside = str(path[-1]), [*table_at(path[:-1]).model_fields]
     # Often the key is right and its table is missing: max_body for spool.max_body.
     elsewhere = [key for key in all_keys() if key.endswith(f".{name}")]

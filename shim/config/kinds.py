@@ -61,6 +61,7 @@ class Takes:
 def or_text(kind: Kind, text: str, parse: Callable[[object], Any]) -> Kind:
     """``kind`` with one more value, written as ``text``; ``parse`` has to take it."""
     choices = [*kind.schema.get("anyOf", [kind.schema]), {"const": text}]
+    # Flat, so that a kind made of several stays one list of choices.
     return replace(kind, takes=f'{kind.takes}, or "{text}"', parse=parse, schema={"anyOf": choices})
 
 
@@ -82,9 +83,11 @@ def _measured(measure: units.Measure) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": pattern}]}
 
 
+# Schemas tell forms only: that a limit is more than 0 is left to the parser, which can say why.
 _SHARE = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"}
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]}
 
+# One kind for each quantity; the option types below are these, as they are or within limits.
 _size = Kind("size", units.parse_size, units.format_size, _measured(units.SIZE))
 _space = Kind(
     "size, or share of the file system",
@@ -131,6 +134,7 @@ def _format_response(wait: Seconds | Literal["auto"]) -> str:
 
 
 def _parse_switch(value: object) -> bool:
+    # "true" as text comes from the environment; yes, on and 1 would be three more ways to say one thing.
     if isinstance(value, bool):
         return value
     if value in ("true", "false"):

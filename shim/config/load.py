@@ -65,7 +65,7 @@ def load(
     tree.merge(entry for entries in read for entry in entries.found)
     faults = [fault for entries in read for fault in entries.faults] + tree.faults
     settings, found = _validate(tree.values)
-    # Without the file, what it may say about upstreams and routes would be missed in vain.
+    # What an unreadable file says about upstreams and routes is not known: nothing to be said about it.
     if not from_disk.faults:
         found += relation_faults(tree.values, upstream_required=upstream_required)
     faults += [Fault(dotted(path), tree.nearest_source(path), message) for path, message in found]
@@ -96,6 +96,7 @@ class _Tree:
 
     def _put(self, entry: Entry) -> None:
         table = self.values
+        # Tables grow where a key needs them; a value in the way was meant to be something else.
         for depth, name in enumerate(entry.path[:-1], start=1):
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
@@ -121,6 +122,7 @@ class _Tree:
 
     def nearest_source(self, path: Path) -> str:
         """Whom to tell about a fault at ``path``: who set it, or else who set something in the same table."""
+        # From the whole path up to its first key: a missing option has no source, its neighbours have.
         for end in range(len(path), 0, -1):
             for known, source in self.sources.items():
                 if known[:end] == path[:end]:

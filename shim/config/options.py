@@ -33,6 +33,7 @@ def option(default: Any, reason: str, *, example: Any = None) -> Any:
         example: Printed, commented out, in place of a default that is missing or not the same everywhere.
     """
     examples = None if example is None else [example]
+    # Defaults are written as an operator would, and parsed like anything else: the printed ones are true.
     return Field(default, validate_default=True, description=reason, examples=examples)
 
 

@@ -25,6 +25,7 @@ _METHOD = r"[A-Z][A-Z0-9_-]*"
 # Without dots, so that the keys of its table are told apart in environment variables and messages.
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _ROUTE_PATH = r"/[^\s?#]*"
+# For the schema only; what is wrong with an address its own room says better than a pattern.
 _LISTEN = r"unix:/.+|fd:[0-9]+|.+:[0-9]+"
 _UPSTREAM = r"[A-Za-z+]+://.+|wsgi:.+"
 
@@ -117,6 +118,7 @@ def _parse_peer(text: str) -> TrustedPeer:
         return ipaddress.ip_network(text)
     except ValueError:
         pass
+    # Host bits set are a slip either way, 10.0.0.1/8 for /32 or for 10.0.0.0: ask, do not guess.
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -39,6 +39,7 @@ def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Pa
     if not routes and len(upstreams) > 1:
         example = f'[[routes]] path = "/**", upstream = "{upstreams[0]}"'
         yield ("routes",), f"is missing: with several upstreams say what goes where, as in {example}"
+    # With no upstream at all, only a route that names one is at fault; the rest is said above.
     for index, route in enumerate(routes if isinstance(routes, list) else []):
         name = route.get("upstream") if isinstance(route, dict) else None
         path = ("routes", index, "upstream")
@@ -66,6 +67,7 @@ def _listener_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
 
 
 def _listeners(tree: Mapping[str, Any], table: str, model: type[Options]) -> list[str]:
+    # The raw tree has no defaults in it, and 127.0.0.1:9293 may well be written as server.listen.
     options, default = tree.get(table), model.model_fields["listen"].default
     value = options.get("listen", default) if isinstance(options, dict) else default
     addresses = value if isinstance(value, list) else [value]

@@ -55,7 +55,8 @@ class Settings(Options):
     upstreams: dict[places.Name, UpstreamOptions] = Field(
         default_factory=dict,
         description="Groups of servers by name, in place of the single upstream above. With several, routes "
-        "say what goes where.",
+        "say what goes where. In the environment a name keeps its case: "
+        "GLANCE_SHIM_UPSTREAMS__glance__MOUNT.",
         examples=["glance"],
         json_schema_extra={"additionalProperties": False},
     )
@@ -68,6 +69,7 @@ class Settings(Options):
     @property
     def upstream_groups(self) -> dict[str, UpstreamOptions]:
         """The upstreams by name, however they were written; a single one is called ``default``."""
+        # Both at once is a fault (relations.py).
         if self.upstream is None:
             return self.upstreams
         return {SINGLE_UPSTREAM: UpstreamOptions(servers=(self.upstream,))}

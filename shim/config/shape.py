@@ -30,6 +30,7 @@ def table_of(annotation: Any) -> type[BaseModel] | None:
 def table_at(path: Sequence[str | int]) -> type[BaseModel]:
     """The table at ``path``; names of upstreams and indexes of routes lead no deeper."""
     model: type[BaseModel] = Settings
+    # A part that is no option of the table is the name of an upstream, or an index.
     for part in path:
         field = model.model_fields.get(str(part))
         model = (field and table_of(field.annotation)) or model
@@ -39,6 +40,7 @@ def table_at(path: Sequence[str | int]) -> type[BaseModel]:
 def all_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """The dotted keys of all options that have one fixed name."""
     for name, field in model.model_fields.items():
+        # What is in [upstreams.NAME] and [[routes]] has no fixed key: left out.
         if is_table(field.annotation):
             yield from all_keys(field.annotation, f"{prefix}{name}.")
         elif table_of(field.annotation) is None:

@@ -65,6 +65,7 @@ def leaves(value: Any) -> Iterator[tuple[Keys, Any]]:
 def from_defaults(environment: Mapping[str, str]) -> Entries:
     """The one default that the machine has a say in: ``$TMPDIR``, for ``spool.directory``."""
     entries = Entries()
+    # An empty variable is as good as none, as for tempfile and mktemp.
     if directory := environment.get("TMPDIR"):
         entries.add(("spool", "directory"), directory, "$TMPDIR")
     return entries
@@ -76,6 +77,7 @@ def from_file(file: FilePath) -> Entries:
     try:
         content = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
+        # The path stands in the source already; str(error) would repeat it.
         entries.faults.append(Fault("", source, f"cannot be read: {error.strerror}"))
     except UnicodeDecodeError as error:
         entries.faults.append(Fault("", source, f"is not UTF-8 text (byte {error.start})"))
@@ -91,6 +93,7 @@ def from_file(file: FilePath) -> Entries:
 def from_environment(environment: Mapping[str, str]) -> Entries:
     """The values of variables with our prefix: ``GLANCE_SHIM_SPOOL__MAX_BODY`` is ``spool.max_body``."""
     entries = Entries()
+    # Sorted, so that faults come in the same order each time.
     for variable in sorted(environment):
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in _NOT_OPTIONS:
             entries.add(_path_of(variable), decode(environment[variable]), variable)
@@ -106,6 +109,7 @@ def from_flags(flags: Flags) -> Entries:
             entries.add(tuple(key.strip().split(".")), decode(text), "--set")
         else:
             entries.faults.append(Fault(key, "--set", "write KEY=VALUE, as in --set spool.max_body=8GiB"))
+    # --listen once is a list of one: it replaces the list of the file, and does not add to it.
     if flags.listen:
         entries.add(("server", "listen"), list(flags.listen), "--listen")
     if flags.upstream is not None:

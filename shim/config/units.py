@@ -45,7 +45,8 @@ class Measure:
             raise ValueError(f"{value!r}: not {self.noun}; write it as in {self.example}")
         if value < 0:
             raise ValueError(f"{value!r}: must not be negative")
-        return Fraction(repr(value))
+        # By its digits, not its binary value: 0.1 in a file means the same as "0.1s".
+        return _as_written(value)
 
     def _parse_text(self, text: str) -> Fraction:
         if text == _UNLIMITED_TEXT:
@@ -70,6 +71,7 @@ class Measure:
         return number + unit
 
 
+# No kB, MB, GB: half of their readers would take them for powers of 1024.
 _BINARY = {name: Fraction(1024**power) for power, name in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))}
 
 SIZE = Measure("a size", '"64KiB"', _BINARY)
@@ -98,6 +100,7 @@ class Share:
         return int(total * _as_written(self.percent) / 100)
 
 
+# What parsers return for 0, in whatever unit it was written.
 _NOTHING = (0, Share(0))
 
 
@@ -157,8 +160,10 @@ def parse_count(value: object) -> int:
     Raises:
         ValueError: Anything else.
     """
+    # isdigit() alone takes digits of other scripts, which nobody means in a configuration.
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
+    # true is an int to Python, and a mistake here.
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r}: not a count; write a whole number from 0 on")
     return value

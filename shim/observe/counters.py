@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 # Seconds; from a small call on loopback to an upload of hours.
 PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0)
 
+# A method is the client's to choose: what is not known is counted together, or it would fill the memory.
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "other"
+
 
 class Histogram:
     """Counts values by the first bucket they fit in (upper bounds inclusive)."""
@@ -30,7 +34,7 @@ class Counters:
     """All counters of a process.
 
     Attributes:
-        requests: By (route, method, status).
+        requests: By (route, method, status); methods that are not known are one.
         refusals: The shim's own answers, by code.
         body_bytes: Request body bytes received, by body mode.
         phases: Seconds spent, by phase.
@@ -40,6 +44,10 @@ class Counters:
     refusals: Counter[str] = field(default_factory=Counter)
     body_bytes: Counter[str] = field(default_factory=Counter)
     phases: dict[str, Histogram] = field(default_factory=dict)
+
+    def add_request(self, route: str, method: str, status: int) -> None:
+        """Count one request that has ended."""
+        self.requests[route, method if method in KNOWN_METHODS else OTHER_METHOD, status] += 1
 
     def add_phase(self, phase: str, seconds: float) -> None:
         """Count the time one request spent in a phase."""

@@ -126,7 +126,7 @@ class Journal:
         record.enter(phase, self._clock())
 
     def _count(self, record: Record) -> None:
-        self.counters.requests[record.route, record.method, record.status] += 1
+        self.counters.add_request(record.route, record.method, record.status)
         if record.code:
             self.counters.refusals[record.code] += 1
         if record.received:

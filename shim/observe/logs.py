@@ -35,7 +35,11 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render the record."""
         fields = _fields(record)
-        told = [f"{name}={fields[name]}" for name in _PLAIN_FIELDS if fields.get(name) not in (None, "", 0)]
+        told = [
+            f"{name}={_escape(str(fields[name]))}"
+            for name in _PLAIN_FIELDS
+            if fields.get(name) not in (None, "", 0)
+        ]
         line = " ".join(
             [
                 f"{_time(record):%H:%M:%S}",

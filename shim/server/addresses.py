@@ -70,6 +70,7 @@ def _parse(text: str) -> ListenAddress:
 
 
 def _parse_unix(path: str) -> UnixAddress:
+    # As in a URL: the kernel takes it, but it is another name for the same socket.
     if path.startswith("//"):
         raise ValueError(f"one slash is enough: unix:/{path.lstrip('/')}")
     return UnixAddress(checked_socket_path(path))
@@ -82,6 +83,7 @@ def _parse_inherited(number: str) -> InheritedSocket:
 
 
 def _parse_tcp(text: str) -> TcpAddress:
+    # Elsewhere these mean every address, of one family or of both: here it is said.
     if text.rstrip("0123456789") in (":", "*:"):
         raise ValueError("for every address of this machine write 0.0.0.0:PORT, or [::]:PORT for IPv6")
     host, port = split_host_port(text)

@@ -16,6 +16,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _NUMERIC = re.compile(r"[0-9.]+", re.ASCII)
 _APPLICATION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+# Up to the last "@" before the path: a password may hold one.
 _USER_INFORMATION = re.compile(r"//[^/]*@")
 
 
@@ -67,6 +68,7 @@ class _Scheme:
     default_port: int | None = None
 
 
+# uwsgi has no port of its own, so one has to be named.
 _SCHEMES = {
     "http": _Scheme(Protocol.HTTP, default_port=80),
     "https": _Scheme(Protocol.HTTP, tls=True, default_port=443),
@@ -91,6 +93,7 @@ def parse_upstream(url: str) -> UpstreamAddress:
 
 
 def _parse(url: str) -> UpstreamAddress:
+    # No authority behind it, so no "//" either.
     if url.startswith("wsgi:"):
         return _parse_application(url.removeprefix("wsgi:"))
     name, separator, rest = url.partition("://")

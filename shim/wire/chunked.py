@@ -17,7 +17,7 @@ _QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*"'
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN.pattern, TOKEN.pattern, _QUOTED)
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:%b)*" % _EXTENSION)
 
-MAX_LINE = 4096
+MAX_LINE = 4096  # with its CRLF, however the line is cut into buffers
 MAX_EXTENSIONS = 64 * 1024
 MAX_TRAILERS = 16 * 1024
 _CRLF = b"\r\n"
@@ -105,7 +105,10 @@ class ChunkedDecoder:
     def _is_known_line(self, buffer: memoryview, position: int) -> bool:
         # A client's chunks are nearly all of one size: comparing beats parsing (PERFORMANCE figures).
         line = self._known_line
-        return bool(line) and not self._line and buffer[position : position + len(line)] == line
+        # After the last chunk the same bytes are the body's end and the beginning of what follows it.
+        if not line or self._line or self._trailers is not None:
+            return False
+        return buffer[position : position + len(line)] == line
 
     def _read_line(self, buffer: memoryview, position: int) -> tuple[int, bool]:
         """Take one line, or the part that is there; gives the new position and whether the body ended."""
@@ -114,9 +117,9 @@ class ChunkedDecoder:
         prefix = len(self._before)
         if not self._before.startswith(line[:prefix]):
             raise BadFraming("A chunk is not followed by CRLF.")
-        stop = line.find(b"\n", prefix)
+        stop = line.find(b"\n", prefix, prefix + MAX_LINE)
         if stop < 0:
-            self._keep_part(line)
+            self._keep_part(line, prefix)
             return position + len(window), False
         taken = stop + 1 - len(self._line)
         self._line = b""
@@ -124,8 +127,8 @@ class ChunkedDecoder:
             raise BadFraming("A line of a chunked body does not end with CRLF.")
         return position + taken, self._take_line(line[: stop + 1], prefix)
 
-    def _keep_part(self, line: bytes) -> None:
-        if len(line) > MAX_LINE:
+    def _keep_part(self, line: bytes, prefix: int) -> None:
+        if len(line) - prefix >= MAX_LINE:
             raise BadFraming("A line of a chunked body is too long.")
         # A bare CR inside the part is found when its line is whole; a lone part is bounded above.
         self._line = line

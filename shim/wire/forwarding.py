@@ -119,7 +119,8 @@ def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[
         fields.append((b"x-forwarded-prefix", outer + prefix.encode("ascii")))
     element = b"for=%b;proto=%b" % (_node(peer.address), scheme)
     if host:
-        element += b';host="%b"' % host
+        # Another server than ours may let a quote through, behind which a client could write elements.
+        element += b';host="%b"' % host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     fields.append((b"forwarded", b", ".join([*believed.get(b"forwarded", []), element])))
     return fields
 

@@ -16,7 +16,7 @@ _FIELD = re.compile(
     rb"(%b):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
     % TOKEN.pattern
 )
-_ABSOLUTE = re.compile(rb"https?://([^/?]+)(/[^?]*)?(\?.*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"https?://([^/?:][^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 # RFC 3986 section 3.2: a name, an address, or a bracketed one, with a port; never user@.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
 
@@ -57,6 +57,7 @@ class HeadBuffer:
         self._limit = limit
         self._data = bytearray()
         self._seen = 0
+        self._may_pass_over = True  # an empty line before the head
 
     def __len__(self) -> int:
         return len(self._data)
@@ -72,8 +73,9 @@ class HeadBuffer:
         """
         self._data += data
         # Old clients send an empty line after a body (RFC 9112 section 2.2): one is passed over.
-        if self._seen == 0 and self._data.startswith(b"\r\n"):
+        if self._may_pass_over and self._data.startswith(b"\r\n"):
             del self._data[:2]
+            self._seen, self._may_pass_over = 0, False
         end = self._data.find(_END, max(0, self._seen - len(_END)))
         self._check_lines(end if end >= 0 else len(self._data))
         if end < 0:
@@ -85,14 +87,14 @@ class HeadBuffer:
             raise HeadTooLarge(f"The request head exceeds {self._limit} bytes.")
         head = bytes(self._data[: end + len(_END)])
         del self._data[: len(head)]
-        self._seen = 0
+        self._seen, self._may_pass_over = 0, True
         return head
 
     def take_rest(self) -> bytes:
         """The bytes that came after the head; the buffer is empty afterwards."""
         rest = bytes(self._data)
         self._data.clear()
-        self._seen = 0
+        self._seen, self._may_pass_over = 0, True
         return rest
 
     def put_back(self, data: bytes) -> None:
@@ -100,8 +102,9 @@ class HeadBuffer:
         self._data += data
 
     def _check_lines(self, end: int) -> None:
-        start = max(0, self._seen - 1)
-        if self._data.count(b"\n", start, end) != self._data.count(b"\r\n", start, end):
+        # A CR seen before may have its LF in this piece, so pairs are looked for one byte further back.
+        ended = self._data.count(b"\n", self._seen, end)
+        if ended != self._data.count(b"\r\n", max(0, self._seen - 1), end):
             raise BadRequest("A line of the head ends with LF instead of CRLF.")
 
 
@@ -121,6 +124,8 @@ def parse_request_head(head: bytes) -> RequestHead:
         raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
     headers = tuple(_parse_field(field, BadRequest) for field in fields)
     version = "1." + match[3].decode("ascii")
+    # Both before and after an absolute-form target replaces it: a second Host is refused all the same.
+    _check_host(version, headers)
     target, headers = _origin_form(method, target, headers)
     _check_host(version, headers)
     return RequestHead(method, target, version, headers)

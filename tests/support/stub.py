@@ -335,6 +335,8 @@ class Stub:
                 if self.ending:
                     sock.close()
                     return
+                if sock.family == socket.AF_INET:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._accepted += 1
                 self._sockets.add(sock)
             self._spawn(self._serve, sock, self._accepted)

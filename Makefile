@@ -1,0 +1,40 @@
+# What a developer runs; the work itself is in tools/. Nothing outside of this directory is written to, but
+# Debian packages, where root or sudo allows it (tools/debian-packages).
+
+export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format docs bench venv clean
+
+help: ## This list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '%-13s %s\n' "$$name" "$$text"; done
+
+demo: venv ## A real Glance with the shim in front, until Ctrl-C (ONCE=1: ends after the upload)
+	@exec .venv/bin/python -m shim demo $(if $(ONCE),--once) $(ARGS)
+
+test: venv ## Everything: lint, types, import rules, all tests (ARGS go to pytest)
+	@exec tools/test.sh all $(ARGS)
+
+test-fast: venv ## The tests that need no outside server
+	@exec tools/test.sh fast $(ARGS)
+
+lint: venv ## Lint, types and import rules only
+	@exec tools/test.sh lint
+
+format: venv ## Bring the source into its form
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+docs: venv ## Generate config/glance-shim.toml from the options (CI=true: check it)
+	@exec tools/docs.sh
+
+bench: venv ## A short measurement: one upload of 256 MiB through the shim, and without it
+	@exec .venv/bin/python benchmarks/quick.py $(ARGS)
+
+venv: ## The virtual environment in .venv, made or brought up to date
+	@tools/bootstrap.sh
+
+clean: ## Remove everything that was made here, virtual environments too
+	rm -rf .venv .lab build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

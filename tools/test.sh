@@ -1,0 +1,53 @@
+#!/bin/sh
+# test.sh all|fast|lint [pytest arguments]: the project's checks. All of them run, also after a failure,
+# so that one run shows every fault; pytest is the last, with its summary at the end.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/lib.sh
+
+what=$1
+shift
+failed=
+
+step() {
+    name=$1
+    shift
+    say "$name"
+    "$@" || failed="$failed, $name"
+}
+
+lint() {
+    step "ruff check" .venv/bin/ruff check --quiet .
+    step "ruff format" .venv/bin/ruff format --check --quiet .
+    step "mypy" .venv/bin/mypy
+    step "import rules" .venv/bin/lint-imports --no-logo
+}
+
+# Real servers: what they need is installed before the tests, where one can watch it.
+prepare_servers() {
+    tools/debian.sh || failed="$failed, Debian packages"
+    if ! .venv/bin/python -m shim.demo; then
+        skip "all tests with outside servers: the lab above could not be installed"
+        return 1
+    fi
+}
+
+run_tests() {
+    # A test that skips itself is no passed test where nothing may be skipped.
+    if [ "${CI:-}" = true ]; then
+        step pytest env PYTHONPATH=tools .venv/bin/python -m pytest -p refuse_skips "$@"
+    else
+        step pytest .venv/bin/python -m pytest "$@"
+    fi
+}
+
+case $what in
+    lint) lint ;;
+    fast) run_tests -q -m "not servers" "$@" ;;
+    all)
+        lint
+        if prepare_servers; then run_tests "$@"; else run_tests -m "not servers" "$@"; fi
+        ;;
+    *) die "test.sh all|fast|lint, not $what" ;;
+esac
+[ -z "$failed" ] || die "failed: ${failed#, }"
