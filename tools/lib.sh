@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Shared by the scripts here: talking, skipping aloud, installing Debian packages. Sourced, never run.
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -33,6 +33,9 @@ apt() {
 apt_get() {
     verb=$1
     shift
-    set -- $as_root env DEBIAN_FRONTEND=noninteractive apt-get "$verb" -y -qq "$@"
-    "$@" </dev/null >&2
+    mkdir -p .lab
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get "$verb" -y -q "$@" </dev/null >>.lab/apt.log 2>&1 || {
+        printf '   apt-get %s failed: %s\n' "$verb" "$(tail -n 1 .lab/apt.log)" >&2
+        return 1
+    }
 }

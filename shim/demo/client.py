@@ -80,7 +80,9 @@ def run_command(environment: Environment, command: list[str], *, log: Path) -> U
     """
     began = time.monotonic()
     program: list[str | Path] = [environment.program(command[0]), *command[1:]]
-    status = Process.start(program, log=log, variables=own_variables(PYTHONPATH="")).finish(_UPLOAD_LIMIT)
+    # It keeps schemas in its home; and what it says on both streams is to stay in order.
+    variables = own_variables(PYTHONPATH="", HOME=str(log.parent), PYTHONUNBUFFERED="1")
+    status = Process.start(program, log=log, variables=variables).finish(_UPLOAD_LIMIT)
     return Upload(command, status, log.read_text(errors="replace"), time.monotonic() - began)
 
 

@@ -153,7 +153,7 @@ class LocalFile:
 
     async def close(self) -> None:
         """Close, on a thread: freeing a gigabyte takes the kernel a while."""
-        await wrap(os.close)(self._descriptor, executor=self._threads)
+        await finish(wrap(_close)(self._descriptor, executor=self._threads))
 
 
 @contextlib.contextmanager
@@ -196,6 +196,12 @@ def _open_unlinked(directory: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _close(descriptor: int) -> None:
+    # The descriptor is gone even where close() fails, and the bytes that it could not write nobody wants.
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
 
 
 def _check_free(place: Path | int, size: int, min_free: Amount) -> None:

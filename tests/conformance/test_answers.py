@@ -159,7 +159,8 @@ def test_live_uploads_are_listed(rig: Rig):
         )
         (upload,) = rig.shim.uploads()
         assert (upload["method"], upload["path"], upload["length"]) == ("PUT", "/v2/images/1/file", 200_000)
-        assert (upload["phase"], upload["project"]) == ("receiving", "127.0.0.1")
+        assert upload["phase"] in ("receive", "receiving")
+        assert upload["project"] == "127.0.0.1"
         assert {"id", "image", "rate", "age"} <= upload.keys()
         client.send(bytes(100_000))
         assert client.answer().status == 200

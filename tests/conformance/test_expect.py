@@ -5,7 +5,7 @@ refusal in its place, and the upstream never hears of either.
 import pytest
 
 from tests.support.client import chunked, get, head
-from tests.support.rig import Rig, only
+from tests.support.rig import TIGHT, Rig, only
 from tests.support.wire import eventually
 
 EXPECT = "Expect: 100-continue"
@@ -93,12 +93,12 @@ def test_unknown_expectation_beside_the_known_one(rig: Rig):
 def test_http_1_0_gets_no_100(rig: Rig, expect):
     with rig.client() as client:
         client.send(head("PUT", "/x", "Content-Length: 6", expect, version="1.0"))
-        if expect != EXPECT:
+        if not client.quiet(0.1):  # an unknown expectation may be refused, or ignored as HTTP/1.0 has none
+            assert expect != EXPECT
             rig.assert_problem(client.answer(), "expectation_failed")
             client.close()
             rig.assert_untouched()
             return
-        assert client.quiet(0.1)
         client.send(b"foobar")
         answer = client.answer()
         assert (answer.status, answer.interim) == (200, ())
@@ -108,8 +108,6 @@ def test_http_1_0_gets_no_100(rig: Rig, expect):
 
 
 # -- refused before the body --------------------------------------------------------------------------
-
-TIGHT = {"spool.memory_limit": "16KiB", "spool.max_body": "4MiB", "spool.max_total": "6MiB"}
 
 
 def assert_refused_without_100(rig: Rig, request: bytes, code: str) -> None:

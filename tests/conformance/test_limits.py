@@ -8,12 +8,11 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import only
+from tests.support.rig import TIGHT, only
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 
-TIGHT = {"spool.memory_limit": "16KiB", "spool.max_body": "4MiB", "spool.max_total": "6MiB"}
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")
 
 
@@ -57,6 +56,7 @@ def test_crossing_is_noticed_before_the_chunk_has_come(rig_with):
     )
 
 
+@only("http-tcp")
 def test_lingering_ends(rig_with):
     """A client that never stops sending after its refusal is cut off, after timeouts.linger."""
     rig = rig_with({**TIGHT, "timeouts.linger": "300ms"})
@@ -112,7 +112,7 @@ def test_limit_is_in_the_metrics(rig_with):
     assert rig_with(TIGHT).shim.metric("spool_limit_bytes") == 6 * MIB
 
 
-@only("http-tcp", "uwsgi-unix")
+@only("http-tcp")
 @pytest.mark.parametrize("request_", [
     pytest.param(head("PUT", "/x", f"Content-Length: {3 * MIB}", "Expect: 100-continue"), id="declared"),
     pytest.param(put_chunked("/x", chunked(bytes(3 * MIB), 65_536)), id="chunked"),
@@ -126,7 +126,7 @@ def test_body_that_could_never_fit(rig_with, request_):
 RESERVE = {"spool.min_free": "99%", "spool.memory_limit": "16KiB"}
 
 
-@only("http-tcp", "uwsgi-unix")
+@only("http-tcp")
 @pytest.mark.parametrize("request_", [
     pytest.param(head("PUT", "/x", f"Content-Length: {MIB}", "Expect: 100-continue"), id="declared"),
     pytest.param(put_chunked("/x", chunked(bytes(MIB), 65_536)), id="chunked"),
@@ -195,7 +195,7 @@ def test_too_many_uploads_of_one_project(rig_with):
     assert rig.ask(put_chunked("/y", chunked(bytes(MIB)))).status == 200
 
 
-@only("http-tcp", "uwsgi-unix")
+@only("http-tcp")
 def test_queue_is_bounded(rig_with, gate):
     """One in the upstream, one in the queue: of two more exactly one is refused, and at once."""
     rig = rig_with({"limits.queue": 1}, plan=one_slot)
@@ -216,7 +216,7 @@ def test_queue_is_bounded(rig_with, gate):
     assert len(rig.stub.requests) == 2
 
 
-@only("http-tcp", "uwsgi-unix")
+@only("http-tcp")
 @pytest.mark.parametrize("request_", [
     pytest.param(get("/x"), id="GET"),
     pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="PUT"),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import Rig, only
+from tests.support.rig import SHORT, Rig, only, several
 from tests.support.stub import Stub
 from tests.support.wire import eventually
 
@@ -230,6 +230,7 @@ INVALID = [
 ]  # fmt: skip
 
 
+@only("http-tcp", "uwsgi-unix")
 @REQUESTS
 @pytest.mark.parametrize("raw", INVALID)
 def test_bad_answers_become_502(rig: Rig, request_, raw):
@@ -249,6 +250,7 @@ def test_bad_answers_become_502(rig: Rig, request_, raw):
     assert rig.stub.requests[1].connection != rig.stub.requests[0].connection
 
 
+@only("http-tcp", "uwsgi-unix")
 @REQUESTS
 @pytest.mark.parametrize("begun", [
     pytest.param(b"", id="nothing"),
@@ -387,26 +389,9 @@ def test_answer_goes_on_while_the_upstream_still_writes(rig: Rig, gate):
 # -- no server, or a dying one ----------------------------------------------------------------------------
 
 
-def several(stub, folder, others):
-    """Upstreams: ``first`` has a server that refuses before the stub, ``dead`` has only such ones."""
-    protocol = stub.protocol
-    for name in ("refuses", "refuses2"):
-        path = folder / f"{name}.sock" if stub.path else None
-        others[name] = Stub(protocol, path, listening=False)
-    others["second"] = Stub(protocol, folder / "second.sock" if stub.path else None)
-    missing = [f"{protocol}+unix://{folder}/missing.sock"] if stub.path else []
-    refusing = [others["refuses"].url, *missing, others["refuses2"].url]
-    settings = {"upstreams.main.servers": [stub.url], "upstreams.first.servers": [*refusing, stub.url],
-                "upstreams.dead.servers": refusing, "upstreams.pair.servers": [stub.url, others["second"].url],
-                "timeouts.connect_retry": "600ms", "timeouts.connect": "2s"}  # fmt: skip
-    return settings, [{"path": f"/{name}/**", "upstream": name} for name in ("first", "dead", "pair")] + [
-        {"path": "/**", "upstream": "main"}
-    ]
-
-
 @pytest.mark.parametrize("body", [b"foobar", bytes(range(256)) * 4096])
 def test_refused_goes_to_the_next_server(rig_with, body):
-    rig = rig_with(plan=several)
+    rig = rig_with(plan=several, ready=None)
     for _ in range(3):
         assert rig.ask(put_chunked("/first/x", chunked(body, 65_521))).status == 200
     assert [seen.sha256 for seen in rig.stub.requests] == [hashlib.sha256(body).hexdigest()] * 3
@@ -415,7 +400,7 @@ def test_refused_goes_to_the_next_server(rig_with, body):
 
 
 def test_none_left_becomes_502(rig_with):
-    rig = rig_with(plan=several)
+    rig = rig_with(plan=several, ready=None)
     start = rig.shim.log_size()
     for request in (put_chunked("/dead/x", chunked(b"foobar")), get("/dead/x")):
         rig.assert_problem(rig.ask(request), "upstream_refused")
@@ -448,7 +433,7 @@ def test_server_that_comes_back_in_time(rig_with):
 
 @pytest.mark.parametrize("after", [0, 1, 3, 6, 100_000, MIB])
 def test_dead_after_a_part_of_the_body_is_not_sent_again(rig_with, after):
-    rig = rig_with(plan=several)
+    rig = rig_with(plan=several, ready=None)
     request = LARGE_PUT if after > 6 else PUT
     for stub in (rig.stub, rig.others["second"]):
         stub.answer(*[replies.vanish(after)] * 10)
@@ -474,19 +459,19 @@ def test_closed_without_an_answer_is_not_sent_again(rig: Rig, request_):
 
 # -- a slow server ----------------------------------------------------------------------------------------
 
-SHORT = {"timeouts.response": "400ms", "timeouts.response_idle": "400ms", "timeouts.send": "400ms"}
 
-
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x"), id="GET"), pytest.param(PUT, id="PUT"), pytest.param(LARGE_PUT, id="large PUT"),
-])  # fmt: skip
-def test_silence_becomes_504(rig_with, request_):
+def test_silence_becomes_504(rig_with):
     rig = rig_with(SHORT)
-    rig.stub.answer(replies.silence())
-    rig.assert_problem(rig.ask(request_), "response_timeout")
-    seen = rig.stub.only()
-    eventually(lambda: seen.ended, "the shim gives up the call")
-    assert seen.ended in ("fin", "reset")
+    rig.stub.answer(*[replies.silence()] * 3)
+    with rig.client() as one, rig.client() as two, rig.client() as three:
+        for client, request in ((one, get("/x")), (two, PUT), (three, LARGE_PUT)):
+            client.send(request)
+        for client in (one, two, three):
+            rig.assert_problem(client.answer(), "response_timeout")
+    seen = rig.stub.wait_requests(3)
+    eventually(lambda: all(call.ended for call in seen), "the shim gives up the calls")
+    assert {call.ended for call in seen} <= {"fin", "reset"}
+    assert len(rig.stub.requests) == 3
 
 
 def test_half_a_head_then_silence_becomes_504(rig_with):
@@ -496,21 +481,18 @@ def test_half_a_head_then_silence_becomes_504(rig_with):
     assert len(rig.stub.requests) == 1
 
 
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_upload_time_is_not_response_time(rig_with, framing):
+def test_upload_time_is_not_response_time(rig_with):
     rig = rig_with(SHORT)
-    pieces = [b"foo", b"bar", b"foo", b"bar"]
-    with rig.client() as client:
-        if framing == "length":
-            client.send(head("PUT", "/x", "Content-Length: 12"))
-        else:
-            client.send(head("PUT", "/x", "Transfer-Encoding: chunked"))
-        for piece in pieces:
-            client.send(piece if framing == "length" else chunk(piece))
+    with rig.client() as declared, rig.client() as coded:
+        declared.send(head("PUT", "/x", "Content-Length: 12"))
+        coded.send(head("PUT", "/x", "Transfer-Encoding: chunked"))
+        for piece in [b"foo", b"bar"] * 2:
+            declared.send(piece)
+            coded.send(chunk(piece))
             time.sleep(0.2)
-        client.send(b"" if framing == "length" else b"0\r\n\r\n")
-        assert client.answer().status == 200
-    assert rig.stub.only().body == b"".join(pieces)
+        coded.send(b"0\r\n\r\n")
+        assert declared.answer().status == coded.answer().status == 200
+    assert [seen.body for seen in rig.stub.requests] == [b"foobarfoobar"] * 2
 
 
 def test_stall_in_the_answer_looks_cut(rig_with):
@@ -525,7 +507,14 @@ def test_stall_in_the_answer_looks_cut(rig_with):
 
 def test_slow_answer_that_never_stalls_is_fine(rig_with):
     rig = rig_with(SHORT)
-    rig.stub.answer(replies.dribble(OK + b"Content-Length: 20\r\n\r\n" + b"0123456789" * 2, 2, 0.025))
+    begun = replies.answer_head(200, "Content-Length: 20")
+
+    def reply(exchange):
+        exchange.read_body()
+        exchange.send(begun)
+        replies.dribble(b"0123456789" * 2, 1, 0.025)(exchange)
+
+    rig.stub.answer(reply)
     answer = rig.ask(PUT)
     assert (answer.status, answer.body, answer.complete) == (200, b"0123456789" * 2, True)
 

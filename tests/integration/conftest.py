@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from shim.demo import DemoError
-from shim.demo.environment import Environment, ensure_environment
+from shim.demo.environment import Environment, ensure_environment, find_environment
 from shim.demo.glance import Glance
 from shim.demo.hosting import KINDS, Server
+from tests.integration.images import Images
 from tests.integration.programs import Programs
 from tests.integration.results import Results
 from tests.support.shim import Shim
@@ -50,7 +51,9 @@ def results(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def environment() -> Environment:
-    """Glance, its clients, uWSGI and gunicorn; installed first where they are missing."""
+    """Glance, its clients, uWSGI and gunicorn; installed first where a place for them was chosen."""
+    if "GLANCE_SHIM_DEMO_HOME" not in os.environ and find_environment() is None:
+        pytest.skip("no environment with Glance: run make, or set GLANCE_SHIM_DEMO_HOME to where it may be")
     try:
         return ensure_environment()
     except DemoError as error:
@@ -87,6 +90,12 @@ def hostings(glance: Glance) -> dict[str, str]:
 def straight(hostings: dict[str, str]) -> str:
     """Where Glance answers without the shim, for verdicts that do not rest on it."""
     return hostings["uwsgi-http-socket"]
+
+
+@pytest.fixture(scope="session")
+def images(glance: Glance, straight: str) -> Images:
+    """The images of that Glance, asked for past the shim."""
+    return Images(straight, glance.directory / "images")
 
 
 def run_shim(folder: Path, upstream: str, **settings: object) -> Shim:

@@ -1,4 +1,4 @@
-"""The WSGI application behind the shim in these tests: it says what it was given, and misbehaves when asked to.
+"""The WSGI application behind the shim in these tests: it says what it was given, and misbehaves if asked to.
 
 Real uWSGI and gunicorn serve it from the demo's environment, so it imports the standard library only.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 PIECE = 64 * 1024
 _READ = 1024 * 1024
-_TOLD = ("CONTENT_", "HTTP_", "PATH_", "QUERY_", "REMOTE_", "REQUEST_", "SCRIPT_", "SERVER_", "UWSGI_", "RAW_")
+_NAMES = ("CONTENT_", "HTTP_", "PATH_", "QUERY_", "RAW_", "REMOTE_", "REQUEST_", "SCRIPT_", "UWSGI_")
 
 Environ = dict[str, Any]
 Respond = Callable[..., Any]
@@ -40,7 +40,7 @@ def echo(environ: Environ, respond: Respond, _query: dict[str, str]) -> Iterable
         "variables": {
             name: value
             for name, value in environ.items()
-            if name.startswith(_TOLD) and isinstance(value, str)
+            if name.startswith(_NAMES) and isinstance(value, str)
         },
     }
     return _answer(respond, HTTPStatus.OK, json.dumps(told).encode())

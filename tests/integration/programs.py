@@ -55,10 +55,11 @@ class Programs:
         if program is None:
             pytest.skip("curl is not installed")
         header = ("--header", f"X-Auth-Token: {TOKEN}", "--header", "Content-Type: application/octet-stream")
-        return self.run(program, "--silent", "--show-error", "--fail-with-body", *header, *arguments, data=data)
+        quiet = ("--silent", "--show-error", "--fail-with-body", "--noproxy", "*")
+        return self.run(program, *quiet, *header, *arguments, data=data)
 
     def run(self, *command: str | Path, data: bytes | None = None) -> Ran:
-        """Run a command to its end, with standard input from a pipe that gives ``data``, else from nowhere."""
+        """Run a command to its end; its standard input is a pipe that gives ``data``, or /dev/null."""
         began = time.monotonic()
         ended = subprocess.run(
             command,

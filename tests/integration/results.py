@@ -32,7 +32,7 @@ class Results:
     def render(self) -> str:
         """The table, the figures, and where the file is."""
         lines = [*self._table(), "", *(f"{name}: {figure}" for name, figure in self.figures.items())]
-        return "\n".join([*lines, f"as JSON: {self.file}"]).strip()
+        return "\n".join([*lines, f"as JSON: {self.file}"])
 
     def _table(self) -> list[str]:
         columns = list(dict.fromkeys(column for row in self.cells.values() for column in row))

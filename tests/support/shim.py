@@ -74,7 +74,7 @@ class Shim:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.running:
+        if self.process and self.process.returncode is None:
             self.stop()
 
     # -- life -------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Shim:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process lives; once it has ended and been asked, its status is not looked at again."""
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
@@ -148,7 +148,7 @@ class Shim:
         return self.process.wait(within)
 
     def stop(self) -> None:
-        """SIGTERM; it must end with 0."""
+        """SIGTERM; it must end with 0, also where it has ended already."""
         self.signal(signal.SIGTERM)
         try:
             status = self.wait()

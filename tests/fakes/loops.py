@@ -1,0 +1,102 @@
+"""Event loops for tests: asyncio's, uvloop's, and one whose time leaps instead of passing.
+
+Each fails a test that leaves a task behind, or whose loop had to complain of something.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+
+Result = TypeVar("Result")
+Run = Callable[[Coroutine[Any, Any, Result]], Result]
+
+
+class DeadEnd(AssertionError):
+    """Every task waits for something that will never come."""
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """A loop without sockets or threads: where it would sleep it sets its clock forward instead."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        super().__init__(_NeverWaiting(self))
+
+    def time(self) -> float:
+        return self._now
+
+    def leap(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class _NeverWaiting(selectors.DefaultSelector):
+    def __init__(self, loop: LeapingLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise DeadEnd("every task waits for something that will never come")
+        if timeout > 0:
+            self._loop.leap(timeout)
+        return super().select(0)
+
+
+def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end on asyncio's own loop."""
+    return _run(coroutine, asyncio.SelectorEventLoop)
+
+
+def run_leaping(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end on a ``LeapingLoop``: hours take no time, and a wait without an end is a failure."""
+    return _run(coroutine, LeapingLoop)
+
+
+def run_uvloop(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end on uvloop."""
+    return _run(coroutine, uvloop.new_event_loop)
+
+
+REAL_LOOPS = [
+    pytest.param(run, id="asyncio"),
+    pytest.param(
+        run_uvloop, id="uvloop", marks=pytest.mark.skipif(uvloop is None, reason="uvloop is not installed")
+    ),
+]
+
+
+def loop_time() -> float:
+    """The running loop's clock, for whatever takes a ``Clock``."""
+    return asyncio.get_running_loop().time()
+
+
+async def let_others_run(turns: int = 10) -> None:
+    """Give every other task so many turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def _run(
+    coroutine: Coroutine[Any, Any, Result], factory: Callable[[], asyncio.AbstractEventLoop]
+) -> Result:
+    complaints: list[dict[str, Any]] = []
+
+    async def watched() -> Result:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        result = await coroutine
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks left behind: {left}"
+        return result
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        result = runner.run(watched())
+    assert not complaints, f"the loop complained: {complaints}"
+    return result

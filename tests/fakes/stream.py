@@ -1,0 +1,207 @@
+"""A server's end of a connection, as a script: answers early or late, in pieces, resets, stalls, takes no more.
+
+``FakeNetwork`` hands such streams out where the pool would connect, or refuses.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from shim.errors import SendTimeout, UpstreamClosed
+from shim.timing import Seconds, deadline
+from shim.upstream.address import UpstreamAddress
+
+EOF = b""
+
+
+class Sent:
+    """A step of the script: wait until so many bytes were sent (None: until a write stalls or breaks)."""
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size
+
+
+class Pause:
+    """A step of the script: let seconds pass."""
+
+    def __init__(self, seconds: Seconds) -> None:
+        self.seconds = seconds
+
+
+Step: TypeAlias = bytes | Exception | asyncio.Event | Sent | Pause
+
+
+class FakeStream:
+    """One connection.
+
+    Args:
+        script: What the server does: bytes are what one packet brings, ``EOF`` ends the stream, an error
+            is raised, an event, ``Sent`` or ``Pause`` is waited for. After the last step it is silent.
+        breaks_after: Bytes taken before writing fails with EPIPE.
+        stalls_after: Bytes taken before nothing more is taken.
+        eof_when_idle: Whether the end comes as soon as the script is over.
+    """
+
+    def __init__(
+        self,
+        *script: Step,
+        breaks_after: int | None = None,
+        stalls_after: int | None = None,
+        eof_when_idle: bool = False,
+    ) -> None:
+        self.script = list(script)
+        if eof_when_idle:
+            self.script.append(EOF)
+        self.sent = b""
+        self.writes: list[int] = []
+        self.timeouts: list[Seconds] = []
+        self.closes = 0
+        self._breaks_after = breaks_after
+        self._stalls_after = stalls_after
+        self._stuck = False
+        self._progress = asyncio.Event()
+        self._reading = self._writing = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self.closes > 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a read or a write is under way."""
+        return self._reading or self._writing
+
+    async def read(self, most: int) -> bytes:
+        """The script's next bytes."""
+        assert not self._reading, "two reads at a time"
+        assert not self.closed, "read on a closed stream"
+        self._reading = True
+        try:
+            return await self._next_bytes(most)
+        finally:
+            self._reading = False
+
+    async def write(self, data: bytes, timeout: Seconds) -> None:
+        """Take the bytes, as far as the script's server takes any."""
+        assert not self._writing, "two writes at a time"
+        assert not self.closed, "write on a closed stream"
+        self._writing = True
+        self.timeouts.append(timeout)
+        try:
+            await self._take(data, timeout)
+        finally:
+            self._writing = False
+
+    def is_readable(self) -> bool:
+        """Whether the next step is there already."""
+        if not self.script:
+            return False
+        step = self.script[0]
+        if isinstance(step, asyncio.Event):
+            return step.is_set()
+        return isinstance(step, bytes | Exception)
+
+    def close(self) -> None:
+        """Close; with a call under way the descriptor would be somebody else's."""
+        assert not self.is_busy, "closed while a call was under way"
+        self.closes += 1
+
+    async def _next_bytes(self, most: int) -> bytes:
+        while self.script:
+            step = self.script[0]
+            if isinstance(step, bytes):
+                return self._split(step, most)
+            if isinstance(step, Exception):
+                raise step
+            await self._wait_for(step)
+            self.script.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def _split(self, step: bytes, most: int) -> bytes:
+        if step == EOF:
+            return EOF  # and again, as often as asked
+        if len(step) > most:
+            self.script[0] = step[most:]
+        else:
+            self.script.pop(0)
+        return step[:most]
+
+    async def _wait_for(self, step: asyncio.Event | Sent | Pause) -> None:
+        if isinstance(step, asyncio.Event):
+            await step.wait()
+        elif isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+        else:
+            while not (self._stuck if step.size is None else len(self.sent) >= step.size):
+                self._progress.clear()
+                await self._progress.wait()
+
+    async def _take(self, data: bytes, timeout: Seconds) -> None:
+        await asyncio.sleep(0)
+        for limit, stuck in ((self._breaks_after, self._break), (self._stalls_after, self._stall)):
+            if limit is not None and len(self.sent) + len(data) > limit:
+                self._record(data[: limit - len(self.sent)])
+                self._stuck = True
+                self._progress.set()
+                await stuck(timeout)
+        self._record(data)
+
+    def _record(self, data: bytes) -> None:
+        self.sent += data
+        self.writes.append(len(data))
+        self._progress.set()
+
+    async def _break(self, _timeout: Seconds) -> None:
+        raise UpstreamClosed("The connection to the upstream broke: Broken pipe.")
+
+    async def _stall(self, timeout: Seconds) -> None:
+        async with deadline(timeout, lambda: SendTimeout(f"No byte was taken for {timeout:g} s.")):
+            await asyncio.Event().wait()
+
+
+class FakeNetwork:
+    """Connects to scripts: each attempt gets the next outcome, a stream or an error.
+
+    Args:
+        outcomes: In order, for all addresses; or by address through ``at``.
+    """
+
+    def __init__(self, *outcomes: FakeStream | Exception) -> None:
+        self._outcomes = list(outcomes)
+        self._at: dict[UpstreamAddress, list[FakeStream | Exception]] = {}
+        self.attempts: list[tuple[UpstreamAddress, Seconds]] = []
+        self.streams: list[FakeStream] = []
+
+    def at(self, address: UpstreamAddress, *outcomes: FakeStream | Exception) -> None:
+        """Set the outcomes of one address; its last one stays."""
+        self._at[address] = list(outcomes)
+
+    def add(self, outcomes: Iterable[FakeStream | Exception]) -> None:
+        """Append outcomes for all addresses."""
+        self._outcomes += outcomes
+
+    async def connect(self, address: UpstreamAddress, timeout: Seconds) -> FakeStream:
+        """The next outcome."""
+        self.attempts.append((address, timeout))
+        await asyncio.sleep(0)
+        outcome = self._next(address)
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.streams.append(outcome)
+        return outcome
+
+    def _next(self, address: UpstreamAddress) -> FakeStream | Exception:
+        own = self._at.get(address)
+        if own:
+            return own.pop(0) if len(own) > 1 else own[0]
+        assert self._outcomes, f"an attempt too many at {address}"
+        return self._outcomes.pop(0)
+
+
+def answer(status: int = 200, body: bytes = b"ok", *fields: bytes, framing: bytes | None = None) -> bytes:
+    """An answer's bytes, with its length unless ``framing`` says otherwise."""
+    length = b"Content-Length: %d" % len(body) if framing is None else framing
+    lines = [b"HTTP/1.1 %d Stub" % status, *([length] if length else []), *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body

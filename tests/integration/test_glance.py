@@ -1,0 +1,247 @@
+"""Real Glance under each hosting, the shim in front, and every client that people upload with.
+
+All hostings serve one Glance on sqlite, so uploads go to it one at a time.
+"""
+
+import functools
+import hashlib
+import http.server
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from shim.demo.hosting import KINDS
+from tests.integration.conftest import run_shim
+from tests.integration.images import UPLOADERS, Images, Source
+from tests.integration.programs import TOKEN, Programs
+from tests.integration.results import Results
+from tests.support.client import LAST, Answer, Client, chunk, chunked, get, head, put, put_chunked
+from tests.support.shim import Shim
+
+pytestmark = pytest.mark.servers
+
+MIB = 1 << 20
+DATA = random.Random(33).randbytes(16 * MIB)
+LARGE = 200 * MIB
+OCTETS = "Content-Type: application/octet-stream"
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def hosting(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def running_shim(hosting: str, hostings: dict[str, str], tmp_path_factory) -> Iterator[Shim]:
+    with run_shim(tmp_path_factory.mktemp("shim"), hostings[hosting]) as shim:
+        yield shim
+
+
+@pytest.fixture
+def shim(running_shim: Shim) -> Iterator[Shim]:
+    """In front of one hosting; at rest after each test, without complaints."""
+    start = running_shim.log_size()
+    yield running_shim
+    running_shim.await_rest()
+    assert not running_shim.complaints(start), running_shim.log_text(start)[-4000:]
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """A directory, and the URL of a web server that serves it."""
+    directory = tmp_path_factory.mktemp("web")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield directory, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def make_source(web: tuple[Path, str], data: bytes) -> Source:
+    directory, url = web
+    file = directory / f"{len(data)}.raw"
+    file.write_bytes(data)
+    return Source(file, f"{url}/{file.name}")
+
+
+@pytest.fixture(scope="module")
+def source(web) -> Source:
+    return make_source(web, DATA)
+
+
+def url_of(shim: Shim) -> str:
+    return f"http://127.0.0.1:{shim.port}"
+
+
+def ask(shim: Shim, *pieces: bytes) -> Answer:
+    """Send one request as far as it is taken, and read the answer."""
+    with Client(("127.0.0.1", shim.port), patience=60) as client:
+        client.offer(*pieces)
+        return client.answer(pieces[0].split(b" ", 1)[0].decode())
+
+
+def upload(image: str, data: bytes, *headers: str, token: str = TOKEN) -> bytes:
+    """A whole chunked upload."""
+    target = f"/v2/images/{image}/file"
+    return put_chunked(target, chunked(data, MIB), f"X-Auth-Token: {token}", OCTETS, *headers)
+
+
+# -- every client on every hosting ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What an upload needs, and where its result is written down."""
+
+    images: Images
+    programs: Programs
+    results: Results
+
+    def upload(self, uploader: str, url: str, source: Source, cell: tuple[str, str]) -> str:
+        """Upload by a client; the image is whole, or the table says that it failed."""
+        self.results.put(*cell, "FAILED")
+        began = time.monotonic()
+        image = UPLOADERS[uploader](self.programs, self.images, url, source)
+        seconds = time.monotonic() - began
+        self.images.assert_whole(image, source.sha512, url)
+        self.results.put(*cell, f"active, equal, {seconds:.1f} s")
+        return image
+
+
+@pytest.fixture(scope="module")
+def bench(images: Images, programs: Programs, results: Results) -> Bench:
+    return Bench(images, programs, results)
+
+
+def received_for(shim: Shim, image: str) -> int:
+    """Bytes of body that the shim's log tells of for an image's upload."""
+    lines = [line for line in shim.log_lines() if line.get("image") == image and line.get("method") == "PUT"]
+    return sum(line["received"] for line in lines)
+
+
+@pytest.mark.parametrize("uploader", UPLOADERS)
+def test_image_is_active_and_whole(uploader: str, hosting: str, shim: Shim, source: Source, bench: Bench):
+    image = bench.upload(uploader, url_of(shim), source, (uploader, hosting))
+    if uploader != "glance, web-download":
+        assert received_for(shim, image) == len(DATA)
+
+
+@pytest.mark.parametrize("hosting", ["uwsgi-unix"], indirect=True)
+def test_large_image_from_a_pipe(hosting: str, shim: Shim, web: tuple[Path, str], bench: Bench):
+    source = make_source(web, random.Random(200).randbytes(LARGE))
+    cell = (f"glance, pipe, {LARGE // MIB} MiB", hosting)
+    image = bench.upload("glance, pipe", url_of(shim), source, cell)
+    assert received_for(shim, image) == LARGE
+
+
+def test_without_the_shim_the_upload_fails(straight: str, source: Source, bench: Bench):
+    """The control: if uWSGI's http-socket ever takes such uploads, the table above proves less."""
+    row, hosting = "without the shim: glance, file", "uwsgi-http-socket"
+    with pytest.raises(AssertionError, match="500 Internal Server Error"):
+        bench.upload("glance, file", straight, source, (row, hosting))
+    bench.results.put(row, hosting, "500")
+
+
+# -- uploads that break off -------------------------------------------------------------------------------
+
+
+def cut_mid_chunk(data: bytes) -> bytes:
+    return chunk(data[:MIB]) + chunk(data[MIB:])[: MIB // 2]
+
+
+def cut_after_a_chunk(data: bytes) -> bytes:
+    return chunk(data[:MIB]) + chunk(data[MIB:])
+
+
+def cut_in_the_last_chunk(data: bytes) -> bytes:
+    return chunked(data, MIB).removesuffix(LAST) + LAST[:3]
+
+
+@pytest.mark.parametrize("leave", ["fin", "reset"])
+@pytest.mark.parametrize("size", [None, len(DATA)])
+@pytest.mark.parametrize("cut", [cut_mid_chunk, cut_after_a_chunk, cut_in_the_last_chunk])
+def test_upload_that_breaks_off_leaves_the_image_queued(shim, images, cut, leave, size):
+    image = images.create()
+    declared = [] if size is None else [f"x-openstack-image-size: {size}"]
+    start = head(
+        "PUT", f"/v2/images/{image}/file", "Transfer-Encoding: chunked", f"X-Auth-Token: {TOKEN}", *declared
+    )
+    with Client(("127.0.0.1", shim.port)) as client:
+        client.send(start + cut(DATA))
+        if leave == "reset":
+            client.reset()
+        else:
+            client.finish()
+            assert client.ending() in ("fin", "reset")
+    shim.await_rest()
+    images.assert_untouched(image)
+    assert ask(shim, upload(image, DATA)).status == 204
+    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+
+
+def test_length_that_is_not_met_leaves_the_image_queued(shim, images):
+    image = images.create()
+    request = put(f"/v2/images/{image}/file", DATA, f"X-Auth-Token: {TOKEN}", OCTETS)
+    with Client(("127.0.0.1", shim.port)) as client:
+        client.send(request[:-1])
+        client.sock.shutdown(socket.SHUT_WR)
+        client.ending()
+    shim.await_rest()
+    images.assert_untouched(image)
+    assert ask(shim, request).status == 204
+    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+
+
+@pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1, 1, 2 * len(DATA)])
+def test_size_that_is_not_met_is_400_and_the_image_queued(shim, images, size):
+    image = images.create()
+    answer = ask(shim, upload(image, DATA, f"x-openstack-image-size: {size}"))
+    assert (answer.status, answer.problem["code"]) == (400, "size_mismatch"), answer
+    shim.await_rest()
+    images.assert_untouched(image)
+    assert ask(shim, upload(image, DATA, f"x-openstack-image-size: {len(DATA)}")).status == 204
+    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+
+
+# -- Glance's own refusals --------------------------------------------------------------------------------
+
+
+def test_bad_token_is_refused_by_glance_itself(shim, images, straight):
+    image = images.create()
+    answer = ask(shim, upload(image, DATA, token="bad"))
+    assert answer.status == 401, answer
+    with Client(("127.0.0.1", int(straight.rpartition(":")[2]))) as client:
+        client.send(get(f"/v2/images/{image}", "X-Auth-Token: bad"))
+        own = client.answer()
+    assert (answer.status, answer.body, answer.media_type) == (own.status, own.body, own.media_type)
+    images.assert_untouched(image)
+
+
+def test_second_upload_is_refused_by_glance_itself(shim, images):
+    image = images.create()
+    assert ask(shim, upload(image, DATA)).status == 204
+    answer = ask(shim, upload(image, DATA[::-1]))
+    assert answer.status == 409, answer
+    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+
+
+def test_unknown_image_is_refused_by_glance_itself(shim):
+    answer = ask(shim, upload("00000000-0000-0000-0000-000000000000", DATA))
+    assert answer.status == 404, answer
+    assert b"00000000-0000-0000-0000-000000000000" in answer.body
+
+
+def test_empty_image_is_an_image(shim, images):
+    """Properly ended, an empty body is what was asked for; broken off it is not (see above)."""
+    image = images.create()
+    assert ask(shim, upload(image, b"")).status == 204
+    images.assert_whole(image, hashlib.sha512(b"").hexdigest(), url_of(shim))

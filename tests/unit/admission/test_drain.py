@@ -1,0 +1,37 @@
+"""The drain: readiness goes first, requests are refused later, and there is no way back."""
+
+import pytest
+
+from shim.admission.drain import Drain, Life
+from shim.errors import Draining
+
+SERVING, LEAVING, DRAINING = Life.SERVING, Life.LEAVING, Life.DRAINING
+
+
+@pytest.mark.parametrize(
+    ("calls", "life", "ready", "taken"),
+    [
+        pytest.param([], SERVING, True, True, id="at first"),
+        pytest.param(["leave"], LEAVING, False, True, id="leaving, not ready but serving"),
+        pytest.param(["leave", "leave"], LEAVING, False, True, id="leaving twice"),
+        pytest.param(["begin"], DRAINING, False, False, id="draining at once"),
+        pytest.param(["leave", "begin"], DRAINING, False, False, id="leaving, then draining"),
+        pytest.param(["begin", "leave"], DRAINING, False, False, id="draining never ends in leaving"),
+        pytest.param(["begin", "begin"], DRAINING, False, False, id="draining twice"),
+    ],
+)
+def test_it_only_moves_forward(calls, life, ready, taken):
+    drain = Drain()
+    for call in calls:
+        getattr(drain, call)()
+    assert (drain.life, drain.is_ready) == (life, ready)
+    if taken:
+        drain.check()
+    else:
+        with pytest.raises(Draining) as refusal:
+            drain.check()
+        assert refusal.value.retry_after == 5
+
+
+def test_the_states_come_in_their_order():
+    assert [life.value for life in Life] == ["serving", "leaving", "draining"]

@@ -1,0 +1,101 @@
+"""The gate: it counts large bodies only, refuses at its limit, and gets back every place it gave."""
+
+import math
+
+import pytest
+
+from shim.admission.gate import COUNTED_FROM, RETRY_AFTER, UploadGate
+from shim.errors import UploadsFull
+
+LARGE = COUNTED_FROM + 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counted"),
+    [
+        pytest.param([], 0, id="no body"),
+        pytest.param([0], 0, id="empty"),
+        pytest.param([64 * 1024], 0, id="64 KiB"),
+        pytest.param([64 * 1024 + 1], 1, id="over 64 KiB"),
+        pytest.param([2**50], 1, id="a PiB"),
+        pytest.param([100, 64 * 1024, LARGE, LARGE + 1, 2**40], 1, id="growing"),
+        pytest.param([LARGE, 0], 1, id="counted once, it stays counted"),
+    ],
+)
+def test_what_is_counted(sizes, counted):
+    gate = UploadGate(1)
+    with gate.ticket() as ticket:
+        for size in sizes:
+            ticket.cover(size)
+        assert gate.under_way == counted
+    assert gate.under_way == 0
+
+
+def test_at_the_limit_large_bodies_are_refused_and_small_ones_pass():
+    gate = UploadGate(2)
+    with gate.ticket() as one, gate.ticket() as two, gate.ticket() as three:
+        one.cover(LARGE)
+        two.cover(LARGE)
+        three.cover(COUNTED_FROM)
+        with pytest.raises(UploadsFull) as refusal:
+            three.cover(LARGE)
+        assert refusal.value.retry_after == RETRY_AFTER
+        # Those that are in stay in, also while they grow.
+        one.cover(2 * LARGE)
+        assert gate.under_way == 2
+        two.release()
+        three.cover(LARGE)
+        assert gate.under_way == 2
+    assert gate.under_way == 0
+
+
+def test_a_refused_ticket_gives_back_nothing():
+    gate = UploadGate(1)
+    with gate.ticket() as holder:
+        holder.cover(LARGE)
+        with pytest.raises(UploadsFull), gate.ticket() as ticket:
+            ticket.cover(LARGE)
+        assert gate.under_way == 1
+    assert gate.under_way == 0
+
+
+def test_a_place_is_given_back_whatever_happens():
+    gate = UploadGate(1)
+
+    def serve() -> None:
+        with gate.ticket() as ticket:
+            ticket.cover(LARGE)
+            assert gate.under_way == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        serve()
+    assert gate.under_way == 0
+
+
+def test_a_place_is_given_back_once():
+    gate = UploadGate(2)
+    with gate.ticket() as other:
+        other.cover(LARGE)
+        with gate.ticket() as ticket:
+            ticket.cover(LARGE)
+            ticket.release()
+            ticket.release()
+        assert gate.under_way == 1
+
+
+def test_a_limit_of_none():
+    gate = UploadGate(0)
+    with gate.ticket() as ticket, pytest.raises(UploadsFull):
+        ticket.cover(LARGE)
+
+
+def test_no_limit():
+    gate = UploadGate(math.inf)
+    tickets = [gate.ticket() for _ in range(1000)]
+    for ticket in tickets:
+        ticket.__enter__().cover(LARGE)
+    assert gate.under_way == 1000
+    for ticket in tickets:
+        ticket.__exit__(None, None, None)
+    assert gate.under_way == 0

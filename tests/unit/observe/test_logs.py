@@ -1,0 +1,201 @@
+"""Log lines: one a record whatever a client writes into it, for machines as JSON, for people as text."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from shim.observe.logs import JsonFormatter, TextFormatter, configure_logs
+
+# Each would begin a new line, or a new command, for some terminal or collector.
+CONTROLS = [
+    *(chr(code) for code in range(0x20)),
+    *(chr(code) for code in range(0x7F, 0xA0)),
+    "\u2028",
+    "\u2029",
+    "\u202e",
+    "\ufeff",
+]
+WORDS = [
+    "plain",
+    'with "quotes" and \\ back\\slashes',
+    "\u00e4\u4f60\U0001f600",
+    "\udcff",
+    "a\r\nb",
+    "\x1b[31mred",
+    *CONTROLS,
+]
+
+
+def record(
+    message: str = "told", *args: object, fields: object = None, error: bool = False
+) -> logging.LogRecord:
+    info = None
+    if error:
+        try:
+            int("broken")
+        except ValueError:
+            info = sys.exc_info()
+    made = logging.LogRecord("shim.test", logging.WARNING, __file__, 1, message, args, info)
+    made.created = 1_700_000_000.25
+    if fields is not None:
+        made.fields = fields
+    return made
+
+
+# -- JSON -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", WORDS, ids=ascii)
+def test_json_is_one_line_of_ascii_that_parses(word):
+    line = JsonFormatter().format(record("path %s", word, fields={"client": word, "phases": {"wait": 0.5}}))
+    assert line.isascii()
+    assert line.isprintable()
+    entry = json.loads(line)
+    assert entry["message"] == f"path {word}"
+    assert entry["client"] == word
+    assert entry["phases"] == {"wait": 0.5}
+
+
+def test_json_says_when_how_grave_and_who():
+    entry = json.loads(JsonFormatter().format(record()))
+    assert entry == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "level": "warning",
+        "logger": "shim.test",
+        "message": "told",
+    }
+
+
+def test_json_holds_the_traceback():
+    entry = json.loads(JsonFormatter().format(record(error=True)))
+    assert entry["traceback"].startswith("Traceback")
+    assert entry["traceback"].endswith("ValueError: invalid literal for int() with base 10: 'broken'")
+
+
+def test_json_tells_also_what_json_does_not_know():
+    entry = json.loads(JsonFormatter().format(record(fields={"raw": b"\xff", "kind": ValueError})))
+    assert entry["raw"] == "b'\\xff'"
+    assert entry["kind"] == "<class 'ValueError'>"
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()], ids=["json", "text"])
+def test_fields_that_are_none_of_ours_are_left_alone(formatter):
+    assert "foreign" not in formatter.format(record(fields="foreign"))
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", WORDS, ids=ascii)
+@pytest.mark.parametrize("place", ["message", "client", "request_id", "image", "mode", "end", "detail"])
+def test_text_is_one_printable_line(word, place):
+    made = record("path %s", word) if place == "message" else record(fields={place: word})
+    line = TextFormatter().format(made)
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+
+
+def test_text_keeps_what_can_be_read():
+    line = TextFormatter().format(record("path %s", "/\u00e4", fields={"detail": 'a \\ "b" \u4f60'}))
+    assert line == '22:13:20 warning path /\u00e4 detail=a \\ "b" \u4f60'
+
+
+def test_text_tells_what_is_worth_reading():
+    fields = {
+        "request_id": "req-1",
+        "client": "::1",
+        "project": "p",
+        "image": "",
+        "mode": None,
+        "received": 6,
+        "sent": 0,
+        "seconds": 0.5,
+        "end": "ok",
+        "status": 200,
+    }
+    line = TextFormatter().format(record("GET / 200", fields=fields))
+    assert line == "22:13:20 warning GET / 200 request_id=req-1 client=::1 received=6 seconds=0.5 end=ok"
+
+
+def test_text_holds_the_traceback_below():
+    lines = TextFormatter().format(record(error=True)).splitlines()
+    assert lines[0] == "22:13:20 warning told"
+    assert lines[1].startswith("Traceback")
+    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'broken'"
+
+
+# -- where it goes --------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def quiet_loggers():
+    """The logging of this process, put back afterwards."""
+    root = logging.getLogger()
+    names = ("httpx", "httpcore", "uvicorn.error", "asyncio")
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+@pytest.mark.parametrize(
+    ("form", "stream", "is_json"),
+    [
+        pytest.param("json", io.StringIO, True, id="json"),
+        pytest.param("json", Terminal, True, id="json on a terminal"),
+        pytest.param("text", io.StringIO, False, id="text"),
+        pytest.param("auto", io.StringIO, True, id="auto"),
+        pytest.param("auto", Terminal, False, id="auto on a terminal"),
+    ],
+)
+@pytest.mark.usefixtures("quiet_loggers")
+def test_the_form_follows_the_stream(form, stream, is_json):
+    out = stream()
+    configure_logs(form, "info", out)
+    logging.getLogger("shim.test").info("told")
+    (line,) = out.getvalue().splitlines()
+    assert line.startswith("{") is is_json
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_levels():
+    out = io.StringIO()
+    configure_logs("text", "info", out)
+    logging.getLogger("shim.test").debug("unheard")
+    logging.getLogger("httpx").info("unheard")
+    logging.getLogger("httpx").warning("heard")
+    assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["heard"]
+    configure_logs("text", "error", out)
+    logging.getLogger("shim.test").warning("unheard")
+    logging.getLogger("uvicorn.error").warning("unheard")
+    assert "unheard" not in out.getvalue()
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_a_second_configuration_replaces_the_first():
+    first, second = io.StringIO(), io.StringIO()
+    configure_logs("text", "info", first)
+    configure_logs("text", "info", second)
+    logging.getLogger("shim.test").info("told")
+    assert first.getvalue() == ""
+    assert second.getvalue().count("told") == 1
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_standard_error_is_where_logs_go(capsys):
+    configure_logs("json", "info")
+    logging.getLogger("shim.test").info("told")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert json.loads(captured.err)["message"] == "told"

@@ -1,0 +1,271 @@
+"""Waits that end: deadlines with errors of their own, and work that is finished though it is cancelled."""
+
+import asyncio
+import gc
+import math
+
+import pytest
+
+from shim.timing import UNLIMITED, cancel_and_wait, deadline, finish
+from tests.fakes.loops import let_others_run
+from tests.fakes.loops import run_leaping as run
+
+
+class Expired(Exception):
+    """The deadline under test."""
+
+
+class Broken(Exception):
+    """The work's own failure."""
+
+
+# -- deadline -------------------------------------------------------------------------------------
+
+
+def test_unlimited_is_no_number_of_seconds():
+    assert math.isinf(UNLIMITED)
+
+
+@pytest.mark.parametrize("seconds", [60.0, UNLIMITED], ids=["60 s", "unlimited"])
+def test_within_the_deadline_nothing_happens(seconds):
+    async def story() -> str:
+        async with deadline(seconds, Expired):
+            await let_others_run()
+        return "done"
+
+    assert run(story()) == "done"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 0.001])
+def test_after_it_comes_an_error_of_its_own(seconds):
+    async def story() -> None:
+        async with deadline(seconds, Expired):
+            await asyncio.sleep(60)
+
+    with pytest.raises(Expired) as expiry:
+        run(story())
+    assert expiry.value.__suppress_context__
+
+
+def test_the_nearer_of_two_deadlines_has_its_name():
+    async def story(outer: float, inner: float) -> None:
+        async with deadline(outer, lambda: Expired("outer")), deadline(inner, lambda: Expired("inner")):
+            await asyncio.sleep(60)
+
+    with pytest.raises(Expired, match="outer"):
+        run(story(0.001, 60))
+    with pytest.raises(Expired, match="inner"):
+        run(story(60, 0.001))
+
+
+@pytest.mark.parametrize("error", [Broken, OSError, asyncio.CancelledError], ids=lambda error: error.__name__)
+def test_other_errors_pass_through(error):
+    async def story() -> None:
+        async with deadline(60, Expired):
+            raise error
+
+    with pytest.raises(error):
+        run(story())
+
+
+def test_a_cancellation_from_outside_stays_one():
+    async def work() -> None:
+        async with deadline(60, Expired):
+            await asyncio.sleep(60)
+
+    async def story() -> None:
+        task = asyncio.ensure_future(work())
+        await let_others_run()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        run(story())
+
+
+# -- finish ---------------------------------------------------------------------------------------
+
+
+class Work:
+    """Something that takes until it is let go, and then ends with a result or an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.gate = asyncio.Event()
+        self.error = error
+        self.ended = False
+
+    async def run(self) -> str:
+        try:
+            await self.gate.wait()
+            if self.error is not None:
+                raise self.error
+            return "result"
+        finally:
+            self.ended = True
+
+
+def test_finish_gives_the_result():
+    async def story() -> str:
+        work = Work()
+        work.gate.set()
+        return await finish(work.run())
+
+    assert run(story()) == "result"
+
+
+def test_finish_gives_the_error():
+    async def story() -> None:
+        work = Work(Broken())
+        work.gate.set()
+        await finish(work.run())
+
+    with pytest.raises(Broken):
+        run(story())
+
+
+def test_finish_takes_futures():
+    async def story() -> int:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(1)
+        return await finish(future)
+
+    assert run(story()) == 1
+
+
+@pytest.mark.parametrize("error", [None, Broken()], ids=["the work succeeds", "the work fails"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_finish_goes_on_however_often_it_is_cancelled(times, error):
+    async def story() -> None:
+        work = Work(error)
+        waiting = asyncio.ensure_future(finish(work.run()))
+        for _ in range(times):
+            await let_others_run()
+            waiting.cancel()
+        await let_others_run()
+        assert not waiting.done()
+        assert not work.ended
+        work.gate.set()
+        await asyncio.wait([waiting])
+        # What it was cancelled for has happened, and its canceller is told so.
+        assert work.ended
+        assert waiting.cancelled()
+
+    run(story())
+
+
+def test_finish_passes_on_that_the_work_itself_was_cancelled():
+    async def story() -> None:
+        task = asyncio.ensure_future(Work().run())
+        waiting = asyncio.ensure_future(finish(task))
+        await let_others_run()
+        task.cancel()
+        await waiting
+
+    with pytest.raises(asyncio.CancelledError):
+        run(story())
+
+
+# -- cancel_and_wait ------------------------------------------------------------------------------
+
+
+class Stubborn(Work):
+    """A task that takes until it is let go also to be cancelled, and may fail at it."""
+
+    async def run(self) -> str:
+        try:
+            return await asyncio.Event().wait() and ""
+        finally:
+            await finish(super().run())
+
+
+def started(work: Work) -> asyncio.Task[str]:
+    return asyncio.get_running_loop().create_task(work.run())
+
+
+def test_a_task_is_over_when_the_wait_is():
+    async def story() -> None:
+        work = Work()
+        task = started(work)
+        await let_others_run()
+        await cancel_and_wait(task)
+        assert task.cancelled()
+        assert work.ended
+
+    run(story())
+
+
+def test_a_task_that_never_ran_is_over_too():
+    async def story() -> None:
+        task = started(Work())
+        await cancel_and_wait(task)
+        assert task.cancelled()
+
+    run(story())
+
+
+@pytest.mark.parametrize("error", [None, Broken()], ids=["with a result", "with an error"])
+def test_a_task_already_over_is_no_news(error):
+    async def story() -> None:
+        work = Work(error)
+        work.gate.set()
+        task = started(work)
+        await let_others_run()
+        assert task.done()
+        await cancel_and_wait(task)
+
+    run(story())
+
+
+@pytest.mark.parametrize("error", [None, Broken()], ids=["quietly", "with an error"])
+def test_a_stubborn_task_is_waited_for(error):
+    async def story() -> None:
+        work = Stubborn(error)
+        task = started(work)
+        await let_others_run()
+        ending = asyncio.ensure_future(cancel_and_wait(task))
+        await let_others_run()
+        assert not ending.done()
+        work.gate.set()
+        await ending
+        assert work.ended
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(None, id="quietly"),
+        pytest.param(
+            Broken(),
+            id="with an error",
+            marks=pytest.mark.xfail(
+                reason="its error stays unretrieved when the waiter is cancelled meanwhile"
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_it_is_waited_for_also_by_whoever_is_cancelled_meanwhile(times, error):
+    async def cancelled_meanwhile() -> None:
+        work = Stubborn(error)
+        task = started(work)
+        await let_others_run()
+        ending = asyncio.ensure_future(cancel_and_wait(task))
+        for _ in range(times):
+            await let_others_run()
+            ending.cancel()
+        await let_others_run()
+        assert not ending.done()
+        work.gate.set()
+        await asyncio.wait([ending])
+        assert ending.cancelled()
+        assert task.done()
+        assert work.ended
+
+    async def story() -> None:
+        await cancelled_meanwhile()
+        gc.collect()  # a task that goes with its error unretrieved says so to the loop
+        await let_others_run()
+
+    run(story())
