@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
+#!/usr/bin/env python
 """How much memory the shim takes for a large chunked upload to a real Glance, and whether it arrives whole.
 
 Starts Glance under a WSGI server with the shim in front, sends one image in chunks of 1 MiB, and prints the
 peak of the proportional set size (PSS) of the shim's process tree, the seconds, and what became of the image.
 
-    benchmarks/memory.py [--size 1GiB] [--hosting uwsgi-unix] [--set KEY=VALUE ...]
+    .venv/bin/python benchmarks/memory.py [--size 1GiB] [--hosting uwsgi-unix] [--set KEY=VALUE ...]
 
 The integration tests use the parts of it with an application of their own.
 """
@@ -24,10 +24,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-if __name__ == "__main__":
-    # Run by its path, a script finds what lies beside it, but not the tree it belongs to.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shim.config.units import parse_size
 from shim.demo import DemoError

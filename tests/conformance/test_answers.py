@@ -1,5 +1,6 @@
-"""The shim's own answers: their form by Accept, their code in answer, log and metric, and the admin listener that
-is never reachable through the proxied one.
+"""The shim's own answers: their form by Accept, their code in answer, log and metric.
+
+And the admin listener, which tells the same truth and is never reachable through the proxied one.
 """
 
 import json
@@ -26,19 +27,32 @@ def ask(rig: Rig, *headers: str) -> Answer:
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("accept", [
-    None, "Accept: application/json", "Accept: application/problem+json", "Accept: application/json, */*",
-    "Accept: */*, application/json", "Accept: application/json;q=0.9, text/plain;q=0.1", "Accept:application/JSON",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "Accept: application/json",
+        "Accept: application/problem+json",
+        "Accept: application/json, */*",
+        "Accept: */*, application/json",
+        "Accept: application/json;q=0.9, text/plain;q=0.1",
+        "Accept:application/JSON",
+    ],
+)
 def test_problem_document(rig: Rig, accept):
     answer = ask(rig, *([accept] if accept else []))
     rig.assert_problem(answer, CODE)
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("accept", [
-    "text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "TEXT/HTML",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "TEXT/HTML",
+    ],
+)
 def test_page(rig: Rig, accept):
     answer = ask(rig, f"Accept: {accept}")
     assert answer.media_type == "text/html"
@@ -63,8 +77,15 @@ def test_line_for_the_glance_command(rig: Rig):
 def test_nothing_of_the_client_is_shown_unescaped(rig: Rig):
     evil = "<script>alert(1)</script>"
     with rig.client() as client:
-        client.send(head("PUT", "/" + evil.replace("<", "%3C").replace(">", "%3E"), "Content-Length: 6", "Expect: " + evil,
-                         "Accept: text/html"))  # fmt: skip
+        client.send(
+            head(
+                "PUT",
+                "/" + evil.replace("<", "%3C").replace(">", "%3E"),
+                "Content-Length: 6",
+                "Expect: " + evil,
+                "Accept: text/html",
+            )
+        )
         assert evil.encode() not in client.answer().body
 
 
@@ -77,14 +98,17 @@ def test_answer_to_head_has_no_body(rig: Rig):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize(("request_", "code"), [
-    pytest.param(head(*REFUSED), CODE, id="Expect"),
-    pytest.param(head("PUT", "/x", "Transfer-Encoding: gzip"), "unknown_coding", id="coding"),
-    pytest.param(put_chunked("/x", b"0x6\r\nfoobar\r\n"), "bad_framing", id="chunk"),
-    pytest.param(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "unknown_method", id="CONNECT"),
-    pytest.param(get("/x", "X: " + "y" * 70_000), "head_too_large", id="large head"),
-    pytest.param(b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "bad_request", id="two Hosts"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        pytest.param(head(*REFUSED), CODE, id="Expect"),
+        pytest.param(head("PUT", "/x", "Transfer-Encoding: gzip"), "unknown_coding", id="coding"),
+        pytest.param(put_chunked("/x", b"0x6\r\nfoobar\r\n"), "bad_framing", id="chunk"),
+        pytest.param(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "unknown_method", id="CONNECT"),
+        pytest.param(get("/x", "X: " + "y" * 70_000), "head_too_large", id="large head"),
+        pytest.param(b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "bad_request", id="two Hosts"),
+    ],
+)
 def test_code_is_the_same_in_answer_log_and_metric(rig: Rig, request_, code):
     before = rig.shim.metric("refusals_total", code=code)
     start = rig.shim.log_size()
@@ -128,9 +152,17 @@ def test_bytes_of_bodies_are_counted(rig: Rig):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize("name", [
-    "spool_bytes", "spool_limit_bytes", "spool_files", "disk_free_bytes", "uploads", "build_info",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "spool_bytes",
+        "spool_limit_bytes",
+        "spool_files",
+        "disk_free_bytes",
+        "uploads",
+        "build_info",
+    ],
+)
 def test_metrics_are_there_from_the_start(rig_with, name):
     shim = rig_with().shim
     assert f"glance_shim_{name}" in {sample for sample, _ in shim.metrics()}

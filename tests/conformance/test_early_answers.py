@@ -1,5 +1,7 @@
-"""Answers that come before the body has been read (case 14): the server decides from the head alone, answers and
-closes. The client gets that answer every time, however much of the body was still under way.
+"""Answers that come before the body has been read (case 14).
+
+The server decides from the head alone, answers and closes. The client gets that answer every time,
+however much of the body was still under way.
 """
 
 import threading
@@ -23,13 +25,16 @@ def assert_relayed(rig: Rig, request: bytes, status: int) -> None:
     assert answer.header("X-Early") == "yes"
 
 
-@pytest.mark.parametrize(("size", "framing"), [
-    pytest.param(4 * MIB, "chunked", id="4 MiB chunked"),
-    pytest.param(4 * MIB, "length", id="4 MiB length"),
-    pytest.param(100_000, "chunked", id="100 kB chunked"),
-    pytest.param(6, "chunked", id="6 bytes chunked"),
-    pytest.param(6, "length", id="6 bytes length"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("size", "framing"),
+    [
+        pytest.param(4 * MIB, "chunked", id="4 MiB chunked"),
+        pytest.param(4 * MIB, "length", id="4 MiB length"),
+        pytest.param(100_000, "chunked", id="100 kB chunked"),
+        pytest.param(6, "chunked", id="6 bytes chunked"),
+        pytest.param(6, "length", id="6 bytes length"),
+    ],
+)
 def test_early_answer_reaches_the_client(rig: Rig, size, framing):
     body = bytes(size)
     request = put("/x", body) if framing == "length" else put_chunked("/x", chunked(body, MIB))

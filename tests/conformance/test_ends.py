@@ -1,5 +1,6 @@
-"""How requests end before their time (cases 8, 9 and 12): clients that leave, stall or crawl, and the shim's own
-end. The upstream never sees a request that did not end properly, and nothing is held afterwards.
+"""How requests end before their time (cases 8, 9 and 12): clients that leave, stall or crawl, the shim's own end.
+
+The upstream never sees a request that did not end properly, and nothing is held afterwards.
 """
 
 import contextlib
@@ -69,12 +70,15 @@ def test_client_gone_from_a_spooled_body(rig: Rig):
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-@pytest.mark.parametrize("request_", [
-    pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked"),
-    pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="chunked, on disk"),
-    pytest.param(put("/x", b"foobar"), id="length"),
-    pytest.param(get("/x"), id="GET"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked"),
+        pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="chunked, on disk"),
+        pytest.param(put("/x", b"foobar"), id="length"),
+        pytest.param(get("/x"), id="GET"),
+    ],
+)
 def test_client_gone_after_its_request_cancels_the_call(rig: Rig, request_, how):
     rig.stub.answer(replies.silence())
     with rig.client() as client:
@@ -117,7 +121,8 @@ def test_place_is_free_again_when_an_uploading_client_leaves(rig_with, how):
 
 def one_slot(stub, folder, others):
     return {"upstreams.main.servers": [stub.url], "upstreams.main.max_inflight": 1}, [
-        {"path": "/**", "upstream": "main"}]  # fmt: skip
+        {"path": "/**", "upstream": "main"}
+    ]
 
 
 @only("http-tcp", "uwsgi-unix")

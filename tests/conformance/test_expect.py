@@ -1,5 +1,7 @@
-"""Expect (case 13): 100 Continue is a promise. Who is admitted gets it before the body, who is refused gets the
-refusal in its place, and the upstream never hears of either.
+"""Expect (case 13): 100 Continue is a promise.
+
+Who is admitted gets it before the body, who is refused gets the refusal in its place, and the
+upstream never hears of either.
 """
 
 import pytest
@@ -12,11 +14,14 @@ EXPECT = "Expect: 100-continue"
 KIB, MIB = 1 << 10, 1 << 20
 
 
-@pytest.mark.parametrize(("headers", "body"), [
-    pytest.param(["Content-Length: 6"], b"foobar", id="length"),
-    pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar"), id="chunked"),
-    pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar", 1), id="chunked in ones"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param(["Content-Length: 6"], b"foobar", id="length"),
+        pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar"), id="chunked"),
+        pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar", 1), id="chunked in ones"),
+    ],
+)
 @pytest.mark.parametrize("expect", ["Expect: 100-continue", "expect:100-Continue", "EXPECT: 100-CONTINUE "])
 def test_admitted_gets_100_then_sends(rig: Rig, headers, body, expect):
     with rig.client() as client:
@@ -36,10 +41,13 @@ def test_admitted_gets_100_then_sends(rig: Rig, headers, body, expect):
     assert b"expect" not in seen.raw.lower()
 
 
-@pytest.mark.parametrize(("headers", "body"), [
-    pytest.param(["Content-Length: 6"], b"foobar", id="length"),
-    pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar"), id="chunked"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param(["Content-Length: 6"], b"foobar", id="length"),
+        pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar"), id="chunked"),
+    ],
+)
 def test_client_that_does_not_wait(rig: Rig, headers, body):
     answer = rig.ask(head("PUT", "/x", *headers, EXPECT) + body)
     assert answer.status == 200
@@ -47,11 +55,14 @@ def test_client_that_does_not_wait(rig: Rig, headers, body):
     assert rig.stub.only().body == b"foobar"
 
 
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x", EXPECT), id="GET"),
-    pytest.param(head("POST", "/x", EXPECT), id="POST"),
-    pytest.param(head("PUT", "/x", "Content-Length: 0", EXPECT), id="length 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x", EXPECT), id="GET"),
+        pytest.param(head("POST", "/x", EXPECT), id="POST"),
+        pytest.param(head("PUT", "/x", "Content-Length: 0", EXPECT), id="length 0"),
+    ],
+)
 def test_expect_without_a_body_does_not_hang(rig: Rig, request_):
     answer = rig.ask(request_)
     assert answer.status == 200
@@ -69,10 +80,20 @@ def test_connection_serves_on_after_100(rig: Rig):
     assert [seen.body for seen in rig.stub.requests] == [b"foobar"] * 3
 
 
-@pytest.mark.parametrize("expect", [
-    "200-ok", "100-continue, 200-ok", "200-ok, 100-continue", "100-continue;x=y", "100-continu", "x100-continue",
-    '"100-continue"', "100", "100 continue",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "200-ok",
+        "100-continue, 200-ok",
+        "200-ok, 100-continue",
+        "100-continue;x=y",
+        "100-continu",
+        "x100-continue",
+        '"100-continue"',
+        "100",
+        "100 continue",
+    ],
+)
 def test_unknown_expectation(rig: Rig, expect):
     rig.assert_refused(
         head("PUT", "/x", "Content-Length: 6", f"Expect: {expect}") + b"foobar", "expectation_failed"
@@ -149,9 +170,14 @@ def test_budget_spent_gets_no_100(rig_with):
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("headers", [
-    ["Content-Length: 6", "Transfer-Encoding: chunked"], ["Transfer-Encoding: gzip"], ["Content-Length: +6"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Content-Length: 6", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: gzip"],
+        ["Content-Length: +6"],
+    ],
+)
 def test_bad_framing_gets_no_100(rig: Rig, headers):
     rig.assert_refused(
         head("PUT", "/x", *headers, EXPECT), "bad_framing", "bad_request", "unknown_coding", hidden=False

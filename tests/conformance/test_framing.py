@@ -1,5 +1,7 @@
-"""Framing of requests (cases 1 to 7): what is accepted arrives with its length, byte for byte; the rest is
-refused before the upstream hears of it, and nothing hidden behind it is ever served.
+"""Framing of requests (cases 1 to 7).
+
+What is accepted arrives with its length, byte for byte; the rest is refused before the upstream hears
+of it, and nothing hidden behind it is ever served.
 """
 
 import hashlib
@@ -131,10 +133,18 @@ def test_accepted_body_arrives_with_its_length(rig: Rig, request_, body, length,
     assert seen.joined("Connection") in (None, "close", "keep-alive")
 
 
-@pytest.mark.parametrize("trailer", [
-    "Content-Length: 100", "Transfer-Encoding: chunked", "Host: evil", "X-Auth-Token: stolen", "Cookie: a=b",
-    "X-Forwarded-For: 6.6.6.6", "Content-Type: evil/type",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        "Content-Length: 100",
+        "Transfer-Encoding: chunked",
+        "Host: evil",
+        "X-Auth-Token: stolen",
+        "Cookie: a=b",
+        "X-Forwarded-For: 6.6.6.6",
+        "Content-Type: evil/type",
+    ],
+)
 def test_trailers_never_become_headers(rig: Rig, trailer):
     encoded = chunked(b"foobar", trailers=f"{trailer}\r\nX-Sum: 1\r\n".encode())
     answer = rig.ask(from_chunks(encoded, "X-Auth-Token: own", "Content-Type: own/type"))
@@ -162,8 +172,11 @@ LARGE = [
 @pytest.mark.parametrize(("size", "chunk_size", "framing"), LARGE)
 def test_large_bodies_arrive_unaltered(rig: Rig, size, chunk_size, framing):
     body = blocks(size, 2)[:size]
-    pieces = [put("/large", body)] if framing == "length" else [
-        head("PUT", "/large", "Transfer-Encoding: chunked"), chunked(body, chunk_size)]  # fmt: skip
+    pieces = (
+        [put("/large", body)]
+        if framing == "length"
+        else [head("PUT", "/large", "Transfer-Encoding: chunked"), chunked(body, chunk_size)]
+    )
     answer = rig.ask(b"", "PUT", pieces=pieces)
     assert answer.status == 200
     seen = rig.stub.only()
@@ -260,12 +273,15 @@ def test_refused_codings(rig: Rig, headers, codes):
 
 
 @REFUSALS
-@pytest.mark.parametrize("headers", [
-    pytest.param([BOTH_CODINGS], id="chunked"),
-    pytest.param(["Transfer-Encoding: identity"], id="identity"),
-    pytest.param([BOTH_CODINGS, "Content-Length: 6"], id="chunked and length"),
-    pytest.param([BOTH_CODINGS, "Connection: keep-alive"], id="chunked, kept alive"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([BOTH_CODINGS], id="chunked"),
+        pytest.param(["Transfer-Encoding: identity"], id="identity"),
+        pytest.param([BOTH_CODINGS, "Content-Length: 6"], id="chunked and length"),
+        pytest.param([BOTH_CODINGS, "Connection: keep-alive"], id="chunked, kept alive"),
+    ],
+)
 def test_no_coding_on_http_1_0(rig: Rig, headers):
     rig.assert_refused(head("PUT", "/x", *headers, version="1.0") + BODY, *CODING)
 
@@ -497,7 +513,9 @@ REFUSED_HEADS = [
     pytest.param(b"GET /x\ry HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="CR in target"),
     pytest.param(b"GET /x#y HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="fragment"),
     pytest.param(b"GET x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="target without slash"),
-    pytest.param(b"GET glance.example:80 HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="authority as target"),
+    pytest.param(
+        b"GET glance.example:80 HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="authority as target"
+    ),
     pytest.param(b"GET ?x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="query as target"),
     pytest.param(b"GET * HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="asterisk with GET"),
     pytest.param(b"G@T /x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", METHOD, id="method not a token"),
@@ -505,8 +523,12 @@ REFUSED_HEADS = [
     pytest.param(b"/x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", METHOD, id="no method"),
     pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", METHOD, id="HTTP/2 preface"),
     pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", METHOD, id="TLS hello"),
-    pytest.param(b"PROXY TCP4 6.6.6.6 127.0.0.1 1 2\r\n" + get("/x"), METHOD, id="PROXY line nobody asked for"),
-    pytest.param(b"CONNECT glance.example:80 HTTP/1.1\r\n" + HOST_LINE + b"\r\n", ("unknown_method",), id="CONNECT"),
+    pytest.param(
+        b"PROXY TCP4 6.6.6.6 127.0.0.1 1 2\r\n" + get("/x"), METHOD, id="PROXY line nobody asked for"
+    ),
+    pytest.param(
+        b"CONNECT glance.example:80 HTTP/1.1\r\n" + HOST_LINE + b"\r\n", ("unknown_method",), id="CONNECT"
+    ),
     pytest.param(b"CONNECT /x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", METHOD, id="CONNECT with a path"),
     # Host
     pytest.param(b"GET /x HTTP/1.1\r\n\r\n", BAD_HEAD, id="no Host"),
@@ -543,9 +565,12 @@ REFUSED_HEADS = [
     pytest.param(b"GET /x HTTP/1.1\r" + HOST_LINE + b"\r\n", BAD_HEAD, id="CR after the request line"),
     pytest.param(b"GET /x HTTP/1.1\nHost: a\n\n", BAD_HEAD, id="LF only"),
     pytest.param(b"GET /x HTTP/1.1\r\nHost: a\r\n\n", BAD_HEAD, id="LF ends the head"),
-    pytest.param(b"PUT /x HTTP/1.1\r\n" + HOST_LINE + b"Content-Length: 6\r\n\nfoobar", BAD_HEAD,
-                 id="LF ends the head, then a body"),
-]  # fmt: skip
+    pytest.param(
+        b"PUT /x HTTP/1.1\r\n" + HOST_LINE + b"Content-Length: 6\r\n\nfoobar",
+        BAD_HEAD,
+        id="LF ends the head, then a body",
+    ),
+]
 
 
 @REFUSALS
@@ -579,10 +604,13 @@ def test_method_without_end(rig: Rig):
     rig.assert_refused(b"G" * 128 * KIB, "head_too_large", *METHOD)
 
 
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x", "X: " + "y" * 60 * KIB), id="value"),
-    pytest.param(get("/x?" + "x" * 24 * KIB), id="target"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x", "X: " + "y" * 60 * KIB), id="value"),
+        pytest.param(get("/x?" + "x" * 24 * KIB), id="target"),
+    ],
+)
 def test_head_below_the_limit(rig: Rig, request_):
     assert rig.ask(request_).status == 200
     seen = rig.stub.only()
@@ -619,16 +647,25 @@ def test_http_1_0_without_host(rig: Rig):
 
 @only("http-tcp", "uwsgi-unix")
 @pytest.mark.parametrize("delivery", ["whole", "bytes", "thirds"])
-@pytest.mark.parametrize("requests", [
-    pytest.param([put_chunked("/1", chunked(b"foobar")), get("/2")], id="chunked PUT, GET"),
-    pytest.param([put("/1", b"foobar"), get("/2")], id="PUT, GET"),
-    pytest.param([get("/1"), get("/2"), get("/3")], id="three GETs"),
-    pytest.param([put_chunked("/1", LAST), put_chunked("/2", chunked(b"foo", 1)), put("/3", b"bar"), get("/4")],
-                 id="three PUTs, GET"),
-    pytest.param([put_chunked("/1", chunked(b"foobar", trailers=b"X-Sum: 1\r\n")), get("/2")], id="trailer, GET"),
-    pytest.param([put_chunked("/1", chunked(bytes(MIB))), get("/2"), put_chunked("/3", chunked(bytes(MIB)))],
-                 id="large PUT, GET, large PUT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "requests",
+    [
+        pytest.param([put_chunked("/1", chunked(b"foobar")), get("/2")], id="chunked PUT, GET"),
+        pytest.param([put("/1", b"foobar"), get("/2")], id="PUT, GET"),
+        pytest.param([get("/1"), get("/2"), get("/3")], id="three GETs"),
+        pytest.param(
+            [put_chunked("/1", LAST), put_chunked("/2", chunked(b"foo", 1)), put("/3", b"bar"), get("/4")],
+            id="three PUTs, GET",
+        ),
+        pytest.param(
+            [put_chunked("/1", chunked(b"foobar", trailers=b"X-Sum: 1\r\n")), get("/2")], id="trailer, GET"
+        ),
+        pytest.param(
+            [put_chunked("/1", chunked(bytes(MIB))), get("/2"), put_chunked("/3", chunked(bytes(MIB)))],
+            id="large PUT, GET, large PUT",
+        ),
+    ],
+)
 def test_pipelined_requests_are_answered_in_order(rig: Rig, requests, delivery):
     whole = b"".join(requests)
     if len(whole) > MIB and delivery == "bytes":
@@ -664,10 +701,15 @@ def test_good_request_before_a_bad_one_is_served(rig: Rig):
     assert rig.stub.only().target == "/good"
 
 
-@pytest.mark.parametrize("smuggled", [
-    pytest.param(put("/x", b"foobar" + HIDDEN)[: -len(HIDDEN)], id="length too long by a request"),
-    pytest.param(from_chunks(chunk(b"foobar" + HIDDEN)[: -len(HIDDEN) - 2]), id="chunk too long by a request"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        pytest.param(put("/x", b"foobar" + HIDDEN)[: -len(HIDDEN)], id="length too long by a request"),
+        pytest.param(
+            from_chunks(chunk(b"foobar" + HIDDEN)[: -len(HIDDEN) - 2]), id="chunk too long by a request"
+        ),
+    ],
+)
 def test_request_behind_a_body_too_short_is_part_of_it(rig: Rig, smuggled):
     with rig.client() as client:
         client.send(smuggled, HIDDEN, LAST if b"chunked" in smuggled else b"")

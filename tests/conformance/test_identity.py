@@ -1,5 +1,7 @@
-"""What a request becomes (cases 19 and 20): path byte for byte, headers dropped, set and kept, cookies of nobody
-else, and no proxy variable heeded.
+"""What a request becomes (cases 19 and 20).
+
+The path goes up byte for byte; headers are dropped, set and kept; nobody gets another's cookies; no
+proxy variable is heeded.
 """
 
 import re
@@ -16,14 +18,36 @@ from tests.support.wire import eventually
 
 TARGETS = [
     # target, PATH_INFO decoded
-    ("/", "/"), ("/v2/images", "/v2/images"), ("/v2/images/", "/v2/images/"), ("/v2/x%2Fy?z", "/v2/x/y"),
-    ("/v2/x%2fy", "/v2/x/y"), ("//v2//images", "//v2//images"), ("/a/../b", "/a/../b"), ("/a/./b", "/a/./b"),
-    ("/a/%2e%2e/b", "/a/../b"), ("/a/%2E%2E/b", "/a/../b"), ("/..", "/.."), ("/a;b=c", "/a;b=c"),
-    ("/caf%C3%A9", "/caf\xc3\xa9"), ("/%FF", "/\xff"), ("/a%20b", "/a b"), ("/a+b", "/a+b"), ("/%25", "/%"),
-    ("/%2525", "/%25"), ("/a%3Fb?c", "/a?b"), ("/a%23b", "/a#b"), ("/x?", "/x"), ("/x??", "/x"),
-    ("/x?a=b&c=%20d+e", "/x"), ("/x?/../y", "/x"), ("/!$&'()*,;=:@-._~", "/!$&'()*,;=:@-._~"), ("/x?y=http://z/", "/x"),
-    ("/http://other/", "/http://other/"), ("/a%5Cb", "/a\\b"), ("/a%09b", "/a\tb"),
-]  # fmt: skip
+    ("/", "/"),
+    ("/v2/images", "/v2/images"),
+    ("/v2/images/", "/v2/images/"),
+    ("/v2/x%2Fy?z", "/v2/x/y"),
+    ("/v2/x%2fy", "/v2/x/y"),
+    ("//v2//images", "//v2//images"),
+    ("/a/../b", "/a/../b"),
+    ("/a/./b", "/a/./b"),
+    ("/a/%2e%2e/b", "/a/../b"),
+    ("/a/%2E%2E/b", "/a/../b"),
+    ("/..", "/.."),
+    ("/a;b=c", "/a;b=c"),
+    ("/caf%C3%A9", "/caf\xc3\xa9"),
+    ("/%FF", "/\xff"),
+    ("/a%20b", "/a b"),
+    ("/a+b", "/a+b"),
+    ("/%25", "/%"),
+    ("/%2525", "/%25"),
+    ("/a%3Fb?c", "/a?b"),
+    ("/a%23b", "/a#b"),
+    ("/x?", "/x"),
+    ("/x??", "/x"),
+    ("/x?a=b&c=%20d+e", "/x"),
+    ("/x?/../y", "/x"),
+    ("/!$&'()*,;=:@-._~", "/!$&'()*,;=:@-._~"),
+    ("/x?y=http://z/", "/x"),
+    ("/http://other/", "/http://other/"),
+    ("/a%5Cb", "/a\\b"),
+    ("/a%09b", "/a\tb"),
+]
 
 
 @pytest.mark.parametrize(("target", "decoded"), TARGETS)
@@ -52,10 +76,19 @@ def test_odd_escapes_go_up_unaltered_or_not_at_all(rig: Rig, target):
         rig.assert_untouched()
 
 
-@pytest.mark.parametrize(("target", "decoded"), [
-    ("/image/v2/x%2Fy?z", "/v2/x/y"), ("/image/v2/images", "/v2/images"), ("/image/", "/"), ("/image", ""),
-    ("/image/image/x", "/image/x"), ("/image//x", "//x"), ("/image?x", ""), ("/image/%69mage", "/image"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "decoded"),
+    [
+        ("/image/v2/x%2Fy?z", "/v2/x/y"),
+        ("/image/v2/images", "/v2/images"),
+        ("/image/", "/"),
+        ("/image", ""),
+        ("/image/image/x", "/image/x"),
+        ("/image//x", "//x"),
+        ("/image?x", ""),
+        ("/image/%69mage", "/image"),
+    ],
+)
 def test_mount(rig_with, target, decoded):
     rig = rig_with(plan=several, ready=None)
     assert rig.ask(put_chunked(target, chunked(b"foobar"))).status == 200
@@ -116,12 +149,24 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
     assert_forwarded(seen)
 
 
-@pytest.mark.parametrize("header", [
-    "X-Forwarded-For: 6.6.6.6", "x-forwarded-for: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",
-    "Forwarded: for=6.6.6.6;proto=https;host=evil", "X_Forwarded_For: 6.6.6.6", "X_Forwarded_Proto: https",
-    "X-Forwarded_For: 6.6.6.6", "X-Forwarded-Prefix: /evil", "Content_Length: 99", "Proxy: http://evil", "proxy: evil",
-    "Transfer_Encoding: chunked",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-For: 6.6.6.6",
+        "x-forwarded-for: 6.6.6.6",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: evil",
+        "Forwarded: for=6.6.6.6;proto=https;host=evil",
+        "X_Forwarded_For: 6.6.6.6",
+        "X_Forwarded_Proto: https",
+        "X-Forwarded_For: 6.6.6.6",
+        "X-Forwarded-Prefix: /evil",
+        "Content_Length: 99",
+        "Proxy: http://evil",
+        "proxy: evil",
+        "Transfer_Encoding: chunked",
+    ],
+)
 def test_no_client_says_where_it_comes_from(rig: Rig, header):
     assert rig.ask(put_chunked("/x", chunked(b"foobar"), header, header)).status == 200
     seen = rig.stub.only()
@@ -138,9 +183,20 @@ def test_no_client_says_where_it_comes_from(rig: Rig, header):
         assert variable in ours or variable.lower() not in seen.names
 
 
-NAMED = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Request-Id",
-         "X-Openstack-Request-Id", "x-forwarded-for, X-FORWARDED-HOST", "close, X-Forwarded-For", "Host",
-         "Content-Length", "Transfer-Encoding"]  # fmt: skip
+NAMED = [
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Forwarded",
+    "Via",
+    "X-Request-Id",
+    "X-Openstack-Request-Id",
+    "x-forwarded-for, X-FORWARDED-HOST",
+    "close, X-Forwarded-For",
+    "Host",
+    "Content-Length",
+    "Transfer-Encoding",
+]
 
 
 @pytest.mark.parametrize("named", NAMED)
@@ -168,10 +224,20 @@ def test_connection_header_removes_nothing_that_matters(rig: Rig, named, framing
 
 
 def test_hop_by_hop_headers_stay_behind(rig: Rig):
-    lines = ["Connection: keep-alive, X-Private", "Connection: X-Secret", "X-Private: 1", "X-Secret: 2",
-             "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers", "Trailer: X-Sum",
-             "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "Proxy-Authorization: Basic x",
-             "X-Public: 3"]  # fmt: skip
+    lines = [
+        "Connection: keep-alive, X-Private",
+        "Connection: X-Secret",
+        "X-Private: 1",
+        "X-Secret: 2",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "TE: trailers",
+        "Trailer: X-Sum",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+        "Proxy-Authorization: Basic x",
+        "X-Public: 3",
+    ]
     assert rig.ask(put_chunked("/x", chunked(b"foobar"), *lines)).status == 200
     seen = rig.stub.only()
     for name in ("X-Private", "X-Secret", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Upgrade"):
@@ -181,11 +247,18 @@ def test_hop_by_hop_headers_stay_behind(rig: Rig):
     assert seen.body == b"foobar"
 
 
-@pytest.mark.parametrize("lines", [
-    ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="],
-    ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ],
+        ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"],
+    ],
+)
 def test_upgrade_is_not_taken_up(rig: Rig, lines):
     with rig.client() as client:
         client.send(get("/x", *lines))
@@ -197,11 +270,25 @@ def test_upgrade_is_not_taken_up(rig: Rig, lines):
 
 
 def test_other_headers_arrive_unaltered(rig: Rig):
-    lines = ["X-Auth-Token: gAAAAA==", "X-Image-Meta-Property: a b  c", "Accept: */*", "User-Agent: python-glanceclient",
-             "Content-Type: application/octet-stream", "X-Empty:", "X-High: \xe9\xff", "X-Tab: a\tb",
-             'X-Quote: "a, b\\""', "Range: bytes=0-1", 'If-None-Match: "x"', "Authorization: Basic YTpi",
-             "X-Openstack-Image-Size: 6", "Accept-Encoding: gzip, identity", "x-lower: 1", "X-UPPER: 2",
-             "X.Dotted!: 3"]  # fmt: skip
+    lines = [
+        "X-Auth-Token: gAAAAA==",
+        "X-Image-Meta-Property: a b  c",
+        "Accept: */*",
+        "User-Agent: python-glanceclient",
+        "Content-Type: application/octet-stream",
+        "X-Empty:",
+        "X-High: \xe9\xff",
+        "X-Tab: a\tb",
+        'X-Quote: "a, b\\""',
+        "Range: bytes=0-1",
+        'If-None-Match: "x"',
+        "Authorization: Basic YTpi",
+        "X-Openstack-Image-Size: 6",
+        "Accept-Encoding: gzip, identity",
+        "x-lower: 1",
+        "X-UPPER: 2",
+        "X.Dotted!: 3",
+    ]
     assert rig.ask(put_chunked("/x", chunked(b"foobar"), *lines)).status == 200
     seen = rig.stub.only()
     for line in lines:
@@ -251,10 +338,22 @@ def test_well_formed_request_id_is_kept(rig: Rig, name):
     assert seen.all("X-Openstack-Request-Id") == seen.all("X-Request-Id") == [OWN_ID]
 
 
-@pytest.mark.parametrize("value", [
-    "evil", "req-", "req-1", OWN_ID + "x", "x" + OWN_ID, OWN_ID[4:], "req-" + "x" * 36, "req-" + "0" * 1000,
-    OWN_ID.replace("-", "_"), f"{OWN_ID}, {OWN_ID}", "",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        "evil",
+        "req-",
+        "req-1",
+        OWN_ID + "x",
+        "x" + OWN_ID,
+        OWN_ID[4:],
+        "req-" + "x" * 36,
+        "req-" + "0" * 1000,
+        OWN_ID.replace("-", "_"),
+        f"{OWN_ID}, {OWN_ID}",
+        "",
+    ],
+)
 def test_malformed_request_id_is_replaced(rig: Rig, value):
     assert rig.ask(get("/x", f"X-Openstack-Request-Id: {value}")).status == 200
     seen = rig.stub.only()

@@ -1,5 +1,7 @@
-"""Limits (cases 10 and 11, and every 429 and 503): refused at the earliest moment, in a way that a client which is
-still sending can read, and without harm to anybody else.
+"""Limits (cases 10 and 11, and every 429 and 503).
+
+What is refused is refused at the earliest moment, in a way that a client which is still sending can
+read, and without harm to anybody else.
 """
 
 import threading
@@ -113,10 +115,13 @@ def test_limit_is_in_the_metrics(rig_with):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize("request_", [
-    pytest.param(head("PUT", "/x", f"Content-Length: {3 * MIB}", "Expect: 100-continue"), id="declared"),
-    pytest.param(put_chunked("/x", chunked(bytes(3 * MIB), 65_536)), id="chunked"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(head("PUT", "/x", f"Content-Length: {3 * MIB}", "Expect: 100-continue"), id="declared"),
+        pytest.param(put_chunked("/x", chunked(bytes(3 * MIB), 65_536)), id="chunked"),
+    ],
+)
 def test_body_that_could_never_fit(rig_with, request_):
     rig_with({"spool.max_total": "2MiB"}).assert_refused(request_, "body_too_large", hidden=False)
 
@@ -127,10 +132,13 @@ RESERVE = {"spool.min_free": "99%", "spool.memory_limit": "16KiB"}
 
 
 @only("http-tcp")
-@pytest.mark.parametrize("request_", [
-    pytest.param(head("PUT", "/x", f"Content-Length: {MIB}", "Expect: 100-continue"), id="declared"),
-    pytest.param(put_chunked("/x", chunked(bytes(MIB), 65_536)), id="chunked"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(head("PUT", "/x", f"Content-Length: {MIB}", "Expect: 100-continue"), id="declared"),
+        pytest.param(put_chunked("/x", chunked(bytes(MIB), 65_536)), id="chunked"),
+    ],
+)
 def test_free_space_below_the_reserve(rig_with, request_):
     rig = rig_with(RESERVE, ready=503)
     rig.assert_refused(request_, "disk_full", hidden=False)
@@ -205,8 +213,9 @@ def test_queue_is_bounded(rig_with, gate):
         rig.stub.wait_requests()
         second.send(get("/second"))
         third.send(get("/third"))
-        refused = eventually(lambda: [client for client in (second, third) if not client.silent()],
-                             "one of two is refused")  # fmt: skip
+        refused = eventually(
+            lambda: [client for client in (second, third) if not client.silent()], "one of two is refused"
+        )
         rig.assert_problem(refused[0].answer(), "queue_full")
         assert len(rig.stub.requests) == 1
         gate.set()
@@ -217,10 +226,13 @@ def test_queue_is_bounded(rig_with, gate):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x"), id="GET"),
-    pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="PUT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x"), id="GET"),
+        pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="PUT"),
+    ],
+)
 def test_waiting_for_a_slot_ends(rig_with, gate, request_):
     rig = rig_with({"timeouts.queue": "300ms", "timeouts.queue_body": "300ms"}, plan=one_slot)
     rig.stub.on("/first", replies.held(gate, replies.normal(200, b"first")))

@@ -1,5 +1,7 @@
-"""Connections that serve more than one request (case 21): the client's, and those to the upstream, which may be
-stale. Nobody sees a reset that is not its own, and no request with a body risks a used connection.
+"""Connections that serve more than one request (case 21): the client's, and those to the upstream.
+
+The latter may be stale. Nobody sees a reset that is not its own, and no request with a body risks a
+used connection.
 """
 
 import pytest
@@ -16,9 +18,18 @@ HTTP = only("http-tcp", "http-unix")
 
 
 def test_one_connection_serves_many_requests(rig: Rig):
-    requests = [get("/0"), put_chunked("/1", chunked(b"foobar")), put("/2", b"foobar"), head("POST", "/3"),
-                put_chunked("/4", LAST), put_chunked("/5", chunked(bytes(MIB), 65_521)), head("DELETE", "/6"),
-                put("/7", bytes(MIB)), head("HEAD", "/8"), get("/9")]  # fmt: skip
+    requests = [
+        get("/0"),
+        put_chunked("/1", chunked(b"foobar")),
+        put("/2", b"foobar"),
+        head("POST", "/3"),
+        put_chunked("/4", LAST),
+        put_chunked("/5", chunked(bytes(MIB), 65_521)),
+        head("DELETE", "/6"),
+        put("/7", bytes(MIB)),
+        head("HEAD", "/8"),
+        get("/9"),
+    ]
     with rig.client() as client:
         for number, request in enumerate(requests):
             client.send(request)
@@ -30,15 +41,18 @@ def test_one_connection_serves_many_requests(rig: Rig):
     assert all(seen.complete for seen in rig.stub.requests)
 
 
-@pytest.mark.parametrize(("request_", "end"), [
-    pytest.param(get("/x"), "open", id="1.1"),
-    pytest.param(get("/x", "Connection: close"), "fin", id="1.1 close"),
-    pytest.param(get("/x", "connection: CLOSE"), "fin", id="1.1 CLOSE"),
-    pytest.param(get("/x", "Connection: X-Y, close"), "fin", id="1.1 close in a list"),
-    pytest.param(head("GET", "/x", version="1.0"), "fin", id="1.0"),
-    pytest.param(put_chunked("/x", chunked(b"foobar"), "Connection: close"), "fin", id="chunked close"),
-    pytest.param(put("/x", b"foobar", "Connection: close"), "fin", id="length close"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("request_", "end"),
+    [
+        pytest.param(get("/x"), "open", id="1.1"),
+        pytest.param(get("/x", "Connection: close"), "fin", id="1.1 close"),
+        pytest.param(get("/x", "connection: CLOSE"), "fin", id="1.1 CLOSE"),
+        pytest.param(get("/x", "Connection: X-Y, close"), "fin", id="1.1 close in a list"),
+        pytest.param(head("GET", "/x", version="1.0"), "fin", id="1.0"),
+        pytest.param(put_chunked("/x", chunked(b"foobar"), "Connection: close"), "fin", id="chunked close"),
+        pytest.param(put("/x", b"foobar", "Connection: close"), "fin", id="length close"),
+    ],
+)
 def test_connection_ends_as_asked(rig: Rig, request_, end):
     with rig.client() as client:
         client.send(request_)
@@ -107,20 +121,23 @@ def test_kept_connections_serve_gets(rig_with):
 
 
 @HTTP
-@pytest.mark.parametrize("request_", [
-    pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked PUT"),
-    pytest.param(put("/x", b"foobar"), id="PUT"),
-    pytest.param(put("/x", b""), id="empty PUT"),
-    pytest.param(put("/x", b"foobar", method="POST"), id="POST"),
-    pytest.param(put_chunked("/x", chunked(b"foobar"), method="POST"), id="chunked POST"),
-    pytest.param(put_chunked("/x", LAST, method="POST"), id="chunked empty POST"),
-    pytest.param(head("POST", "/x"), id="POST without body"),
-    pytest.param(head("PATCH", "/x"), id="PATCH without body"),
-    pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="large PUT"),
-    pytest.param(put("/x", b"[]", method="PATCH"), id="PATCH"),
-    pytest.param(put("/x", b"foobar", method="GET"), id="GET with a body"),
-    pytest.param(put("/x", b"foobar", method="DELETE"), id="DELETE with a body"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked PUT"),
+        pytest.param(put("/x", b"foobar"), id="PUT"),
+        pytest.param(put("/x", b""), id="empty PUT"),
+        pytest.param(put("/x", b"foobar", method="POST"), id="POST"),
+        pytest.param(put_chunked("/x", chunked(b"foobar"), method="POST"), id="chunked POST"),
+        pytest.param(put_chunked("/x", LAST, method="POST"), id="chunked empty POST"),
+        pytest.param(head("POST", "/x"), id="POST without body"),
+        pytest.param(head("PATCH", "/x"), id="PATCH without body"),
+        pytest.param(put_chunked("/x", chunked(bytes(MIB))), id="large PUT"),
+        pytest.param(put("/x", b"[]", method="PATCH"), id="PATCH"),
+        pytest.param(put("/x", b"foobar", method="GET"), id="GET with a body"),
+        pytest.param(put("/x", b"foobar", method="DELETE"), id="DELETE with a body"),
+    ],
+)
 def test_bodies_and_posts_never_go_on_a_used_connection(rig_with, request_):
     rig = rig_with(KEPT)
     kept = keep_connections(rig)
@@ -198,12 +215,21 @@ def test_stale_connections_do_no_harm(rig_with):
 
 
 @HTTP
-@pytest.mark.parametrize("reply", [
-    pytest.param(replies.normal(200, b"ok", "Connection: close"), id="says close"),
-    pytest.param(replies.raw(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", end="keep"), id="HTTP/1.0"),
-    pytest.param(replies.raw(b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nok", end="keep"),
-                 id="says close in a list"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(replies.normal(200, b"ok", "Connection: close"), id="says close"),
+        pytest.param(
+            replies.raw(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", end="keep"), id="HTTP/1.0"
+        ),
+        pytest.param(
+            replies.raw(
+                b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nok", end="keep"
+            ),
+            id="says close in a list",
+        ),
+    ],
+)
 def test_connection_that_is_to_end_is_not_used_again(rig_with, reply):
     rig = rig_with(KEPT)
     with rig.client() as client:

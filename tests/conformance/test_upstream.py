@@ -1,5 +1,7 @@
-"""Answers of the upstream, good and bad (cases 15 to 17): good ones are relayed unaltered, a cut stays visible,
-bad ones become a 502, silence a 504, and nothing that was delivered is sent twice.
+"""Answers of the upstream, good and bad (cases 15 to 17).
+
+Good ones are relayed unaltered, a cut stays visible, bad ones become a 502, silence a 504, and
+nothing that was delivered is sent twice.
 """
 
 import hashlib
@@ -42,26 +44,58 @@ GOOD = [
     pytest.param(replies.normal(599, b"odd"), 599, b"odd", id="599"),
     pytest.param(replies.chunked_answer([b"hel", b"lo"]), 200, b"hello", id="chunked"),
     pytest.param(replies.chunked_answer([]), 200, b"", id="chunked empty"),
-    pytest.param(replies.chunked_answer([b"h", b"e", b"llo"], trailers=b"X-Sum: 1\r\n"), 200, b"hello",
-                 id="chunked with trailer"),
+    pytest.param(
+        replies.chunked_answer([b"h", b"e", b"llo"], trailers=b"X-Sum: 1\r\n"),
+        200,
+        b"hello",
+        id="chunked with trailer",
+    ),
     pytest.param(replies.until_close(b"hello"), 200, b"hello", id="until close"),
     pytest.param(replies.until_close(b""), 200, b"", id="until close, empty"),
     pytest.param(replies.unsaid_close(b"hello"), 200, b"hello", id="closes without saying so"),
     pytest.param(replies.raw(b"HTTP/1.0 200 OK\r\n\r\nhello"), 200, b"hello", id="HTTP/1.0"),
-    pytest.param(replies.raw(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 200, b"hello",
-                 id="HTTP/1.0 with length"),
-    pytest.param(replies.raw(b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello"), 200, b"hello", id="no reason"),
-    pytest.param(replies.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"), 200,
-                 b"hello", id="says close"),
-    pytest.param(replies.raw(b"HTTP/1.1 200 OK\r\nconnection:close\r\nCONTENT-LENGTH:5\r\n\r\nhello"), 200,
-                 b"hello", id="names in any case"),
-    pytest.param(replies.dribble(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 200, b"hello",
-                 id="length, byte by byte"),
-    pytest.param(replies.dribble(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0"
-                                 b"\r\n\r\n"), 200, b"hello", id="chunked, byte by byte"),
-    pytest.param(replies.raw(replies.answer_head(200, "Content-Length: 5", "X: " + "y" * 32 * KIB), b"hello"), 200,
-                 b"hello", id="large head"),
-]  # fmt: skip
+    pytest.param(
+        replies.raw(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        200,
+        b"hello",
+        id="HTTP/1.0 with length",
+    ),
+    pytest.param(
+        replies.raw(b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello"), 200, b"hello", id="no reason"
+    ),
+    pytest.param(
+        replies.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"),
+        200,
+        b"hello",
+        id="says close",
+    ),
+    pytest.param(
+        replies.raw(b"HTTP/1.1 200 OK\r\nconnection:close\r\nCONTENT-LENGTH:5\r\n\r\nhello"),
+        200,
+        b"hello",
+        id="names in any case",
+    ),
+    pytest.param(
+        replies.dribble(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        200,
+        b"hello",
+        id="length, byte by byte",
+    ),
+    pytest.param(
+        replies.dribble(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+        ),
+        200,
+        b"hello",
+        id="chunked, byte by byte",
+    ),
+    pytest.param(
+        replies.raw(replies.answer_head(200, "Content-Length: 5", "X: " + "y" * 32 * KIB), b"hello"),
+        200,
+        b"hello",
+        id="large head",
+    ),
+]
 
 
 @REQUESTS
@@ -110,10 +144,21 @@ def test_head_request_keeps_the_length(rig: Rig):
 
 
 def test_headers_of_the_answer_arrive_in_order(rig: Rig):
-    lines = ["Set-Cookie: a=1; Path=/", "X-One: 1", "Set-Cookie: b=2", "x-two:  2", "WWW-Authenticate: Basic",
-             'WWW-Authenticate: Digest x="y"', "Server: stub/1", "Date: Thu, 01 Jan 1970 00:00:00 GMT",
-             "Content-Type: application/octet-stream", "Content-MD5: x", "X-Empty:",
-             "X-Openstack-Request-Id: req-of-the-upstream", "X-High: \xe9"]  # fmt: skip
+    lines = [
+        "Set-Cookie: a=1; Path=/",
+        "X-One: 1",
+        "Set-Cookie: b=2",
+        "x-two:  2",
+        "WWW-Authenticate: Basic",
+        'WWW-Authenticate: Digest x="y"',
+        "Server: stub/1",
+        "Date: Thu, 01 Jan 1970 00:00:00 GMT",
+        "Content-Type: application/octet-stream",
+        "Content-MD5: x",
+        "X-Empty:",
+        "X-Openstack-Request-Id: req-of-the-upstream",
+        "X-High: \xe9",
+    ]
     rig.stub.answer(replies.normal(200, b"ok", *lines))
     answer = rig.ask(get("/x"))
     sent = [tuple(part.strip() for part in line.split(":", 1)) for line in lines]
@@ -124,8 +169,18 @@ def test_headers_of_the_answer_arrive_in_order(rig: Rig):
 
 
 def test_hop_by_hop_headers_of_the_answer_stay_behind(rig: Rig):
-    rig.stub.answer(replies.normal(200, b"ok", "Connection: X-Private", "X-Private: 1", "Keep-Alive: timeout=5",
-                                   "Proxy-Connection: keep-alive", "Upgrade: h2c", "X-Public: 1"))  # fmt: skip
+    rig.stub.answer(
+        replies.normal(
+            200,
+            b"ok",
+            "Connection: X-Private",
+            "X-Private: 1",
+            "Keep-Alive: timeout=5",
+            "Proxy-Connection: keep-alive",
+            "Upgrade: h2c",
+            "X-Public: 1",
+        )
+    )
     answer = rig.ask(get("/x"))
     assert answer.header("X-Public") == "1"
     for name in ("X-Private", "Proxy-Connection", "Upgrade"):
@@ -181,8 +236,12 @@ INVALID = [
     pytest.param(OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", id="two equal lengths"),
     pytest.param(OK + b"Content-Length: 5, 6\r\n\r\nhello!", id="list of lengths"),
     pytest.param(OK + b"Content-Length: 5, 5\r\n\r\nhello", id="list of equal lengths"),
-    pytest.param(OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length and coding"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", id="coding and length"),
+    pytest.param(
+        OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length and coding"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", id="coding and length"
+    ),
     pytest.param(OK + b"Content-Length: +5\r\n\r\nhello", id="length +5"),
     pytest.param(OK + b"Content-Length: -5\r\n\r\nhello", id="length -5"),
     pytest.param(OK + b"Content-Length: 0x5\r\n\r\nhello", id="length 0x5"),
@@ -192,8 +251,9 @@ INVALID = [
     pytest.param(OK + b"Transfer-Encoding: gzip\r\n\r\nhello", id="coding gzip"),
     pytest.param(OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="coding gzip, chunked"),
     pytest.param(OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", id="chunked, chunked"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                 id="chunked twice"),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked twice"
+    ),
     pytest.param(OK + b"Transfer-Encoding: identity\r\n\r\nhello", id="coding identity"),
     pytest.param(OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", id="coding xchunked"),
     pytest.param(OK + b"X: a\x00b\r\nContent-Length: 5\r\n\r\nhello", id="NUL in value"),
@@ -224,10 +284,12 @@ INVALID = [
     pytest.param(b"HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", id="no status"),
     pytest.param(OK + b"X: " + b"y" * MIB + b"\r\nContent-Length: 5\r\n\r\nhello", id="head of 1 MiB"),
     pytest.param(OK + b"X: y\r\n" * 200_000, id="head without end"),
-    pytest.param(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nhello",
-                 id="101 nobody asked for"),
+    pytest.param(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nhello",
+        id="101 nobody asked for",
+    ),
     pytest.param(OK + b"Content-Length: 5\r\nContent-Length : 6\r\n\r\nhello!", id="space before colon"),
-]  # fmt: skip
+]
 
 
 @only("http-tcp", "uwsgi-unix")
@@ -252,14 +314,17 @@ def test_bad_answers_become_502(rig: Rig, request_, raw):
 
 @only("http-tcp", "uwsgi-unix")
 @REQUESTS
-@pytest.mark.parametrize("begun", [
-    pytest.param(b"", id="nothing"),
-    pytest.param(b"HTTP/1.1 20", id="in the status line"),
-    pytest.param(OK, id="after the status line"),
-    pytest.param(OK + b"Content-Le", id="in a header"),
-    pytest.param(OK + b"Content-Length: 5\r\n", id="before the empty line"),
-    pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n", id="after a 103"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 20", id="in the status line"),
+        pytest.param(OK, id="after the status line"),
+        pytest.param(OK + b"Content-Le", id="in a header"),
+        pytest.param(OK + b"Content-Length: 5\r\n", id="before the empty line"),
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n", id="after a 103"),
+    ],
+)
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_no_whole_head_becomes_502(rig: Rig, request_, begun, end):
     rig.stub.answer(replies.raw(begun, end=end))
@@ -271,14 +336,17 @@ def test_no_whole_head_becomes_502(rig: Rig, request_, begun, end):
 BYTES_AFTER = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
-@pytest.mark.parametrize("answer_", [
-    pytest.param(OK + b"Content-Length: 5\r\n\r\nhello", id="length"),
-    pytest.param(OK + b"Content-Length: 0\r\n\r\n", id="length 0"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", id="chunked"),
-    pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
-    pytest.param(b"HTTP/1.1 304 Not Modified\r\n\r\n", id="304"),
-    pytest.param(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n", id="204 with length"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer_",
+    [
+        pytest.param(OK + b"Content-Length: 5\r\n\r\nhello", id="length"),
+        pytest.param(OK + b"Content-Length: 0\r\n\r\n", id="length 0"),
+        pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", id="chunked"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="204"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\n\r\n", id="304"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n", id="204 with length"),
+    ],
+)
 def test_bytes_after_the_end_go_with_their_connection(rig: Rig, answer_):
     rig.stub.answer(replies.raw(answer_ + BYTES_AFTER, end="keep"))
     with rig.client() as client:
@@ -306,19 +374,30 @@ def test_bytes_after_the_answer_to_head(rig: Rig):
 CUT = [
     pytest.param(OK + b"Content-Length: 10\r\n\r\n", b"", id="length, before the body"),
     pytest.param(OK + b"Content-Length: 10\r\n\r\nhello", b"hello", id="mid-length"),
-    pytest.param(OK + b"Content-Length: 3000000\r\n\r\n" + bytes(2_000_000), bytes(2_000_000), id="late in 3 MB"),
+    pytest.param(
+        OK + b"Content-Length: 3000000\r\n\r\n" + bytes(2_000_000), bytes(2_000_000), id="late in 3 MB"
+    ),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"", id="chunked, before the body"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5", b"", id="mid-size"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", b"hel", id="mid-chunk"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello", b"hello", id="before a chunk's CRLF"),
     pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"hello", id="after a chunk"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", b"hello", id="before the last CRLF"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n", b"hello",
-                 id="in the trailers"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n", b"hello", id="a bad chunk size"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX", b"hello", id="no CRLF after a chunk"),
-    pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", b"", id="LF in a chunk line"),
-]  # fmt: skip
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", b"hello", id="before the last CRLF"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n", b"hello", id="in the trailers"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n", b"hello", id="a bad chunk size"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX", b"hello", id="no CRLF after a chunk"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", b"", id="LF in a chunk line"
+    ),
+]
 
 
 def assert_cut(rig: Rig, request: bytes, body: bytes) -> None:
@@ -423,8 +502,10 @@ def test_server_that_comes_back_in_time(rig_with):
     rig = rig_with(plan=restarting, ready=None, fresh=True)
     with rig.client() as client:
         client.send(put_chunked("/x", chunked(bytes(MIB))))
-        eventually(lambda: rig.shim.metric("uploads") == 1 and not rig.shim.metric("uploads", phase="receiving"),
-                   "the body is there and waits for the server")  # fmt: skip
+        eventually(
+            lambda: rig.shim.metric("uploads") == 1 and not rig.shim.metric("uploads", phase="receiving"),
+            "the body is there and waits for the server",
+        )
         assert client.quiet(0.2)
         late[0].listen()
         assert client.answer().status == 200
@@ -443,10 +524,16 @@ def test_dead_after_a_part_of_the_body_is_not_sent_again(rig_with, after):
     assert len(total) == 1, total
 
 
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x"), id="GET"), pytest.param(PUT, id="PUT"), pytest.param(LARGE_PUT, id="large PUT"),
-    pytest.param(head("POST", "/x"), id="POST"), pytest.param(head("DELETE", "/x"), id="DELETE"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x"), id="GET"),
+        pytest.param(PUT, id="PUT"),
+        pytest.param(LARGE_PUT, id="large PUT"),
+        pytest.param(head("POST", "/x"), id="POST"),
+        pytest.param(head("DELETE", "/x"), id="DELETE"),
+    ],
+)
 def test_closed_without_an_answer_is_not_sent_again(rig: Rig, request_):
     rig.stub.answer(*[replies.vanish()] * 5)
     rig.assert_problem(rig.ask(request_), "upstream_closed")

@@ -1,5 +1,6 @@
-"""The uwsgi protocol (case 18, and 19's variables): the packet byte for byte, its limits, and that no name in it
-ever comes from a client.
+"""The uwsgi protocol (case 18, and the variables of 19).
+
+The packet byte for byte, its limits, and that no name in it ever comes from a client.
 """
 
 import re
@@ -17,25 +18,57 @@ pytestmark = only("uwsgi-tcp", "uwsgi-unix")
 
 KIB = 1 << 10
 
-CGI = {"REQUEST_METHOD", "REQUEST_URI", "PATH_INFO", "QUERY_STRING", "SCRIPT_NAME", "SERVER_PROTOCOL", "SERVER_NAME",
-       "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_SCHEME", "HTTPS",
-       "DOCUMENT_ROOT", "UWSGI_SCHEME"}  # fmt: skip
+CGI = {
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "SCRIPT_NAME",
+    "SERVER_PROTOCOL",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "CONTENT_LENGTH",
+    "CONTENT_TYPE",
+    "REQUEST_SCHEME",
+    "HTTPS",
+    "DOCUMENT_ROOT",
+    "UWSGI_SCHEME",
+}
 """Variables that may be there beside HTTP_*; all others have power over the worker or no business here."""
 
-NEEDED = CGI - {"REMOTE_PORT", "CONTENT_LENGTH", "CONTENT_TYPE", "REQUEST_SCHEME", "HTTPS", "DOCUMENT_ROOT",
-                "UWSGI_SCHEME"}  # fmt: skip
+NEEDED = CGI - {
+    "REMOTE_PORT",
+    "CONTENT_LENGTH",
+    "CONTENT_TYPE",
+    "REQUEST_SCHEME",
+    "HTTPS",
+    "DOCUMENT_ROOT",
+    "UWSGI_SCHEME",
+}
 
-SET = {"HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA",
-       "HTTP_X_OPENSTACK_REQUEST_ID", "HTTP_X_REQUEST_ID"}  # fmt: skip
+SET = {
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_OPENSTACK_REQUEST_ID",
+    "HTTP_X_REQUEST_ID",
+}
 """What the shim adds to every request."""
 
 
-@pytest.mark.parametrize(("request_", "body"), [
-    pytest.param(put_chunked("/v2/images/1/file?a=b%20c", chunked(b"foobar")), b"foobar", id="chunked"),
-    pytest.param(put("/v2/images/1/file?a=b%20c", b"foobar"), b"foobar", id="length"),
-    pytest.param(get("/v2/images/1/file?a=b%20c"), b"", id="GET"),
-    pytest.param(put_chunked("/v2/images/1/file?a=b%20c", chunked(b"")), b"", id="empty"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("request_", "body"),
+    [
+        pytest.param(put_chunked("/v2/images/1/file?a=b%20c", chunked(b"foobar")), b"foobar", id="chunked"),
+        pytest.param(put("/v2/images/1/file?a=b%20c", b"foobar"), b"foobar", id="length"),
+        pytest.param(get("/v2/images/1/file?a=b%20c"), b"", id="GET"),
+        pytest.param(put_chunked("/v2/images/1/file?a=b%20c", chunked(b"")), b"", id="empty"),
+    ],
+)
 def test_golden_packet(rig: Rig, request_, body):
     lines = (
         b"X-Auth-Token: secret\r\nContent-Type: application/octet-stream\r\nAccept: a\r\nAccept: b\r\n\r\n"
@@ -53,11 +86,18 @@ def test_golden_packet(rig: Rig, request_, body):
     variables = seen.variables
     method = request_.split(b" ", 1)[0].decode()
     expected = {
-        "REQUEST_METHOD": method, "REQUEST_URI": "/v2/images/1/file?a=b%20c", "PATH_INFO": "/v2/images/1/file",
-        "QUERY_STRING": "a=b%20c", "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1",
-        "CONTENT_TYPE": "application/octet-stream", "HTTP_HOST": HOST, "HTTP_X_AUTH_TOKEN": "secret",
+        "REQUEST_METHOD": method,
+        "REQUEST_URI": "/v2/images/1/file?a=b%20c",
+        "PATH_INFO": "/v2/images/1/file",
+        "QUERY_STRING": "a=b%20c",
+        "SCRIPT_NAME": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/octet-stream",
+        "HTTP_HOST": HOST,
+        "HTTP_X_AUTH_TOKEN": "secret",
         "HTTP_ACCEPT": "a, b",
-    }  # fmt: skip
+    }
     assert {name: variables.get(name) for name in expected} == expected
     assert re.fullmatch("[0-9]{1,5}", variables["SERVER_PORT"])
     assert variables["SERVER_NAME"]
@@ -111,14 +151,19 @@ def test_variables_fill_the_packet_to_the_last_byte(rig_with, headers):
     rig.assert_refused(request(65_536 - fixed), "head_too_large")
 
 
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x", "X: " + "y" * 66_000), id="one value"),
-    pytest.param(get("/x", *(f"X-{n}: " + "y" * 1000 for n in range(80))), id="80 headers"),
-    pytest.param(get("/" + "x" * 33_000), id="target, there twice"),
-    pytest.param(get("/x", *["X: " + "y" * 1000] * 80), id="80 equal headers"),
-    pytest.param(head("PUT", "/x", "Content-Length: 6", "Expect: 100-continue", "X: " + "y" * 66_000),
-                 id="before 100"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x", "X: " + "y" * 66_000), id="one value"),
+        pytest.param(get("/x", *(f"X-{n}: " + "y" * 1000 for n in range(80))), id="80 headers"),
+        pytest.param(get("/" + "x" * 33_000), id="target, there twice"),
+        pytest.param(get("/x", *["X: " + "y" * 1000] * 80), id="80 equal headers"),
+        pytest.param(
+            head("PUT", "/x", "Content-Length: 6", "Expect: 100-continue", "X: " + "y" * 66_000),
+            id="before 100",
+        ),
+    ],
+)
 def test_head_that_does_not_fit_the_packet(rig_with, request_):
     rig_with(BIG).assert_refused(request_, "head_too_large")
 
@@ -129,30 +174,58 @@ def test_name_of_a_header_that_fits(rig: Rig):
     assert rig.stub.only().variables[f"HTTP_{name.upper().replace('-', '_')}"] == "y"
 
 
-@pytest.mark.parametrize("request_", [
-    pytest.param(get("/x"), id="GET"),
-    pytest.param(put_chunked("/x", chunked(b"foobar")), id="PUT"),
-    pytest.param(put_chunked("/x", chunked(bytes(2048 * KIB))), id="large PUT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x"), id="GET"),
+        pytest.param(put_chunked("/x", chunked(b"foobar")), id="PUT"),
+        pytest.param(put_chunked("/x", chunked(bytes(2048 * KIB))), id="large PUT"),
+    ],
+)
 @pytest.mark.parametrize("after", [0, None])
 def test_instant_end_names_buffer_size_in_the_log(rig: Rig, request_, after):
     start = rig.shim.log_size()
     rig.stub.answer(replies.vanish(after))
     rig.assert_problem(rig.ask(request_), "upstream_closed")
     assert len(rig.stub.requests) == 1
-    eventually(lambda: any("buffer-size" in str(line) for line in rig.shim.log_lines(start)),
-               "a log line that names buffer-size")  # fmt: skip
+    eventually(
+        lambda: any("buffer-size" in str(line) for line in rig.shim.log_lines(start)),
+        "a log line that names buffer-size",
+    )
 
 
 POWERFUL = [
-    "UWSGI_POSTFILE: /etc/passwd", "Uwsgi-Postfile: /etc/passwd", "UWSGI-POSTFILE: /etc/passwd",
-    "Uwsgi_Setenv: A=B", "Uwsgi-Setenv: A=B", "Uwsgi-Chdir: /", "Uwsgi-Touch-Reload: /evil", "Uwsgi-File: /evil",
-    "UWSGI_FILE: /evil", "Script-Name: /evil", "SCRIPT_NAME: /evil", "Script_Name: /evil", "Path-Info: /evil",
-    "PATH_INFO: /evil", "Request-Method: EVIL", "REQUEST_METHOD: EVIL", "Remote-Addr: 6.6.6.6",
-    "REMOTE_ADDR: 6.6.6.6", "Remote-User: admin", "REMOTE_USER: admin", "Content_Length: 99", "CONTENT_LENGTH: 99",
-    "HTTP_X_FORWARDED_FOR: 6.6.6.6", "X_Forwarded_For: 6.6.6.6", "Proxy: http://evil", "PROXY: http://evil",
-    "X-Auth_Token: evil", "Document-Root: /", "Https: on", "Server-Name: evil",
-]  # fmt: skip
+    "UWSGI_POSTFILE: /etc/passwd",
+    "Uwsgi-Postfile: /etc/passwd",
+    "UWSGI-POSTFILE: /etc/passwd",
+    "Uwsgi_Setenv: A=B",
+    "Uwsgi-Setenv: A=B",
+    "Uwsgi-Chdir: /",
+    "Uwsgi-Touch-Reload: /evil",
+    "Uwsgi-File: /evil",
+    "UWSGI_FILE: /evil",
+    "Script-Name: /evil",
+    "SCRIPT_NAME: /evil",
+    "Script_Name: /evil",
+    "Path-Info: /evil",
+    "PATH_INFO: /evil",
+    "Request-Method: EVIL",
+    "REQUEST_METHOD: EVIL",
+    "Remote-Addr: 6.6.6.6",
+    "REMOTE_ADDR: 6.6.6.6",
+    "Remote-User: admin",
+    "REMOTE_USER: admin",
+    "Content_Length: 99",
+    "CONTENT_LENGTH: 99",
+    "HTTP_X_FORWARDED_FOR: 6.6.6.6",
+    "X_Forwarded_For: 6.6.6.6",
+    "Proxy: http://evil",
+    "PROXY: http://evil",
+    "X-Auth_Token: evil",
+    "Document-Root: /",
+    "Https: on",
+    "Server-Name: evil",
+]
 
 
 @pytest.mark.parametrize("header", POWERFUL)
@@ -184,14 +257,17 @@ def test_header_with_underscore_does_not_join_the_real_one(rig: Rig):
     assert rig.stub.only().variables["HTTP_X_AUTH_TOKEN"] == "own"
 
 
-@pytest.mark.parametrize(("lines", "name", "value"), [
-    (["X-A: 1", "X-B: 2", "x-a: 3"], "HTTP_X_A", "1, 3"),
-    (["Cookie: a=1", "Cookie: b=2"], "HTTP_COOKIE", "a=1; b=2"),
-    (["X-A:", "X-A: 1"], "HTTP_X_A", ", 1"),
-    (["X-A: a,b", "X-A: c"], "HTTP_X_A", "a,b, c"),
-    (["X-A: \xe9"], "HTTP_X_A", "\xe9"),
-    (["X-A: a\tb"], "HTTP_X_A", "a\tb"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lines", "name", "value"),
+    [
+        (["X-A: 1", "X-B: 2", "x-a: 3"], "HTTP_X_A", "1, 3"),
+        (["Cookie: a=1", "Cookie: b=2"], "HTTP_COOKIE", "a=1; b=2"),
+        (["X-A:", "X-A: 1"], "HTTP_X_A", ", 1"),
+        (["X-A: a,b", "X-A: c"], "HTTP_X_A", "a,b, c"),
+        (["X-A: \xe9"], "HTTP_X_A", "\xe9"),
+        (["X-A: a\tb"], "HTTP_X_A", "a\tb"),
+    ],
+)
 def test_repeated_headers_become_one_variable(rig: Rig, lines, name, value):
     assert rig.ask(get("/x", *lines)).status == 200
     assert rig.stub.only().variables[name] == value

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import http.server
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -23,11 +22,13 @@ from tests.integration.programs import TOKEN, Programs
 from tests.integration.results import Results
 from tests.support.client import LAST, Answer, Client, chunk, chunked, get, head, put, put_chunked
 from tests.support.shim import Shim
+from tests.support.wire import eventually
 
 pytestmark = pytest.mark.servers
 
 MIB = 1 << 20
 DATA = random.Random(33).randbytes(16 * MIB)
+SHORT = DATA[: 4 * MIB]
 LARGE = 200 * MIB
 OCTETS = "Content-Type: application/octet-stream"
 
@@ -110,7 +111,11 @@ class Bench:
         """Upload by a client; the image is whole, or the table says that it failed."""
         self.results.put(*cell, "FAILED")
         began = time.monotonic()
-        image = UPLOADERS[uploader](self.programs, self.images, url, source)
+        try:
+            image = UPLOADERS[uploader](self.programs, self.images, url, source)
+        except pytest.skip.Exception:
+            self.results.put(*cell, "skipped")
+            raise
         seconds = time.monotonic() - began
         self.images.assert_whole(image, source.sha512, url)
         self.results.put(*cell, f"active, equal, {seconds:.1f} s")
@@ -132,7 +137,7 @@ def received_for(shim: Shim, image: str) -> int:
 def test_image_is_active_and_whole(uploader: str, hosting: str, shim: Shim, source: Source, bench: Bench):
     image = bench.upload(uploader, url_of(shim), source, (uploader, hosting))
     if uploader != "glance, web-download":
-        assert received_for(shim, image) == len(DATA)
+        eventually(lambda: received_for(shim, image) == len(DATA), "the shim logged the whole body")
 
 
 @pytest.mark.parametrize("hosting", ["uwsgi-unix"], indirect=True)
@@ -140,15 +145,18 @@ def test_large_image_from_a_pipe(hosting: str, shim: Shim, web: tuple[Path, str]
     source = make_source(web, random.Random(200).randbytes(LARGE))
     cell = (f"glance, pipe, {LARGE // MIB} MiB", hosting)
     image = bench.upload("glance, pipe", url_of(shim), source, cell)
-    assert received_for(shim, image) == LARGE
+    eventually(lambda: received_for(shim, image) == LARGE, "the shim logged the whole body")
 
 
 def test_without_the_shim_the_upload_fails(straight: str, source: Source, bench: Bench):
-    """The control: if uWSGI's http-socket ever takes such uploads, the table above proves less."""
+    """The control: if uWSGI's http-socket ever takes such uploads, the table above proves less.
+
+    It answers 500 and closes with the body unread; some clients get to read that, some do not.
+    """
     row, hosting = "without the shim: glance, file", "uwsgi-http-socket"
-    with pytest.raises(AssertionError, match="500 Internal Server Error"):
+    with pytest.raises(AssertionError, match="exit status 1"):
         bench.upload("glance, file", straight, source, (row, hosting))
-    bench.results.put(row, hosting, "500")
+    bench.results.put(row, hosting, "fails, as it must")
 
 
 # -- uploads that break off -------------------------------------------------------------------------------
@@ -166,50 +174,47 @@ def cut_in_the_last_chunk(data: bytes) -> bytes:
     return chunked(data, MIB).removesuffix(LAST) + LAST[:3]
 
 
-@pytest.mark.parametrize("leave", ["fin", "reset"])
-@pytest.mark.parametrize("size", [None, len(DATA)])
+def leave_by_fin(client: Client) -> None:
+    client.finish()
+    assert client.ending() in ("fin", "reset")
+
+
+@pytest.mark.parametrize("declared", [[], [f"x-openstack-image-size: {len(SHORT)}"]], ids=["", "size"])
 @pytest.mark.parametrize("cut", [cut_mid_chunk, cut_after_a_chunk, cut_in_the_last_chunk])
-def test_upload_that_breaks_off_leaves_the_image_queued(shim, images, cut, leave, size):
+def test_upload_that_breaks_off_leaves_the_image_queued(shim: Shim, images: Images, cut, declared):
     image = images.create()
-    declared = [] if size is None else [f"x-openstack-image-size: {size}"]
-    start = head(
-        "PUT", f"/v2/images/{image}/file", "Transfer-Encoding: chunked", f"X-Auth-Token: {TOKEN}", *declared
-    )
-    with Client(("127.0.0.1", shim.port)) as client:
-        client.send(start + cut(DATA))
-        if leave == "reset":
-            client.reset()
-        else:
-            client.finish()
-            assert client.ending() in ("fin", "reset")
-    shim.await_rest()
-    images.assert_untouched(image)
-    assert ask(shim, upload(image, DATA)).status == 204
-    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+    fields = ["Transfer-Encoding: chunked", f"X-Auth-Token: {TOKEN}", OCTETS, *declared]
+    for leave in (leave_by_fin, Client.reset, Client.close):
+        with Client(("127.0.0.1", shim.port)) as client:
+            client.send(head("PUT", f"/v2/images/{image}/file", *fields) + cut(SHORT))
+            leave(client)
+        shim.await_rest()
+        images.assert_untouched(image)
+    assert ask(shim, upload(image, SHORT)).status == 204
+    images.assert_whole(image, hashlib.sha512(SHORT).hexdigest(), url_of(shim))
 
 
-def test_length_that_is_not_met_leaves_the_image_queued(shim, images):
+def test_length_that_is_not_met_leaves_the_image_queued(shim: Shim, images: Images):
     image = images.create()
-    request = put(f"/v2/images/{image}/file", DATA, f"X-Auth-Token: {TOKEN}", OCTETS)
+    request = put(f"/v2/images/{image}/file", SHORT, f"X-Auth-Token: {TOKEN}", OCTETS)
     with Client(("127.0.0.1", shim.port)) as client:
         client.send(request[:-1])
-        client.sock.shutdown(socket.SHUT_WR)
-        client.ending()
+        leave_by_fin(client)
     shim.await_rest()
     images.assert_untouched(image)
     assert ask(shim, request).status == 204
-    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+    images.assert_whole(image, hashlib.sha512(SHORT).hexdigest(), url_of(shim))
 
 
-@pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1, 1, 2 * len(DATA)])
-def test_size_that_is_not_met_is_400_and_the_image_queued(shim, images, size):
+@pytest.mark.parametrize("size", [len(SHORT) - 1, len(SHORT) + 1, 1, 2 * len(SHORT)])
+def test_size_that_is_not_met_is_400_and_the_image_queued(shim: Shim, images: Images, size):
     image = images.create()
-    answer = ask(shim, upload(image, DATA, f"x-openstack-image-size: {size}"))
+    answer = ask(shim, upload(image, SHORT, f"x-openstack-image-size: {size}"))
     assert (answer.status, answer.problem["code"]) == (400, "size_mismatch"), answer
     shim.await_rest()
     images.assert_untouched(image)
-    assert ask(shim, upload(image, DATA, f"x-openstack-image-size: {len(DATA)}")).status == 204
-    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+    assert ask(shim, upload(image, SHORT, f"x-openstack-image-size: {len(SHORT)}")).status == 204
+    images.assert_whole(image, hashlib.sha512(SHORT).hexdigest(), url_of(shim))
 
 
 # -- Glance's own refusals --------------------------------------------------------------------------------
@@ -217,7 +222,7 @@ def test_size_that_is_not_met_is_400_and_the_image_queued(shim, images, size):
 
 def test_bad_token_is_refused_by_glance_itself(shim, images, straight):
     image = images.create()
-    answer = ask(shim, upload(image, DATA, token="bad"))
+    answer = ask(shim, upload(image, SHORT, token="bad"))
     assert answer.status == 401, answer
     with Client(("127.0.0.1", int(straight.rpartition(":")[2]))) as client:
         client.send(get(f"/v2/images/{image}", "X-Auth-Token: bad"))
@@ -228,14 +233,14 @@ def test_bad_token_is_refused_by_glance_itself(shim, images, straight):
 
 def test_second_upload_is_refused_by_glance_itself(shim, images):
     image = images.create()
-    assert ask(shim, upload(image, DATA)).status == 204
-    answer = ask(shim, upload(image, DATA[::-1]))
+    assert ask(shim, upload(image, SHORT)).status == 204
+    answer = ask(shim, upload(image, SHORT[::-1]))
     assert answer.status == 409, answer
-    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+    images.assert_whole(image, hashlib.sha512(SHORT).hexdigest(), url_of(shim))
 
 
 def test_unknown_image_is_refused_by_glance_itself(shim):
-    answer = ask(shim, upload("00000000-0000-0000-0000-000000000000", DATA))
+    answer = ask(shim, upload("00000000-0000-0000-0000-000000000000", SHORT))
     assert answer.status == 404, answer
     assert b"00000000-0000-0000-0000-000000000000" in answer.body
 

@@ -18,7 +18,7 @@ def answer_head(status: int = 200, *headers: str, reason: str = "Stub") -> bytes
 
 
 def normal(status: int = 200, body: bytes = b"ok", *headers: str) -> Reply:
-    """Answer with Content-Length on a connection that stays open; 204 and 304 have neither body nor length."""
+    """Answer with Content-Length, keep the connection; 204 and 304 have neither body nor length."""
     bare = status in (204, 304)
     framing = () if bare else (f"Content-Length: {len(body)}",)
     return raw(answer_head(status, *framing, *headers), b"" if bare else body, end="keep")
@@ -41,7 +41,7 @@ def unsaid_close(body: bytes = b"ok") -> Reply:
 
 
 def raw(*pieces: bytes, end: str = "close", read: bool = True) -> Reply:
-    """Send these bytes; then ``close``, ``reset``, ``keep`` the connection, or ``wait`` for the peer to end it."""
+    """Send these bytes; then ``close``, ``reset`` or ``keep`` the connection, or ``wait`` for its end."""
 
     def reply(exchange: Exchange) -> None:
         if read:

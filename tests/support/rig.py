@@ -1,4 +1,4 @@
-"""A rig is a stub upstream with a shim in front of it; the pool shares rigs between tests with equal settings.
+"""A rig is a stub upstream with a shim in front of it; the pool shares rigs between tests of equal settings.
 
 ``KINDS`` and ``WAYS`` are the two tables every case is run over: what stands behind, and how the
 shim works inside. A further way is one line in ``WAYS``.
@@ -7,7 +7,6 @@ shim works inside. A further way is one line in ``WAYS``.
 import contextlib
 import itertools
 import re
-import signal
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -126,7 +125,7 @@ class Rig:
             return client.answer(method or request.split(b" ", 1)[0].decode("latin-1"))
 
     def ask_together(self, requests: Iterable[bytes]) -> list[Answer]:
-        """Send requests on a connection each, all before the first answer is read; each must end with a FIN."""
+        """Send requests on a connection each, then read the answers; after each comes a FIN."""
         with contextlib.ExitStack() as stack:
             clients = []
             for request in requests:
@@ -328,14 +327,13 @@ class RigPool:
 
     def close(self) -> None:
         """End all."""
-        for rig, _ in self.rigs.values():
-            rig.shim.signal(signal.SIGTERM)  # all at once; each is waited for below
-        try:
-            while self.rigs:
-                self._end(next(iter(self.rigs)))
-        finally:
-            self.trap.close()
-            self._folder.cleanup()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._folder.cleanup)
+            stack.callback(self.trap.close)
+            for rig, ending in self.rigs.values():
+                rig.shim.ask_to_end()  # all at once; each is waited for when its stack closes
+                stack.push(ending)
+            self.rigs.clear()
 
 
 __all__ = [

@@ -68,6 +68,7 @@ class Shim:
         self.ready = ready
         self.port = self.admin_port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.leaving = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -86,6 +87,7 @@ class Shim:
 
     def launch(self) -> None:
         """Start without waiting."""
+        self.leaving = False
         self.port, self.admin_port = free_port(), free_port()
         self.file.write_text(self._configuration())
         environment = {
@@ -147,9 +149,15 @@ class Shim:
         assert self.process
         return self.process.wait(within)
 
+    def ask_to_end(self) -> None:
+        """SIGTERM, once."""
+        if not self.leaving:
+            self.leaving = True
+            self.signal(signal.SIGTERM)
+
     def stop(self) -> None:
-        """SIGTERM; it must end with 0, also where it has ended already."""
-        self.signal(signal.SIGTERM)
+        """SIGTERM, where it was not sent yet; it must end with 0."""
+        self.ask_to_end()
         try:
             status = self.wait()
         except subprocess.TimeoutExpired:

@@ -1,0 +1,236 @@
+"""The admin pages as a browser, a load balancer and a scraper see them, over parts that do as told."""
+
+import asyncio
+import html.parser
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shim import __version__
+from shim.admission.drain import Drain
+from shim.app.admin import Admin
+from shim.app.health import Readiness, ServerHealth
+from shim.observe.counters import Counters
+from shim.observe.journal import Journal, Phase
+from shim.spool.budget import Budget
+from shim.spool.disk import Space
+from shim.spool.store import SpoolOptions, Store
+from shim.timing import UNLIMITED
+from shim.upstream.address import parse_upstream
+from shim.upstream.probe import Health
+from tests.fakes.disk import PLENTY, FakeDisk
+from tests.fakes.loops import run
+
+SERVER = parse_upstream("uwsgi+unix:///run/glance.sock")
+READY = Readiness(ready=True, faults=[])
+
+
+class ToldHealth:
+    """In place of the health watch."""
+
+    def __init__(self, readiness: Readiness = READY) -> None:
+        self._readiness = readiness
+
+    async def readiness(self) -> Readiness:
+        return self._readiness
+
+    async def servers(self) -> list[ServerHealth]:
+        return [ServerHealth("glance", SERVER, 2, Health(up=True, reason="answers the ping"))]
+
+
+class Pages:
+    """The admin application and the parts behind it."""
+
+    def __init__(self, *, readiness: Readiness = READY, limit: float = 4096) -> None:
+        self.now = 100.0
+        self.drain = Drain()
+        self.disk = FakeDisk(free=600)
+        self.store = Store(self.disk, Budget(limit), SpoolOptions())
+        self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
+        self.application = Admin(self.drain, self.store, self.journal, ToldHealth(readiness)).application()
+
+    def get(self, path: str, method: str = "GET") -> httpx.Response:
+        async def story() -> httpx.Response:
+            transport = httpx.ASGITransport(self.application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+                return await client.request(method, path)
+
+        return run(story())
+
+
+def upload(pages: Pages) -> Any:
+    """A request with a body, ten seconds old."""
+    entered = pages.journal.record(id="req-1", method="PUT", path="/v2/images/x/file", client="192.0.2.1")
+    record = entered.__enter__()
+    record.has_body, record.length, record.received = True, 4000, 1000
+    record.project, record.image, record.phase = "192.0.2.1", "x", Phase.RECEIVE
+    pages.now += 10
+    return entered
+
+
+UPLOAD = {
+    "id": "req-1",
+    "method": "PUT",
+    "path": "/v2/images/x/file",
+    "project": "192.0.2.1",
+    "image": "x",
+    "bytes": 1000,
+    "length": 4000,
+    "rate": 100.0,
+    "phase": "receive",
+    "age": 10.0,
+}
+
+
+def test_alive():
+    answer = Pages().get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "alive\n")
+
+
+def test_alive_to_the_end():
+    pages = Pages(readiness=Readiness(ready=False, faults=["the shim is draining"]))
+    pages.drain.begin()
+    assert pages.get("/healthz").status_code == 200
+
+
+def test_ready():
+    answer = Pages().get("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def test_not_ready_with_every_reason():
+    pages = Pages(readiness=Readiness(ready=False, faults=["one", "two"]))
+    answer = pages.get("/readyz")
+    assert (answer.status_code, answer.text) == (503, "not ready: one\nnot ready: two\n")
+
+
+def test_metrics():
+    answer = Pages().get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    values = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert values["glance_shim_disk_free_bytes"] == 600
+    assert values["glance_shim_upstream_inflight"] == 2
+
+
+def test_uploads():
+    pages = Pages()
+    assert pages.get("/uploads").json() == []
+    with pages.journal.record(id="req-2", method="GET", path="/", client="a"):
+        under_way = upload(pages)
+        assert pages.get("/uploads").json() == [UPLOAD]
+        under_way.__exit__(None, None, None)
+        assert pages.get("/uploads").json() == []
+
+
+def test_an_upload_of_unknown_length_that_has_just_begun():
+    pages = Pages()
+    with pages.journal.record(id="req-1", method="PUT", path="/", client="a") as record:
+        record.has_body = True
+        (told,) = pages.get("/uploads").json()
+    assert (told["length"], told["phase"], told["rate"], told["age"]) == (None, None, 0.0, 0.0)
+
+
+def test_status():
+    pages = Pages(readiness=Readiness(ready=False, faults=["one"]))
+    pages.drain.leave()
+    with pages.journal.record(id="req-0", method="GET", path="/", client="a") as record:
+        record.status, record.code = 503, "draining"
+    under_way = upload(pages)
+    answer = pages.get("/status.json")
+    under_way.__exit__(None, None, None)
+    assert answer.json() == {
+        "version": __version__,
+        "life": "leaving",
+        "ready": False,
+        "faults": ["one"],
+        "spool": {"held": 0, "limit": 4096, "files": 0, "disk_free": 600, "disk_total": PLENTY},
+        "requests": 1,
+        "refusals": {"draining": 1},
+        "servers": [
+            {
+                "upstream": "glance",
+                "server": "uwsgi+unix:///run/glance.sock",
+                "inflight": 2,
+                "up": True,
+                "reason": "answers the ping",
+            }
+        ],
+        "uploads": [UPLOAD],
+    }
+
+
+def test_no_limit_is_null():
+    assert Pages(limit=UNLIMITED).get("/status.json").json()["spool"]["limit"] is None
+
+
+class Sources(html.parser.HTMLParser):
+    """Everything that a page would load from elsewhere."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.titles = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.titles += tag == "title"
+        self.found += [f"{tag} {name}" for name, value in attrs if name in ("src", "href", "action")]
+        self.found += [f"{tag} {name}" for name, value in attrs if name.startswith("on")]
+
+
+def test_the_status_page():
+    answer = Pages().get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    page = Sources(answer.text)
+    assert page.titles == 1
+    assert page.found == []
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/status.json", "/uploads"])
+def test_pages_are_for_reading_only(path):
+    pages = Pages()
+    head = pages.get(path, "HEAD")
+    assert (head.status_code, head.content) == (200, b"")
+    for method in ("POST", "PUT", "DELETE"):
+        assert pages.get(path, method).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/v2/images", "/healthz/x", "/status"])
+def test_nothing_else_is_there(path):
+    assert Pages().get(path).status_code == 404
+
+
+def test_pages_that_need_the_disk_wait_for_it_without_holding_up_the_others():
+    async def story() -> tuple[int, int]:
+        pages = Pages()
+        asked = asyncio.Event()
+        gate = asyncio.Event()
+
+        async def space() -> Space:
+            asked.set()
+            await gate.wait()
+            return Space(1, 1)
+
+        pages.disk.space = space
+        transport = httpx.ASGITransport(pages.application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+            slow = asyncio.ensure_future(client.get("/metrics"))
+            await asked.wait()
+            alive = await client.get("/healthz")
+            gate.set()
+            return alive.status_code, (await slow).status_code
+
+    assert run(story()) == (200, 200)

@@ -1,0 +1,120 @@
+"""The parts put together: where requests go with one upstream, with several, and what a service adds."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shim.app.build import Parts, ProxyOptions, UpstreamSpec, build, service_of
+from shim.errors import DiskError
+from shim.routes.route import Route
+from shim.service.generic import GenericService
+from shim.service.glance import GlanceService
+from shim.upstream.address import parse_upstream
+from shim.upstream.message import UpstreamTimeouts
+from tests.fakes.client import FakeClient, scope_of
+from tests.fakes.loops import run
+
+IMAGE_FILE = b"/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9/file"
+
+
+def spec(folder: Path, name: str) -> UpstreamSpec:
+    """An upstream whose server is not there: every request that reaches it is refused at once."""
+    return UpstreamSpec(name, (parse_upstream(f"uwsgi+unix://{folder}/{name}.sock"),))
+
+
+def options(folder: Path, *names: str, **others: object) -> ProxyOptions:
+    upstreams = [spec(folder, name) for name in names]
+    timeouts = UpstreamTimeouts(connect_retry=0)
+    return ProxyOptions(folder, upstreams, timeouts=timeouts, access_log=False, **others)
+
+
+def route_of(parts: Parts, method: str, target: bytes) -> tuple[str, str]:
+    """The route that a request was counted under, and the code that it ended with."""
+
+    async def story() -> tuple[str, str]:
+        client = FakeClient()
+        await parts.application(scope_of(method, target), client.receive, client.send)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(parts.admin), base_url="http://admin"
+        ) as admin:
+            metrics = (await admin.get("/metrics")).text
+        (line,) = [line for line in metrics.splitlines() if line.startswith("glance_shim_requests_total")]
+        return line.partition('route="')[2].partition('"')[0], client.code
+
+    try:
+        return run(story())
+    finally:
+        parts.disk.close()
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "target", "route"),
+    [
+        pytest.param("glance", "GET", b"/v2/images", "default", id="Glance, a small call"),
+        pytest.param("glance", "PUT", IMAGE_FILE, "image-upload", id="Glance, an upload"),
+        pytest.param("none", "PUT", IMAGE_FILE, "default", id="no service"),
+    ],
+)
+def test_with_one_upstream_everything_leads_to_it(tmp_path, service, method, target, route):
+    parts = build(options(tmp_path, "only", service=service))
+    assert route_of(parts, method, target) == (route, "upstream_refused")
+
+
+def test_with_several_upstreams_what_no_route_matches_is_refused(tmp_path):
+    parts = build(options(tmp_path, "one", "two", routes=[Route("mine", "two", path="/mine")]))
+    assert route_of(parts, "GET", b"/else") == ("", "no_upstream")
+
+
+def test_with_several_upstreams_routes_say_where(tmp_path):
+    parts = build(options(tmp_path, "one", "two", routes=[Route("mine", "two", path="/mine")]))
+    assert route_of(parts, "GET", b"/mine") == ("mine", "upstream_refused")
+
+
+def test_the_operators_routes_replace_the_services(tmp_path):
+    parts = build(options(tmp_path, "only", routes=[Route("mine", "only", path="/**/file")]))
+    assert route_of(parts, "PUT", IMAGE_FILE) == ("mine", "upstream_refused")
+
+
+def test_admin_shares_the_drain(tmp_path):
+    async def story() -> list[int]:
+        transport = httpx.ASGITransport(parts.admin)
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as admin:
+            statuses = [(await admin.get("/healthz")).status_code]
+            client = FakeClient()
+            parts.drain.begin()
+            await parts.application(scope_of(), client.receive, client.send)
+            assert client.code == "draining"
+            statuses.append((await admin.get("/readyz")).status_code)
+            return statuses
+
+    parts = build(options(tmp_path, "only"))
+    try:
+        assert run(story()) == [200, 503]
+    finally:
+        parts.disk.close()
+
+
+def test_two_builds_share_nothing(tmp_path):
+    async def story() -> None:
+        one.drain.begin()
+        client = FakeClient()
+        await two.application(scope_of(), client.receive, client.send)
+        assert client.code == "upstream_refused"
+
+    one, two = build(options(tmp_path, "only")), build(options(tmp_path, "only"))
+    try:
+        run(story())
+    finally:
+        one.disk.close()
+        two.disk.close()
+
+
+def test_a_spool_that_is_not_there(tmp_path):
+    with pytest.raises(DiskError):
+        build(options(tmp_path / "missing", "only"))
+
+
+def test_services():
+    assert isinstance(service_of("glance"), GlanceService)
+    assert isinstance(service_of("none"), GenericService)
