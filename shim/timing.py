@@ -52,7 +52,10 @@ async def finish(work: Awaitable[Result]) -> Result:
 async def cancel_and_wait(task: asyncio.Future[Result]) -> None:
     """End a task of our own and wait until it is really over; its error, if any, is no news any more."""
     task.cancel()
-    if not task.done():
-        await finish(asyncio.wait({task}))
-    if not task.cancelled():
-        task.exception()
+    try:
+        if not task.done():
+            await finish(asyncio.wait({task}))
+    finally:
+        # Retrieved also when we are cancelled ourselves, else the loop complains of it later.
+        if not task.cancelled():
+            task.exception()

@@ -50,5 +50,5 @@ rm -f $stamp
 if ! is_here || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then make_environment; fi
 say "installing glance-shim and its tools into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-user --editable '.[dev]' ||
-    die "pip could not install; is there a network, or a package index that pip is told of (PIP_INDEX_URL)?"
+    die "pip could not install, see above; it needs a network, or an index it is told of (PIP_INDEX_URL)"
 echo "$wanted" >$stamp

@@ -29,7 +29,7 @@ def run(*, once: bool) -> int:
     except DemoError as error:
         print(f"glance-shim demo: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("\nglance-shim demo: interrupted; nothing is left behind", file=sys.stderr)
+        print("\nglance-shim demo: interrupted; everything is stopped", file=sys.stderr)
     return 1
 
 

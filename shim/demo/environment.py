@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,15 +88,17 @@ def pinned_version(package: str) -> str:
 
 
 def fingerprint(directory: Path) -> str:
-    """What a finished environment in ``directory`` would hold: packages, Python and place, as a digest."""
-    # The place counts because scripts in a virtual environment name their interpreter by absolute path.
-    parts = (*PACKAGES, CONSTRAINTS.read_text(), sys.version, str(directory))
+    """What a finished environment in ``directory`` holds: packages, interpreter and place, as a digest."""
+    # Not our own interpreter but the environment's: links to /usr/bin/python3 change with the system, and
+    # several Pythons may share one environment. The place counts because scripts name it absolutely.
+    interpreter = (directory / "bin" / "python").resolve()
+    parts = (*PACKAGES, CONSTRAINTS.read_text(), str(interpreter), str(directory))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _is_ready(directory: Path) -> bool:
     stamp = directory / _STAMP
-    # The interpreter is a link: it leads nowhere after the system's Python was replaced.
+    # The interpreter is a link, which leads nowhere after its Python was removed.
     return (
         (directory / "bin" / "python").exists()
         and stamp.exists()

@@ -54,9 +54,12 @@ class Server(Service):
         self.url = next(iter(self.urls.values()))
 
     def workers(self) -> list[int]:
-        """Process ids of the workers, the master's children."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
+        """Process ids of the workers, the master's children; none once the master is gone."""
+        try:
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        except OSError:
+            return []
+        return [int(pid) for pid in children.split()]
 
     def stop(self, grace: Seconds = 10.0) -> None:
         """Ask it to end, kill what is left after ``grace``, wait until all is gone, and remove its socket."""
@@ -96,8 +99,9 @@ def start_server(
 def _is_ready(server: Server) -> bool:
     if not all(answers(url) for url in server.urls.values()):
         return False
-    # uWSGI answers when its first worker has loaded. A reload before all have would wait out the mercy.
-    return "gunicorn" in server.urls or server.log.read_text().count(_UWSGI_LOADED) >= len(server.workers())
+    # uWSGI answers when its first worker has loaded; a reload before all have would wait out the mercy.
+    loaded = server.log.read_text(errors="replace").count(_UWSGI_LOADED)
+    return "gunicorn" in server.urls or loaded >= len(server.workers())
 
 
 def choose_url(kind: Kind, application: Application) -> str:

@@ -4,7 +4,9 @@
 """
 
 import importlib.util
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -83,8 +85,12 @@ def _make_environment(directory: Path, log: Path) -> None:
 def _run_pip(directory: Path, packages: Sequence[str], constraints: Path, log: Path, report: Report) -> None:
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
     pip: list[str | Path] = [directory / "bin" / "python", "-m", "pip", "install", "--no-user", *options]
-    with Process.start([*pip, "--constraint", constraints, *packages], log=log) as process:
-        status = _follow(process, _count_pins(constraints), report)
+    with tempfile.TemporaryDirectory(prefix="pip-", dir=directory) as temporary:
+        # An interrupted pip leaves its unpacked packages behind: here they go with the directory.
+        variables = os.environ | {"TMPDIR": temporary}
+        command = [*pip, "--constraint", constraints, *packages]
+        with Process.start(command, log=log, variables=variables) as process:
+            status = _follow(process, _count_pins(constraints), report)
     if status:
         meaning = explain(log.read_text(errors="replace"))
         raise DemoError(f"Glance was not installed: {meaning}\npip's last words ({log}):\n{process.tail(8)}")

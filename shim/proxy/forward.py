@@ -17,6 +17,7 @@ from shim.upstream.connection import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import BodySource, UpstreamRequest
 from shim.wire.forwarding import forwarded_headers
+from shim.wire.headers import get_first
 from shim.wire.http1 import ResponseHead
 
 
@@ -97,10 +98,14 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 def _upstream_request(request: ClientRequest, body: BodySource | None, mount: str) -> UpstreamRequest:
+    headers = forwarded_headers(request.headers, request.peer, identity=request.id, prefix=mount)
+    if get_first(headers, b"host") is None:
+        # HTTP/1.0 may leave it out, HTTP/1.1 goes up: the place that was asked is the best name there is.
+        headers.insert(0, (b"host", request.server[0].encode("ascii", "replace")))
     return UpstreamRequest(
         method=request.method,
         target=request.target,
-        headers=forwarded_headers(request.headers, request.peer, identity=request.id, prefix=mount),
+        headers=headers,
         body=body,
         http_version=request.http_version,
         mount=mount,

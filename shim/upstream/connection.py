@@ -153,10 +153,18 @@ class Connection:
                 head = self._head.feed(data)
             if head is not None:
                 return parse_response_head(head)
-            data = await self._stream.read(READ_SIZE)
-            if not data:
-                raise self._closed_early()
+            data = await self._read_some_of_head()
             self.heard = True
+
+    async def _read_some_of_head(self) -> bytes:
+        try:
+            data = await self._stream.read(READ_SIZE)
+        except UpstreamClosed as error:
+            # A server that closes with bytes of ours unread resets: that tells no more than an end.
+            raise self._closed_early() from error
+        if not data:
+            raise self._closed_early()
+        return data
 
     def _closed_early(self) -> UpstreamClosed:
         if self.heard:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.client import Answer, chunked, get, head, put_chunked
 from tests.support.rig import Rig, only
+from tests.support.stub import Stub
 from tests.support.wire import eventually
 
 REFUSED = ["PUT", "/x", "Content-Length: 6", "Expect: nonsense"]
@@ -197,3 +198,21 @@ def test_live_uploads_are_listed(rig: Rig):
         client.send(bytes(100_000))
         assert client.answer().status == 200
     eventually(lambda: rig.shim.uploads() == [], "the list is empty again")
+
+
+def not_yet(stub, folder, others):
+    """The only server's address is there, and refuses."""
+    path = folder / "late.sock" if stub.path else None
+    others["late"] = Stub(stub.protocol, path, listening=False)
+    return {"upstream": others["late"].url}, []
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_readiness_follows_the_upstream(rig_with):
+    """A server that refuses is down; one that takes the connection and answers nothing is busy, and up."""
+    rig = rig_with(plan=not_yet, ready=503, fresh=True)
+    assert rig.shim.admin("/healthz").status == 200
+    assert rig.shim.metric("upstream_up") == 0
+    rig.others["late"].listen_deaf()
+    eventually(lambda: rig.shim.admin("/readyz").status == 200, "a busy server is up")
+    assert rig.shim.metric("upstream_up") == 1

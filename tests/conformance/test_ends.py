@@ -1,4 +1,4 @@
-"""How requests end before their time (cases 8, 9 and 12): clients that leave, stall or crawl, the shim's own end.
+"""How requests end before their time (cases 8, 9, 12): clients leave, stall or crawl; the shim itself ends.
 
 The upstream never sees a request that did not end properly, and nothing is held afterwards.
 """
@@ -141,6 +141,7 @@ def test_slot_is_free_again_when_a_waiting_client_leaves(rig_with, how):
 # -- the client is slow -------------------------------------------------------------------------------
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_stall_in_the_body(rig_with):
     rig = rig_with(SHORT)
     stalls = [
@@ -158,6 +159,7 @@ def test_stall_in_the_body(rig_with):
     rig.assert_untouched()
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_head_that_stops(rig_with):
     rig = rig_with(SHORT)
     for answer in rig.ask_together([b"G", b"GET /x HTTP/1.1\r\n", CODED[:-1]]):
@@ -166,7 +168,7 @@ def test_head_that_stops(rig_with):
 
 
 def assert_drips_end(rig: Rig, drips: list[tuple[bytes, bytes]], code: str) -> None:
-    """Clients that begin and then send one piece every 20 ms: all of them get the refusal, though never idle."""
+    """Clients that begin and then send a piece every 20 ms all get the refusal, though never idle."""
     with contextlib.ExitStack() as stack:
         going = {}
         for start, piece in drips:
@@ -187,12 +189,14 @@ def assert_drips_end(rig: Rig, drips: list[tuple[bytes, bytes]], code: str) -> N
     rig.assert_untouched()
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_slow_head(rig_with):
     assert_drips_end(
         rig_with(SHORT), [(b"GET /x HTTP/1.1\r\nHost: a\r\nX: ", b"y"), (b"", b"G")], "header_timeout"
     )
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_slow_second_head_on_a_connection(rig_with):
     rig = rig_with(SHORT)
     with rig.client() as client:

@@ -426,7 +426,7 @@ def test_refused_chunks(rig: Rig, encoded, delivery):
 @REFUSALS
 @pytest.mark.parametrize("size", [b"f" * 16, b"8" + b"0" * 15, b"7" + b"f" * 15])
 def test_sizes_that_overflow(rig: Rig, size):
-    """What comes is far less than was announced, so at the latest the client's end shows that it is not whole."""
+    """Far less comes than was announced: at the latest the client's end shows that it is not whole."""
     with rig.client() as client:
         client.send(from_chunks(size + b"\r\nfoobar\r\n" + LAST), HIDDEN)
         client.finish()
@@ -530,6 +530,12 @@ REFUSED_HEADS = [
         b"CONNECT glance.example:80 HTTP/1.1\r\n" + HOST_LINE + b"\r\n", ("unknown_method",), id="CONNECT"
     ),
     pytest.param(b"CONNECT /x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", METHOD, id="CONNECT with a path"),
+    pytest.param(b"GET http:///x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="absolute without host"),
+    pytest.param(
+        b"GET http://user@a/x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="absolute with user"
+    ),
+    pytest.param(b"GET http:/x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="absolute with one slash"),
+    pytest.param(b"GET ftp://a/x HTTP/1.1\r\n" + HOST_LINE + b"\r\n", BAD_HEAD, id="absolute, other scheme"),
     # Host
     pytest.param(b"GET /x HTTP/1.1\r\n\r\n", BAD_HEAD, id="no Host"),
     pytest.param(b"GET /x HTTP/1.1\r\n" + HOST_LINE * 2 + b"\r\n", BAD_HEAD, id="two equal Hosts"),

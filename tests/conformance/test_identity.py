@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import HOST, chunked, get, head, put, put_chunked
-from tests.support.rig import REQUEST_ID, Rig, several
+from tests.support.rig import REQUEST_ID, Rig, only, several
 from tests.support.stub import Seen
 from tests.support.wire import eventually
 
@@ -116,6 +116,18 @@ def test_absolute_target(rig: Rig, target):
     assert b"evil.example" not in seen.raw
 
 
+@pytest.mark.parametrize(("target", "path"), [("http://a.example", "/"), ("http://a.example?x", "/?x")])
+def test_absolute_target_without_a_path(rig: Rig, target, path):
+    with rig.client() as client:
+        client.send(get(target))
+        answer = client.answer()
+    if answer.status == 200:
+        assert (rig.stub.only().target, rig.stub.only().joined("Host")) == (path, "a.example")
+    else:
+        rig.assert_problem(answer, "bad_request")
+        rig.assert_untouched()
+
+
 def test_options_asterisk(rig: Rig):
     answer = rig.ask(head("OPTIONS", "*"))
     if answer.status == 200:
@@ -181,6 +193,20 @@ def test_no_client_says_where_it_comes_from(rig: Rig, header):
         ours = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")
         assert name.lower() not in seen.names or (rig.protocol == "uwsgi" and name == "Content_Length")
         assert variable in ours or variable.lower() not in seen.names
+
+
+TRUSTED = {"server.trusted_proxies": ["127.0.0.0/8"]}
+
+
+@only("http-tcp")
+def test_trusted_proxy_is_believed(rig_with):
+    rig = rig_with(TRUSTED)
+    lines = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: front.example"]
+    assert rig.ask(get("/x", *lines)).status == 200
+    seen = rig.stub.only()
+    assert seen.joined("X-Forwarded-For") == "6.6.6.6, 127.0.0.1"
+    assert seen.joined("X-Forwarded-Proto") == "https"
+    assert seen.joined("X-Forwarded-Host") == "front.example"
 
 
 NAMED = [

@@ -82,6 +82,7 @@ def test_nothing_is_served_after_close_was_asked(rig: Rig):
     assert rig.stub.only().target == "/x"
 
 
+@only("http-tcp", "uwsgi-unix")
 @pytest.mark.parametrize("requests", [0, 1])
 def test_idle_connection_is_closed(rig_with, requests):
     rig = rig_with(SHORT)
@@ -147,7 +148,7 @@ def test_bodies_and_posts_never_go_on_a_used_connection(rig_with, request_):
     assert seen.connection not in kept
 
 
-@HTTP
+@only("http-tcp")
 def test_used_connection_that_ends_under_a_request(rig_with):
     """The server reads the request and closes: only what is safe may be asked once more (RFC 9110 9.2.2)."""
     rig = rig_with(fresh=True)
@@ -162,7 +163,7 @@ def test_used_connection_that_ends_under_a_request(rig_with):
         assert len(rig.stub.requests) == 1
 
 
-@HTTP
+@only("http-tcp")
 def test_delete_is_never_sent_twice(rig_with):
     """Delivered and done on a used connection that then ended: repeated, it would be a 404."""
     rig = rig_with(fresh=True)
@@ -172,7 +173,7 @@ def test_delete_is_never_sent_twice(rig_with):
     assert len(rig.stub.requests) == 1
 
 
-@HTTP
+@only("http-tcp")
 def test_close_without_saying_so_never_reaches_a_client(rig_with):
     """uWSGI's http-socket: each answer looks as if the connection stayed, and it does not."""
     rig = rig_with(fresh=True)
@@ -188,7 +189,7 @@ def test_close_without_saying_so_never_reaches_a_client(rig_with):
     assert len({seen.connection for seen in rig.stub.requests}) == len(rig.stub.requests) == rounds
 
 
-@HTTP
+@only("http-tcp")
 def test_close_that_comes_a_little_late_never_reaches_a_client(rig_with):
     """The same without waiting: the next request may meet the close on its way."""
     rig = rig_with(fresh=True)
@@ -201,7 +202,7 @@ def test_close_that_comes_a_little_late_never_reaches_a_client(rig_with):
             assert (answer.status, answer.body) == (200, b"ok"), (number, answer)
 
 
-@HTTP
+@only("http-tcp")
 def test_stale_connections_do_no_harm(rig_with):
     """The server closes its idle connections between two requests."""
     rig = rig_with(fresh=True)

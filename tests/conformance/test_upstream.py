@@ -50,6 +50,16 @@ GOOD = [
         b"hello",
         id="chunked with trailer",
     ),
+    pytest.param(
+        replies.raw(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n",
+            b'3;a=b;c="d e"\r\nhel\r\n02\r\nlo\r\n0;last\r\n\r\n',
+            end="keep",
+        ),
+        200,
+        b"hello",
+        id="chunked with extensions",
+    ),
     pytest.param(replies.until_close(b"hello"), 200, b"hello", id="until close"),
     pytest.param(replies.until_close(b""), 200, b"", id="until close, empty"),
     pytest.param(replies.unsaid_close(b"hello"), 200, b"hello", id="closes without saying so"),
@@ -397,6 +407,14 @@ CUT = [
     pytest.param(
         OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", b"", id="LF in a chunk line"
     ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5;a=" + b"b" * 2 * MIB, b"", id="a chunk line without end"
+    ),
+    pytest.param(
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 400_000,
+        b"hello",
+        id="trailers without end",
+    ),
 ]
 
 
@@ -481,8 +499,11 @@ def test_refused_goes_to_the_next_server(rig_with, body):
 def test_none_left_becomes_502(rig_with):
     rig = rig_with(plan=several, ready=None)
     start = rig.shim.log_size()
-    for request in (put_chunked("/dead/x", chunked(b"foobar")), get("/dead/x")):
-        rig.assert_problem(rig.ask(request), "upstream_refused")
+    with rig.client() as one, rig.client() as two:
+        one.send(put_chunked("/dead/x", chunked(b"foobar")))
+        two.send(get("/dead/x"))
+        rig.assert_problem(one.answer(), "upstream_refused")
+        rig.assert_problem(two.answer(), "upstream_refused")
     eventually(lambda: "upstream_refused" in rig.shim.log_text(start), "the log says so")
     rig.assert_untouched()
 

@@ -6,7 +6,6 @@ Nothing is passed over in silence: what cannot run is skipped with its reason, a
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,6 @@ from shim.demo.hosting import KINDS, Server
 from tests.integration.images import Images
 from tests.integration.programs import Programs
 from tests.integration.results import Results
-from tests.support.shim import Shim
 
 RESULTS = pytest.StashKey[Results]()
 
@@ -96,12 +94,3 @@ def straight(hostings: dict[str, str]) -> str:
 def images(glance: Glance, straight: str) -> Images:
     """The images of that Glance, asked for past the shim."""
     return Images(straight, glance.directory / "images")
-
-
-def run_shim(folder: Path, upstream: str, **settings: object) -> Shim:
-    """A shim as an operator would have it: the product's own defaults but for what is given.
-
-    Option names have ``__`` for their dot.
-    """
-    given = {name.replace("__", "."): value for name, value in settings.items()}
-    return Shim(folder, {"upstream": upstream, "body": None, "service": None, **given})

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from shim.demo.hosting import KINDS
-from tests.integration.conftest import run_shim
 from tests.integration.images import UPLOADERS, Images, Source
 from tests.integration.programs import TOKEN, Programs
 from tests.integration.results import Results
+from tests.integration.running import run_shim
 from tests.support.client import LAST, Answer, Client, chunk, chunked, get, head, put, put_chunked
 from tests.support.shim import Shim
 from tests.support.wire import eventually

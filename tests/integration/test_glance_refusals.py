@@ -7,18 +7,19 @@ import contextlib
 import os
 import random
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shim.demo.glance import Glance
+from shim.demo.environment import Environment
 from shim.demo.hosting import Server
-from tests.integration.conftest import run_shim
 from tests.integration.images import Images
 from tests.integration.programs import Programs, Ran
 from tests.integration.results import Results
+from tests.integration.running import run_shim, serve_echo
 from tests.support.client import Client, chunk, head
 from tests.support.shim import Shim, free_port
 from tests.support.wire import eventually
@@ -77,7 +78,7 @@ def test_upload_that_does_not_fit(
 ):
     image = images.create()
     ready = 503 if code == "disk_full" else 200
-    with ready_as(run_shim(tmp_path, hostings["uwsgi-unix"], **settings), ready) as shim:
+    with run_shim(tmp_path, hostings["uwsgi-unix"], ready=ready, **settings) as shim:
         assert_refused(shim, image, status, code, reason)
         shim.await_rest()
     images.assert_untouched(image)
@@ -102,19 +103,19 @@ def test_upload_beside_another_that_fills_the_spool(
 def test_no_server_behind(images: Images, assert_refused: AssertRefused, tmp_path):
     image = images.create()
     nobody = f"http://127.0.0.1:{free_port()}"
-    with ready_as(run_shim(tmp_path, nobody, timeouts__connect_retry="0s"), 503) as shim:
+    with run_shim(tmp_path, nobody, ready=503, timeouts__connect_retry="0s") as shim:
         assert_refused(shim, image, 502, "upstream_refused", "refused.")
     images.assert_untouched(image)
 
 
-def test_server_that_does_not_answer(glance: Glance, images: Images, assert_refused: AssertRefused, tmp_path):
-    image = images.create()
+def test_server_that_does_not_answer(environment: Environment, assert_refused: AssertRefused, tmp_path):
+    """Which application its workers would serve makes no difference: they are stopped."""
     with (
-        glance.serve("uwsgi-unix", workers=1) as server,
+        serve_echo(environment, tmp_path, "uwsgi-unix") as server,
         run_shim(tmp_path, server.url, timeouts__response="500ms") as shim,
         stopped(server),
     ):
-        assert_refused(shim, image, 504, "response_timeout", "0.5 s")
+        assert_refused(shim, str(uuid.uuid4()), 504, "response_timeout", "0.5 s")
 
 
 def test_bad_token_looks_as_it_does_without_the_shim(
@@ -136,12 +137,6 @@ def test_openstacksdk_shows_the_status(hostings, programs: Programs, file, resul
     results.tell("openstacksdk create_image, 413", last)
     assert ran.status == 1, ran.output
     assert "413" in last
-
-
-def ready_as(shim: Shim, status: int) -> Shim:
-    """A shim whose /readyz is expected to say so."""
-    shim.ready = status
-    return shim
 
 
 @contextlib.contextmanager

@@ -6,9 +6,8 @@ import pytest
 
 from benchmarks.memory import MIB, Chunks, PssWatch, send
 from shim.demo.environment import Environment
-from tests.integration.conftest import run_shim
 from tests.integration.results import Results
-from tests.integration.test_uwsgi_application import serve_echo
+from tests.integration.running import run_shim, serve_echo
 from tests.support.rig import WAYS
 
 pytestmark = pytest.mark.servers

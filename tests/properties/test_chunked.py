@@ -1,4 +1,4 @@
-"""Chunked bodies: what was sent comes out, however it is cut; and nothing is read that h11 reads otherwise."""
+"""Chunked bodies: what was sent comes out, however it is cut; nothing is read that h11 reads otherwise."""
 
 import re
 from typing import TypeAlias

@@ -196,11 +196,9 @@ class Rig:
             assert re.fullmatch("[1-9][0-9]*", answer.header("Retry-After") or ""), answer
 
 
-def skip_later(log: str) -> None:
-    """Skip the test where a start failed only because an option is not there yet."""
-    unknown = re.findall(r"^(\S+) \(.*unknown key", log, re.MULTILINE)
-    if unknown and all(name.startswith(LATER) for name in unknown):
-        pytest.skip(f"the shim does not know {', '.join(unknown)} yet")
+def unknown_options(log: str) -> set[str]:
+    """The options a shim that did not start complained of."""
+    return set(re.findall(r"^(\S+) \(.*unknown key", log, re.MULTILINE))
 
 
 Plan = Callable[[Stub, Path, dict[str, Stub]], tuple[Mapping[str, Any], Sequence[Route]]]
@@ -250,6 +248,7 @@ class RigPool:
         self._numbers = itertools.count()
         self._folder = tempfile.TemporaryDirectory(prefix="shim-")
         self.trap = Stub("http")
+        self.unknown: set[str] = set()
 
     def rig(
         self,
@@ -276,18 +275,21 @@ class RigPool:
     def _make(
         self, case: str, settings: Settings, plan: Plan | None, ready: int | None
     ) -> tuple[Rig, contextlib.ExitStack]:
+        self._skip_later(settings)
         kind, _, way = case.rpartition("-")
         folder = Path(self._folder.name) / str(next(self._numbers))
         folder.mkdir()
         with contextlib.ExitStack() as stack:
             stub = stack.enter_context(self.stub(kind, folder))
             others: dict[str, Stub] = {}
-            planned: Mapping[str, Any] = {"upstream": stub.url}
+            planned: dict[str, Any] = {"upstream": stub.url}
             routes: Sequence[Route] = ()
             if plan:
-                planned, routes = plan(stub, folder, others)
+                given, routes = plan(stub, folder, others)
+                planned = dict(given)
                 for other in others.values():
                     stack.enter_context(other)
+                self._skip_later(planned)
             shim = Shim(
                 folder,
                 {**planned, **WAYS[way], **settings},
@@ -298,10 +300,17 @@ class RigPool:
             try:
                 stack.enter_context(shim)
             except RuntimeError:
-                skip_later(shim.log_text())
+                self.unknown |= unknown_options(shim.log_text())
+                self._skip_later({**planned, **settings})
                 raise
             return Rig(case, shim, stub, others), stack.pop_all()
         raise AssertionError
+
+    def _skip_later(self, settings: Settings) -> None:
+        """Skip the test where its shim could not start only because options are not there yet."""
+        missing = {name for name in self.unknown & settings.keys() if name.startswith(LATER)}
+        if missing:
+            pytest.skip(f"the shim does not know {', '.join(sorted(missing))} yet")
 
     def stub(self, kind: str, folder: Path, name: str = "stub", *, listening: bool = True) -> Stub:
         """A stub of a kind."""

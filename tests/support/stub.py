@@ -91,7 +91,8 @@ class Seen:
         return self.all("Transfer-Encoding") + self.all("TE") + self.all("Trailer")
 
     def __str__(self) -> str:
-        return f"{self.method} {self.target} (connection {self.connection}.{self.position}, {self.received} bytes)"
+        place = f"connection {self.connection}.{self.position}"
+        return f"{self.method} {self.target} ({place}, {self.received} bytes)"
 
 
 class Exchange:
@@ -292,6 +293,10 @@ class Stub:
         """Take connections from now on."""
         self._listener.listen(128)
         self._spawn(self._accept)
+
+    def listen_deaf(self) -> None:
+        """Let the kernel take connections that nobody will ever serve."""
+        self._listener.listen(128)
 
     def hang_up(self) -> None:
         """End all open connections, as a server does with idle ones; wait until they are closed."""

@@ -37,7 +37,7 @@ def test_ending_signals_interrupt_and_are_given_back(monkeypatch, capsys, number
     before = signal.getsignal(number)
     monkeypatch.setattr(demo, "tell_story", raise_signal(number))
     assert demo.run(once=True) == 1
-    assert "nothing is left behind" in capsys.readouterr().err
+    assert "everything is stopped" in capsys.readouterr().err
     assert signal.getsignal(number) == before
 
 

@@ -107,6 +107,15 @@ def test_an_environment_without_its_interpreter_is_made_anew(tmp_path, installed
     assert find_environment(tmp_path) is None
 
 
+def test_an_environment_whose_python_was_replaced_is_made_anew(tmp_path, installed):
+    ensure_environment(tmp_path, report=quiet)
+    interpreter = tmp_path / "venv" / "bin" / "python"
+    interpreter.unlink()
+    (tmp_path / "python3.99").touch()
+    interpreter.symlink_to(tmp_path / "python3.99")
+    assert find_environment(tmp_path) is None
+
+
 def test_other_packages_are_another_environment(tmp_path, monkeypatch):
     before = fingerprint(tmp_path)
     monkeypatch.setattr(environment, "PACKAGES", (*PACKAGES, "more"))

@@ -96,6 +96,25 @@ def test_heads_one_after_the_other(cut):
     assert len(buffer) == 0
 
 
+@pytest.mark.parametrize("second", [b"\n", b"\n" + HEAD], ids=["alone", "before a head"])
+def test_a_bare_lf_is_refused_also_after_a_head(second):
+    buffer = HeadBuffer(1024)
+    assert buffer.feed(HEAD) == HEAD
+    with pytest.raises(BadRequest):
+        buffer.feed(second)
+
+
+def test_what_is_taken_away_leaves_nothing_behind():
+    buffer = HeadBuffer(1024)
+    buffer.feed(b"\r\nGET")
+    assert buffer.take_rest() == b"GET"
+    with pytest.raises(BadRequest):
+        buffer.feed(b"\n")
+    assert buffer.take_rest() == b"\n"
+    # A new beginning may have its empty line again.
+    assert buffer.feed(b"\r\n" + HEAD) == HEAD
+
+
 def test_bytes_put_back_begin_the_next_head():
     buffer = HeadBuffer(1024)
     buffer.put_back(HEAD[:10])

@@ -1,0 +1,36 @@
+"""Starting what stands behind the clients: the shim as an operator has it, and the echo application."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shim.demo.environment import Environment
+from shim.demo.hosting import Application, Kind, Server, start_server
+from shim.demo.processes import own_variables
+from tests.integration import echo
+from tests.support.shim import Shim
+
+WORKERS = 2
+"""Processes of an echo server."""
+
+
+def run_shim(folder: Path, upstream: str, *, ready: int = 200, **settings: object) -> Shim:
+    """A shim with the product's own defaults, but for what is given.
+
+    Option names have ``__`` for their dot; ``ready`` is what /readyz will say.
+    """
+    given = {name.replace("__", "."): value for name, value in settings.items()}
+    return Shim(folder, {"upstream": upstream, "body": None, "service": None, **given}, ready=ready)
+
+
+def serve_echo(
+    environment: Environment, directory: Path, kind: Kind, threads: int = 1, arguments: Sequence[str] = ()
+) -> Server:
+    """The echo application under a server; ``arguments`` come after ours on its command line."""
+    application = Application(
+        environment=environment,
+        directory=directory,
+        name="echo",
+        module="echo:application",
+        variables=own_variables(PYTHONPATH=str(Path(echo.__file__).parent), PYTHONDONTWRITEBYTECODE="1"),
+    )
+    return start_server(application, [kind], workers=WORKERS, threads=threads, arguments=arguments)
