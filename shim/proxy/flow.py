@@ -5,13 +5,13 @@ Leaving it, by whatever way, gives back file, lease and ticket.
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shim.admission.drain import Drain
 from shim.admission.gate import Ticket, UploadGate
 from shim.admission.limits import BodyPace
 from shim.observe.journal import Journal, Phase, Record
-from shim.proxy.forward import forward
+from shim.proxy.forward import forward, upstream_request
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
@@ -48,11 +48,16 @@ class Proxy:
         record.route = route.name
         record.image = self.service.image_of(request.raw_path)
         upstream = self.upstreams[route.upstream]
-        async with (
-            self._whole_body(request, route, record) as body,
-            forward(request, body, upstream, answer=answer, journal=self.journal, record=record) as response,
-        ):
-            await relay(response, answer, record)
+        message = upstream_request(request, upstream.mount)
+        if request.framing.has_body:
+            # A head that no server takes is refused while the client still holds the body.
+            upstream.check_head(message, request.framing.length)
+        async with self._whole_body(request, route, record) as body:
+            whole = replace(message, body=body)
+            async with forward(
+                request, whole, upstream, answer=answer, journal=self.journal, record=record
+            ) as response:
+                await relay(response, answer, record)
 
     @contextlib.asynccontextmanager
     async def _whole_body(

@@ -15,7 +15,7 @@ from shim.proxy.respond import relay_hints
 from shim.timing import cancel_and_wait
 from shim.upstream.connection import Response
 from shim.upstream.group import Upstream
-from shim.upstream.message import BodySource, UpstreamRequest
+from shim.upstream.message import UpstreamRequest
 from shim.wire.forwarding import forwarded_headers
 from shim.wire.headers import get_first
 from shim.wire.http1 import ResponseHead
@@ -24,14 +24,14 @@ from shim.wire.http1 import ResponseHead
 @contextlib.asynccontextmanager
 async def forward(
     request: ClientRequest,
-    body: BodySource | None,
+    message: UpstreamRequest,
     upstream: Upstream,
     *,
     answer: Answer,
     journal: Journal,
     record: Record,
 ) -> AsyncIterator[Response]:
-    """Send the request up and give the upstream's answer.
+    """Send ``message``, which the client's request became, and give the upstream's answer.
 
     Raises:
         UpstreamFault: The upstream did not do its part.
@@ -45,7 +45,6 @@ async def forward(
     def enter(phase: Phase) -> None:
         journal.enter(record, phase)
 
-    message = _upstream_request(request, body, upstream.mount)
     async with (
         while_connected(request.receive),
         upstream.exchange(message, interim=interim, enter=enter) as response,
@@ -97,7 +96,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-def _upstream_request(request: ClientRequest, body: BodySource | None, mount: str) -> UpstreamRequest:
+def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
+    """The request as its upstream shall see it; the body is added once it is there."""
     headers = forwarded_headers(request.headers, request.peer, identity=request.id, prefix=mount)
     if get_first(headers, b"host") is None:
         # HTTP/1.0 may leave it out, HTTP/1.1 goes up: the place that was asked is the best name there is.
@@ -106,7 +106,6 @@ def _upstream_request(request: ClientRequest, body: BodySource | None, mount: st
         method=request.method,
         target=request.target,
         headers=headers,
-        body=body,
         http_version=request.http_version,
         mount=mount,
         scheme=request.peer.scheme,

@@ -109,7 +109,7 @@ class Exchange:
                 INBOUND: Inbound(self._request.target, self._refusal),
                 "http.response.early_hint": {},
             },
-            **self._connection.ends(),
+            **self._connection.stream.ends(),
         }
 
     async def receive(self) -> Message:
@@ -141,7 +141,7 @@ class Exchange:
         pieces, self._pieces, self._buffered = self._pieces, [], 0
         self._end_told = self._body_ended
         if not self._body_ended:
-            self._connection.resume()
+            self._connection.stream.resume()
         return {"type": "http.request", "body": b"".join(pieces), "more_body": not self._body_ended}
 
     def add_body(self, pieces: list[memoryview], *, ended: bool) -> int:
@@ -181,7 +181,7 @@ class Exchange:
             if not message.get("more_body", False):
                 self._complete()
                 return
-            await self._connection.drain()
+            await self._connection.stream.drain()
         else:
             raise RuntimeError(f"{kind!r} is out of turn: the answer is {self.answering.value}.")
 
@@ -189,7 +189,7 @@ class Exchange:
         # A client of HTTP/1.0 knows no interim answers (RFC 9110 section 15.2).
         if self._request.http_version == "1.1" and self.answering is Answering.NOT_BEGUN:
             head = encode_response_head(103, b"Early Hints", [(b"link", link) for link in links])
-            self._connection.transport.write(head)
+            self._connection.stream.write(head)
 
     def _write_head(self, status: int, headers: Headers) -> None:
         self.answering = Answering.BEGUN
@@ -207,7 +207,7 @@ class Exchange:
             for name, value in self._connection.server_state.default_headers
             if get_first(headers, name) is None
         ]
-        self._connection.transport.write(encode_response_head(status, _reason(status), fields))
+        self._connection.stream.write(encode_response_head(status, _reason(status), fields))
 
     def _decide_ending(self, status: int, length: bytes | None) -> None:
         """RFC 9112 section 6.3, from the sender's side."""
@@ -224,7 +224,7 @@ class Exchange:
     def _write_body(self, data: bytes | memoryview) -> None:
         if len(data) == 0 or self._ending is Ending.NO_BODY:
             return
-        write = self._connection.transport.write
+        write = self._connection.stream.write
         if self._ending is Ending.CHUNKED:
             write(b"%x\r\n" % len(data))
             write(data)
@@ -240,7 +240,7 @@ class Exchange:
         if self._ending is Ending.LENGTH and self._length_left:
             raise RuntimeError("The answer is shorter than its Content-Length.")
         if self._ending is Ending.CHUNKED:
-            self._connection.transport.write(LAST_CHUNK)
+            self._connection.stream.write(LAST_CHUNK)
         self.answering = Answering.COMPLETE
         self._connection.server_state.total_requests += 1
         if self.keep_alive:

@@ -6,18 +6,16 @@ decided before the application's first ``receive()`` is decided before a byte of
 
 import asyncio
 import enum
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.server.exchange import Exchange
+from shim.server.stream import ClientStream
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder
 from shim.wire.framing import BodyKind, Framing, request_framing
@@ -27,7 +25,6 @@ from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
 HIGH_WATER = 256 * 1024
 # Bytes of following requests kept while an answer is under way.
 MOST_PIPELINED = 64 * 1024
-WRITE_BUFFER = 256 * 1024
 # What is shown for a request whose head could not be read.
 _NO_HEAD = RequestHead("-", b"-", "1.1", ())
 
@@ -75,16 +72,14 @@ class ClientConnection(asyncio.Protocol):
         self.server_state = server_state
         self.app_state = app_state
         self.state = Reading.HEAD
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        # Set by connection_made, which the loop calls before anything else.
+        self.stream: ClientStream = None  # type: ignore[assignment]
         self._head = HeadBuffer(self.options.max_head)
         self._held = b""
         self._framing: Framing | None = None
         self._decoder: BodyDecoder | None = None
         self._exchange: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
-        self._writable = asyncio.Event()
-        self._writable.set()
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self.state.value}, {len(self._held)} bytes held>"
@@ -94,8 +89,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         # uvloop's transports are not asyncio.Transport, they only behave so.
-        self.transport = transport
-        transport.set_write_buffer_limits(WRITE_BUFFER)
+        self.stream = ClientStream(transport, send_timeout=self.options.send_timeout)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
         if len(self.server_state.connections) > self.options.max_connections:
             self._refuse(_NO_HEAD, QueueFull("Too many connections are open.", retry_after=5))
@@ -112,8 +106,9 @@ class ClientConnection(asyncio.Protocol):
             case Reading.HELD | Reading.AFTER:
                 self._held += data
                 if len(self._held) > MOST_PIPELINED:
-                    self._pause()
+                    self.stream.pause()
             case _:
+                # Refused or lingering: read only so that the client can go on to read its answer.
                 return
 
     def eof_received(self) -> None:
@@ -122,24 +117,24 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
         self.state = Reading.CLOSED
-        self._set_timer(0, None)
-        self._writable.set()
+        self._stop_timer()
+        self.stream.release_writing()
         self.server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""
-        self._writable.clear()
+        self.stream.hold_writing()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._writable.set()
+        self.stream.release_writing()
 
     def shutdown(self) -> None:
         """The server drains (called by uvicorn): end after the answer under way."""
         if self.state is Reading.HEAD and len(self._head) == 0:
-            self.transport.close()
+            self.stream.close()
         elif self._exchange is not None:
             self._exchange.keep_alive = False
 
@@ -163,22 +158,24 @@ class ClientConnection(asyncio.Protocol):
         except ShimError as refusal:
             self._refuse(request, refusal)
             return
-        self._set_timer(0, None)
+        self._stop_timer()
         self._held = self._head.take_rest()
         self._framing = framing
         if framing.has_body:
+            # From here on nothing is read until the application asks for the body: the whole of
+            # admission happens while the client still holds its bytes.
             self.state = Reading.HELD
-            self._pause()
+            self.stream.pause()
         else:
             self.state = Reading.AFTER
         self._run(Exchange(self, request, body_ended=not framing.has_body))
 
     def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
         """Let the application answer a head that is not to be served."""
-        self._set_timer(0, None)
+        self._stop_timer()
         self.state = Reading.REFUSED
         self._head.take_rest()
-        self._pause()
+        self.stream.pause()
         self._run(Exchange(self, request, body_ended=True, refusal=refusal))
 
     def _run(self, exchange: Exchange) -> None:
@@ -190,7 +187,7 @@ class ClientConnection(asyncio.Protocol):
     def _header_timeout(self) -> None:
         if len(self._head) == 0:
             # Nothing was asked, so nothing is answered: a spare connection of a browser, say.
-            self.transport.close()
+            self.stream.close()
             return
         limit = self.options.header_timeout
         self._refuse(_NO_HEAD, HeaderTimeout(f"The request head did not arrive within {limit:g} s."))
@@ -208,30 +205,14 @@ class ClientConnection(asyncio.Protocol):
             return
         assert self._framing is not None
         if expects_continue and not self._held:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.state = Reading.BODY
         self._decoder = _decoder(self._framing)
         held, self._held = self._held, b""
         if held:
             self._read_body(held)
         if self.state is not Reading.REFUSED:
-            self.resume()
-
-    def resume(self) -> None:
-        """Read on, where reading was paused."""
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
-
-    async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written; cut it off where it takes nothing."""
-        if self._writable.is_set():
-            return
-        try:
-            async with asyncio.timeout(self.options.send_timeout):
-                await self._writable.wait()
-        except TimeoutError:
-            self.transport.abort()
+            self.stream.resume()
 
     def _read_body(self, data: bytes) -> None:
         assert self._decoder is not None
@@ -239,8 +220,9 @@ class ClientConnection(asyncio.Protocol):
         try:
             decoded = self._decoder.decode(memoryview(data))
         except BadFraming as error:
+            # Where this body ends cannot be known, so nothing behind it is ever taken for a request.
             self.state = Reading.REFUSED
-            self._pause()
+            self.stream.pause()
             self._exchange.fail_body(error)
             return
         if decoded.ended:
@@ -248,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
             self._held = data[decoded.used :]
         buffered = self._exchange.add_body(decoded.payload, ended=decoded.ended)
         if buffered > HIGH_WATER and not decoded.ended:
-            self._pause()
+            self.stream.pause()
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -258,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         self._set_timer(self.options.keepalive_timeout, self._header_timeout)
         held, self._held = self._held, b""
-        self.resume()
+        self.stream.resume()
         if held:
             self._read_head(held)
 
@@ -270,14 +252,14 @@ class ClientConnection(asyncio.Protocol):
         """
         if self.state is Reading.CLOSED:
             return
-        if (self.is_request_read and not self._held) or not self.transport.can_write_eof():
-            self.transport.close()
+        if (self.is_request_read and not self._held) or not self.stream.can_half_close:
+            self.stream.close()
             return
         self.state = Reading.LINGER
         self._held = b""
-        self.transport.write_eof()
-        self._set_timer(self.options.linger_timeout, self.transport.abort)
-        self.resume()
+        self.stream.half_close()
+        self._set_timer(self.options.linger_timeout, self.stream.abort)
+        self.stream.resume()
 
     def cut(self, *, with_reset: bool) -> None:
         """The answer cannot be completed: end it so that the client sees it.
@@ -286,30 +268,19 @@ class ClientConnection(asyncio.Protocol):
             with_reset: The answer's end is the connection's end, so that only a reset shows a cut.
         """
         if with_reset:
-            reset_on_close(self.transport)
-        self.transport.abort()
+            self.stream.reset()
+        else:
+            self.stream.abort()
 
-    def _pause(self) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+    def _set_timer(self, seconds: Seconds, action: Callable[[], Any]) -> None:
+        # One timer is enough: a connection waits for a head, or for its end, never for both.
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, action)
 
-    def _set_timer(self, seconds: Seconds, action: Callable[[], Any] | None) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if action is not None:
-            self._timer = self.loop.call_later(seconds, action)
-
-    # -- who is at the ends -----------------------------------------------------------------------
-
-    def ends(self) -> dict[str, Any]:
-        """The scope's ``client``, ``server`` and ``scheme``."""
-        return {
-            "client": get_remote_addr(self.transport),
-            "server": get_local_addr(self.transport),
-            "scheme": "https" if is_ssl(self.transport) else "http",
-        }
 
 
 def _decoder(framing: Framing) -> BodyDecoder:
@@ -317,10 +288,3 @@ def _decoder(framing: Framing) -> BodyDecoder:
         return ChunkedDecoder()
     assert framing.length is not None
     return LengthDecoder(framing.length)
-
-
-def reset_on_close(transport: asyncio.Transport) -> None:
-    """Make the coming close a RST (SO_LINGER of zero seconds)."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -99,8 +99,12 @@ class Connection:
                 await self._await_answer(reading, request)
             answer = reading.result()
         finally:
-            await cancel_and_wait(sending)
-            await cancel_and_wait(reading)
+            # Both, also where we are cancelled again meanwhile: a task left behind would go on with a
+            # descriptor that is closed, and then somebody else's.
+            try:
+                await cancel_and_wait(sending)
+            finally:
+                await cancel_and_wait(reading)
         framing = response_framing(request.method, answer.status, answer.headers)
         return Response(
             self, answer, framing, reusable=self._is_reusable(answer, framing, keep_alive=keep_alive)

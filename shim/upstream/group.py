@@ -61,6 +61,11 @@ class Upstream:
         async with contextlib.AsyncExitStack() as stack:
             yield await self._first_answer(stack, request, interim, enter)
 
+    def check_head(self, request: UpstreamRequest, length: int | None) -> None:
+        """Raise HeadTooLarge where the head fits no server; asked before a byte of the body is taken."""
+        for protocol in {server.address.protocol for server in self.servers}:
+            request.check_head(protocol, length)
+
     async def close(self) -> None:
         """Close all idle connections."""
         for server in self.servers:

@@ -1,6 +1,6 @@
 """What goes to a server and how long it may take: values shared by both protocols and by all callers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from shim.timing import Seconds
@@ -87,6 +87,16 @@ class UpstreamRequest:
         if not keep_alive:
             headers.append((b"connection", b"close"))
         return encode_request_head(self.method, self.target, headers)
+
+    def check_head(self, protocol: UpstreamProtocol, length: int | None) -> None:
+        """Raise HeadTooLarge where the head will not fit the protocol, whatever its body turns out to be.
+
+        Args:
+            protocol: The server's.
+            length: Bytes of the body as far as they are known; None takes the shortest that could be.
+        """
+        if protocol is UpstreamProtocol.UWSGI:
+            encode_packet(request_variables(replace(self._as_uwsgi(), length=length or 0)))
 
     def _as_uwsgi(self) -> UwsgiRequest:
         return UwsgiRequest(

@@ -158,14 +158,17 @@ def test_variables_fill_the_packet_to_the_last_byte(rig_with, headers):
         pytest.param(get("/x", *(f"X-{n}: " + "y" * 1000 for n in range(80))), id="80 headers"),
         pytest.param(get("/" + "x" * 33_000), id="target, there twice"),
         pytest.param(get("/x", *["X: " + "y" * 1000] * 80), id="80 equal headers"),
-        pytest.param(
-            head("PUT", "/x", "Content-Length: 6", "Expect: 100-continue", "X: " + "y" * 66_000),
-            id="before 100",
-        ),
     ],
 )
 def test_head_that_does_not_fit_the_packet(rig_with, request_):
     rig_with(BIG).assert_refused(request_, "head_too_large")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 6", "Transfer-Encoding: chunked"])
+def test_head_that_does_not_fit_is_refused_before_the_body(rig_with, framing):
+    """Nobody uploads an image only to hear that its head was too large: no 100, no waiting for the body."""
+    request = head("PUT", "/x", framing, "Expect: 100-continue", "X: " + "y" * 66_000)
+    rig_with(BIG).assert_refused(request, "head_too_large", hidden=False)
 
 
 def test_name_of_a_header_that_fits(rig: Rig):

@@ -21,6 +21,10 @@ class Sent:
         self.size = size
 
 
+class Asked:
+    """A step of the script: wait until something was sent since the last bytes were given."""
+
+
 class Pause:
     """A step of the script: let seconds pass."""
 
@@ -28,7 +32,7 @@ class Pause:
         self.seconds = seconds
 
 
-Step: TypeAlias = bytes | Exception | asyncio.Event | Sent | Pause
+Step: TypeAlias = bytes | Exception | asyncio.Event | Sent | Asked | Pause
 
 
 class FakeStream:
@@ -36,10 +40,9 @@ class FakeStream:
 
     Args:
         script: What the server does: bytes are what one packet brings, ``EOF`` ends the stream, an error
-            is raised, an event, ``Sent`` or ``Pause`` is waited for. After the last step it is silent.
+            is raised, an event, ``Sent``, ``Asked`` or ``Pause`` is waited for. After the last step it is silent.
         breaks_after: Bytes taken before writing fails with EPIPE.
         stalls_after: Bytes taken before nothing more is taken.
-        eof_when_idle: Whether the end comes as soon as the script is over.
     """
 
     def __init__(
@@ -47,11 +50,8 @@ class FakeStream:
         *script: Step,
         breaks_after: int | None = None,
         stalls_after: int | None = None,
-        eof_when_idle: bool = False,
     ) -> None:
         self.script = list(script)
-        if eof_when_idle:
-            self.script.append(EOF)
         self.sent = b""
         self.writes: list[int] = []
         self.timeouts: list[Seconds] = []
@@ -59,6 +59,7 @@ class FakeStream:
         self._breaks_after = breaks_after
         self._stalls_after = stalls_after
         self._stuck = False
+        self._sent_before = 0
         self._progress = asyncio.Event()
         self._reading = self._writing = False
 
@@ -120,6 +121,7 @@ class FakeStream:
         raise AssertionError
 
     def _split(self, step: bytes, most: int) -> bytes:
+        self._sent_before = len(self.sent)
         if step == EOF:
             return EOF  # and again, as often as asked
         if len(step) > most:
@@ -128,15 +130,20 @@ class FakeStream:
             self.script.pop(0)
         return step[:most]
 
-    async def _wait_for(self, step: asyncio.Event | Sent | Pause) -> None:
+    async def _wait_for(self, step: asyncio.Event | Sent | Asked | Pause) -> None:
         if isinstance(step, asyncio.Event):
             await step.wait()
         elif isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         else:
-            while not (self._stuck if step.size is None else len(self.sent) >= step.size):
+            while not self._has_come(step):
                 self._progress.clear()
                 await self._progress.wait()
+
+    def _has_come(self, step: Sent | Asked) -> bool:
+        if isinstance(step, Asked):
+            return len(self.sent) > self._sent_before
+        return self._stuck if step.size is None else len(self.sent) >= step.size
 
     async def _take(self, data: bytes, timeout: Seconds) -> None:
         await asyncio.sleep(0)

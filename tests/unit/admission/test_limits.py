@@ -46,6 +46,8 @@ SCRIPTS = [
     pytest.param([(16, 16 * KIB)] * 20, None, id="few large messages at the floor"),
     pytest.param([(0.001, 2)] * 50_000, None, id="many small messages above the floor"),
     pytest.param([(0.001, 1)] * 50_000, 32, id="a drip that is never idle"),
+    pytest.param([(2, 1 << 30), *[(2, 1)] * 100], 34, id="the window leaves a fast beginning behind"),
+    pytest.param([(2, 1 << 30), (40, 1)], 42, id="also where nothing else came since"),
     pytest.param([(100, 100 * KIB)], None, id="one message that took long, but brought enough"),
     pytest.param([(100, 99 * KIB)], 100, id="one message that took long and brought too little"),
 ]
@@ -86,6 +88,7 @@ def test_time_that_is_not_told_does_not_count():
         pytest.param([(0, 100 * KIB)], 100, id="what has come buys time"),
         pytest.param([(10, 100 * KIB)], 90, id="and is used up"),
         pytest.param([(32, 32 * KIB)], 0, id="the verdict is due"),
+        pytest.param([(2, 4 * KIB)] * 20, 32, id="what came before the window buys nothing"),
     ],
 )
 def test_until_the_verdict(script, until):
@@ -106,6 +109,12 @@ def test_without_a_floor_nothing_is_ever_judged():
     watched = floor(min_rate=0)
     assert watched.until_verdict() == math.inf
     assert verdict([(1e6, 0)] * 10, watched) is None
+
+
+def test_a_floor_of_one_byte_is_one():
+    watched = floor(min_rate=1)
+    assert watched.until_verdict() == GRACE
+    assert verdict([(33, 32)], watched) == 33
 
 
 def test_the_answer_says_what_was_asked_for():

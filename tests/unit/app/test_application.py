@@ -156,6 +156,7 @@ FRIEND = Peer("10.0.0.1", "http", trusted=True)
 PEERS = [
     # scope, peer, client
     pytest.param(changed(client=("10.0.0.1", 1)), FRIEND, "10.0.0.1", id="trusted"),
+    pytest.param(changed(client=("10.0.0.1", 0)), FRIEND, "10.0.0.1", id="no port"),
     pytest.param(changed(client=("10.0.0.1", 1), headers=[*HOP]), FRIEND, "198.51.100.1", id="for another"),
     pytest.param(changed(headers=[*HOP]), Peer("192.0.2.7", "http"), "192.0.2.7", id="not trusted"),
     pytest.param(changed(client=None), Peer(None, "http"), "unix", id="a unix socket"),

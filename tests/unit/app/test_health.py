@@ -63,7 +63,7 @@ class Watched:
 
     def faults(self) -> list[str]:
         readiness = run(self.watch.readiness())
-        assert readiness.ready is not bool(readiness.faults)
+        assert readiness.ready is (not readiness.faults)
         return list(readiness.faults)
 
 

@@ -183,6 +183,25 @@ def test_the_access_line(journal, clock, caplog):
     }
 
 
+def test_times_are_told_to_a_tenth_of_a_millisecond(journal, clock, caplog):
+    caplog.set_level(logging.INFO, "shim.access")
+    with journal.record(**HEAD) as record:
+        journal.enter(record, Phase.SEND)
+        clock.now += 0.12345678
+    (line,) = caplog.records
+    assert (line.fields["seconds"], line.fields["phases"]) == (0.1235, {"send": 0.1235})
+
+
+def test_a_request_that_came_to_nothing(journal, caplog):
+    caplog.set_level(logging.INFO, "shim.access")
+    with journal.record(**HEAD):
+        pass
+    (line,) = caplog.records
+    assert (line.fields["status"], line.fields["received"], line.fields["sent"]) == (0, 0, 0)
+    assert journal.counters.requests == {("", "PUT", 0): 1}
+    assert journal.counters.refusals == journal.counters.body_bytes == {}
+
+
 def test_the_access_line_of_a_refusal(journal, caplog):
     caplog.set_level(logging.INFO, "shim.access")
     with journal.record(**HEAD) as record:

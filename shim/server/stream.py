@@ -1,0 +1,102 @@
+"""The transport of a client connection: flow control both ways, and the ways of ending it.
+
+Ending is where answers get lost: a close with bytes unread becomes a reset, and a reset destroys what the
+client has not read yet. So each end is chosen here, once.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from shim.timing import Seconds
+
+# Bytes of an answer kept for a client that reads slowly, before its upstream is held back.
+WRITE_BUFFER = 256 * 1024
+
+
+class ClientStream:
+    """What can be done with a client's transport."""
+
+    def __init__(self, transport: asyncio.Transport, *, send_timeout: Seconds) -> None:
+        """Take the transport, and how long a client may take nothing of an answer."""
+        self._transport = transport
+        self._send_timeout = send_timeout
+        self._reading = True
+        self._writable = asyncio.Event()
+        self._writable.set()
+        transport.set_write_buffer_limits(WRITE_BUFFER)
+
+    @property
+    def can_half_close(self) -> bool:
+        """Whether the sending side can be closed alone; over TLS it cannot."""
+        return self._transport.can_write_eof()
+
+    # -- flow control -----------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop reading: what the client sends waits in the kernel, and then with the client."""
+        # Transports complain of a second pause, and of one on a closing connection.
+        if self._reading and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on, where reading was paused."""
+        if not self._reading and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def hold_writing(self) -> None:
+        """The client reads slower than we write."""
+        self._writable.clear()
+
+    def release_writing(self) -> None:
+        """The client has caught up, or has gone."""
+        self._writable.set()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Hand bytes to the transport; ``drain`` afterwards keeps them bounded."""
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written; cut it off where it takes nothing."""
+        # Asked first, for nearly always there is nothing to wait for, and a timeout costs more than a test.
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                await self._writable.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def half_close(self) -> None:
+        """FIN after what was written; reading goes on."""
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close after what was written."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what was written and not sent is lost."""
+        self._transport.abort()
+
+    def reset(self) -> None:
+        """Close at once, with a RST (SO_LINGER of zero seconds) that no client takes for a proper end."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def ends(self) -> dict[str, Any]:
+        """The scope's ``client``, ``server`` and ``scheme``."""
+        return {
+            "client": get_remote_addr(self._transport),
+            "server": get_local_addr(self._transport),
+            "scheme": "https" if is_ssl(self._transport) else "http",
+        }

@@ -1,0 +1,261 @@
+"""Servers tried in turn: what was refused goes elsewhere or is tried again, what was delivered never is."""
+
+import asyncio
+
+import pytest
+
+from shim.errors import (
+    ConnectTimeout,
+    HeadTooLarge,
+    ResponseTimeout,
+    SendTimeout,
+    UpstreamClosed,
+    UpstreamInvalid,
+    UpstreamRefused,
+)
+from shim.upstream.address import parse_upstream
+from shim.upstream.group import LONGEST_PAUSE, Upstream
+from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
+from shim.upstream.pool import Server
+from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
+
+FIRST = parse_upstream("http://one:80")
+SECOND = parse_upstream("http://two:80")
+THIRD = parse_upstream("http://three:80")
+REFUSED = UpstreamRefused("Connection refused.")
+LATE = ConnectTimeout("No connection in time.")
+BODY = b"the same bytes for everybody"
+
+
+class Slow:
+    """An outcome that takes its time: no answer to the connection for so long."""
+
+    def __init__(self, seconds, error=LATE):
+        self.seconds = seconds
+        self.error = error
+
+
+class Network(FakeNetwork):
+    """Knows slow outcomes, and when each attempt was made."""
+
+    def __init__(self, *outcomes):
+        super().__init__(*outcomes)
+        self.times = []
+
+    async def connect(self, address, timeout):
+        self.times.append(loop_time())
+        slow = self._at.get(address, [None])[0]
+        if isinstance(slow, Slow):
+            await asyncio.sleep(slow.seconds)
+            raise slow.error
+        return await super().connect(address, timeout)
+
+    @property
+    def asked(self):
+        return [address for address, _ in self.attempts]
+
+
+class Group:
+    """An upstream over a scripted network, on the loop's leaping time."""
+
+    def __init__(self, *addresses, retry=10.0, address_outcomes=()):
+        self.network = Network()
+        for address, *outcomes in address_outcomes:
+            self.network.at(address, *outcomes)
+        timeouts = UpstreamTimeouts(send=60, response=300, response_idle=30)
+        servers = [
+            Server(address, timeouts, connect=self.network.connect, clock=loop_time) for address in addresses
+        ]
+        self.upstream = Upstream("glance", servers, connect_retry=retry, clock=loop_time)
+
+    async def ask(self, method="PUT", body=BODY):
+        """A whole exchange; the answer's body."""
+        request = UpstreamRequest(method, b"/", [], None if body is None else BytesBody(body))
+        async with self.upstream.exchange(request, interim=self._ignore, enter=self._ignore_phase) as response:
+            return b"".join([bytes(piece) async for piece in response.pieces()])
+
+    async def end(self):
+        await self.upstream.close()
+        assert all(stream.closed for stream in self.network.streams)
+        assert [server.inflight for server in self.upstream.servers] == [0] * len(self.upstream.servers)
+
+    async def _ignore(self, _head):
+        pass
+
+    def _ignore_phase(self, _phase):
+        pass
+
+
+def run_group(scene, *addresses, retry=10.0, outcomes=()):
+    async def whole():
+        group = Group(*addresses, retry=retry, address_outcomes=outcomes)
+        started = loop_time()
+        await scene(group)
+        group.lasted = loop_time() - started
+        await group.end()
+        return group
+
+    return run_leaping(whole())
+
+
+def test_the_first_server_is_asked_first():
+    async def scene(group):
+        assert await group.ask() == b"one"
+        assert group.network.asked == [FIRST]
+
+    outcomes = [(FIRST, FakeStream(answer(200, b"one"))), (SECOND, REFUSED)]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+@pytest.mark.parametrize("error", [REFUSED, LATE], ids=lambda error: error.code)
+def test_a_refused_request_goes_to_the_next_with_the_same_bytes(error):
+    async def scene(group):
+        assert await group.ask() == b"three"
+        assert group.network.asked == [FIRST, SECOND, THIRD]
+        assert group.network.streams[0].sent.endswith(b"\r\n\r\n" + BODY)
+
+    outcomes = [(FIRST, error), (SECOND, error), (THIRD, FakeStream(answer(200, b"three")))]
+    group = run_group(scene, FIRST, SECOND, THIRD, outcomes=outcomes)
+    assert group.lasted == 0
+
+
+def test_a_server_that_restarts_is_waited_for():
+    async def scene(group):
+        assert await group.ask() == b"back"
+        pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        assert pauses == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, LONGEST_PAUSE, LONGEST_PAUSE])
+
+    outcomes = [(FIRST, *[REFUSED] * 7, FakeStream(answer(200, b"back")))]
+    times = []
+
+    async def whole(group):
+        group.network.times = times
+        await scene(group)
+
+    run_group(whole, FIRST, outcomes=outcomes)
+
+
+def test_every_round_asks_every_server():
+    async def scene(group):
+        assert await group.ask() == b"two"
+        assert group.network.asked == [FIRST, SECOND, FIRST, SECOND, FIRST, SECOND]
+
+    outcomes = [(FIRST, REFUSED), (SECOND, REFUSED, REFUSED, FakeStream(answer(200, b"two")))]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+@pytest.mark.parametrize("retry", [0, 0.04, 1, 10, 60])
+def test_a_server_that_stays_away(retry):
+    async def scene(group):
+        with pytest.raises(UpstreamRefused):
+            await group.ask()
+        assert loop_time() - group.network.times[0] <= retry
+
+    group = run_group(scene, FIRST, retry=retry, outcomes=[(FIRST, REFUSED)])
+    # The last attempt is made so late that one more would be too late.
+    assert group.lasted >= retry - LONGEST_PAUSE
+    if retry < 0.05:
+        assert len(group.network.times) == 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [((REFUSED, LATE), ConnectTimeout), ((LATE, REFUSED), UpstreamRefused)],
+    ids=["timeout last", "refused last"],
+)
+def test_the_last_failure_is_told(errors, expected):
+    async def scene(group):
+        with pytest.raises(expected):
+            await group.ask()
+
+    outcomes = list(zip((FIRST, SECOND), errors, strict=True))
+    run_group(scene, FIRST, SECOND, retry=0, outcomes=outcomes)
+
+
+def test_a_server_that_does_not_answer_is_tried_as_long_as_one_that_refuses():
+    async def scene(group):
+        with pytest.raises(ConnectTimeout):
+            await group.ask()
+
+    group = run_group(scene, FIRST, retry=10, outcomes=[(FIRST, Slow(5))])
+    assert group.lasted <= 10 + 5
+
+
+DELIVERED = [
+    ("closed", FakeStream, [EOF], {}, UpstreamClosed),
+    ("reset", FakeStream, [UpstreamClosed("Connection reset by peer.")], {}, UpstreamClosed),
+    ("cut", FakeStream, [b"HTTP/1.1 2", EOF], {}, UpstreamClosed),
+    ("invalid", FakeStream, [b"hello\r\n\r\n"], {}, UpstreamInvalid),
+    ("silent", FakeStream, [], {}, ResponseTimeout),
+    ("deaf", FakeStream, [], {"stalls_after": 0}, SendTimeout),
+    ("broken pipe", FakeStream, [EOF], {"breaks_after": 0}, UpstreamClosed),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(
+    ("make", "script", "options", "error"), [case[1:] for case in DELIVERED], ids=[case[0] for case in DELIVERED]
+)
+def test_what_was_delivered_is_not_tried_elsewhere(make, script, options, error, method):
+    async def scene(group):
+        with pytest.raises(error):
+            await group.ask(method, BODY if method == "PUT" else None)
+        assert group.network.asked == [FIRST]
+
+    outcomes = [(FIRST, make(*script, **options)), (SECOND, FakeStream(answer()))]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_an_error_answer_is_an_answer():
+    async def scene(group):
+        assert await group.ask() == b"down"
+        assert group.network.asked == [FIRST]
+
+    run_group(scene, FIRST, SECOND, outcomes=[(FIRST, FakeStream(answer(503, b"down")))])
+
+
+def test_a_failure_while_the_answer_is_relayed_is_not_tried_elsewhere():
+    async def scene(group):
+        with pytest.raises(UpstreamClosed):
+            await group.ask()
+        assert group.network.asked == [FIRST]
+
+    stream = FakeStream(answer(200, b"o", framing=b"Content-Length: 2"), EOF)
+    run_group(scene, FIRST, SECOND, outcomes=[(FIRST, stream), (SECOND, FakeStream(answer()))])
+
+
+def test_a_head_too_large_is_the_clients():
+    async def scene(group):
+        request = UpstreamRequest("GET", b"/", [(b"x-large", b"x" * 65536)])
+        with pytest.raises(HeadTooLarge):
+            async with group.upstream.exchange(
+                request, interim=group._ignore, enter=group._ignore_phase
+            ):
+                pass
+        assert group.network.asked == []
+
+    run_group(scene, parse_upstream("uwsgi://one:1"), SECOND)
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, Slow(5)], ids=["pausing", "connecting"])
+def test_cancelled_between_attempts(outcome):
+    async def scene(group):
+        task = asyncio.ensure_future(group.ask())
+        await asyncio.sleep(1)
+        assert not task.done()
+        task.cancel()
+        await let_others_run()
+        assert task.cancelled()
+
+    run_group(scene, FIRST, outcomes=[(FIRST, outcome)])
+
+
+def test_a_group_describes_itself():
+    async def scene(group):
+        assert repr(group.upstream) == (
+            "<Upstream glance: <Server http://one:80, 0 in flight, 0 idle>, "
+            "<Server http://two:80, 0 in flight, 0 idle>>"
+        )
+
+    run_group(scene, FIRST, SECOND)
