@@ -23,10 +23,14 @@ monotonic: Clock = time.monotonic
 @contextlib.asynccontextmanager
 async def deadline(seconds: Seconds, expired: Callable[[], Exception]) -> AsyncIterator[None]:
     """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never)."""
+    limit = asyncio.timeout(None if seconds == UNLIMITED else seconds)
     try:
-        async with asyncio.timeout(None if seconds == UNLIMITED else seconds):
+        async with limit:
             yield
     except TimeoutError:
+        # The kernel's ETIMEDOUT has the same class, and is not ours.
+        if not limit.expired():
+            raise
         raise expired() from None
 
 

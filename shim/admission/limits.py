@@ -60,14 +60,13 @@ class RateFloor:
                 f" over the last {elapsed:.0f} s."
             )
 
-    def until_verdict(self) -> Seconds:
-        """How long to wait at most before the rate is to be judged again."""
-        start, before = self._marks[0]
-        if self._pace.min_rate <= 0:
-            return UNLIMITED
-        # The moment at which what has come would no longer be enough, if nothing more came.
-        enough = (self._received - before) / self._pace.min_rate
-        return max(self._pace.grace, enough) - (self._waited - start)
+    @property
+    def next_check(self) -> Seconds:
+        """How long to wait for bytes at most before telling ``add`` that none came.
+
+        Told at each step, the floor sees silence for what it is; a burst long ago buys no time.
+        """
+        return self._pace.grace / self.STEPS if self._pace.min_rate > 0 else UNLIMITED
 
     def _move_window(self) -> None:
         """Keep the newest mark that is at least ``grace`` old as the start, and marks a step apart."""

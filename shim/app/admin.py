@@ -15,7 +15,9 @@ from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.health import HealthWatch
 from shim.app.metrics import render_metrics
+from shim.errors import DiskError
 from shim.observe.journal import Journal, Record
+from shim.spool.disk import Space
 from shim.spool.store import Store
 from shim.timing import UNLIMITED
 
@@ -63,16 +65,14 @@ class Admin:
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
-        text = render_metrics(
-            self._journal, self._store, await self._store.space(), await self._health.servers()
-        )
+        text = render_metrics(self._journal, self._store, await self._space(), await self._health.servers())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, _request: Request) -> Response:
         return JSONResponse([self._describe(record) for record in self._journal.live() if record.has_body])
 
     async def _status(self, _request: Request) -> Response:
-        space = await self._store.space()
+        space = await self._space()
         readiness = await self._health.readiness()
         return JSONResponse(
             {
@@ -84,8 +84,8 @@ class Admin:
                     "held": self._store.held,
                     "limit": None if self._store.limit == UNLIMITED else self._store.limit,
                     "files": self._store.files,
-                    "disk_free": space.free,
-                    "disk_total": space.total,
+                    "disk_free": space.free if space else None,
+                    "disk_total": space.total if space else None,
                 },
                 "requests": self._journal.counters.requests.total(),
                 "refusals": dict(self._journal.counters.refusals),
@@ -102,6 +102,13 @@ class Admin:
                 "uploads": [self._describe(record) for record in self._journal.live() if record.has_body],
             }
         )
+
+    async def _space(self) -> Space | None:
+        """None where the disk does not answer: that is when these pages are needed most."""
+        try:
+            return await self._store.space()
+        except DiskError:
+            return None
 
     def _describe(self, record: Record) -> dict[str, Any]:
         age = self._journal.age(record)

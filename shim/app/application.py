@@ -1,10 +1,11 @@
 """The proxy as an ASGI application: scope in, answer out, and every error answered in one place."""
 
+import asyncio
 import logging
 
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
 from shim.asgi import Receive, Scope, Send, inbound_of
-from shim.errors import ClientGone, ShimError
+from shim.errors import ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
@@ -47,6 +48,9 @@ class ProxyApplication:
             try:
                 request = self._request(scope, receive, record, headers, peer)
                 await self._proxy.serve(request, answer, record)
+            except asyncio.CancelledError:
+                record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
+                raise
             except ShimError as error:
                 await _conclude(error, answer, headers, record)
             except Exception:

@@ -59,14 +59,14 @@ class HealthWatch:
         """Whether the shim is ready, with the reasons where it is not."""
         faults = [] if self._drain.is_ready else [f"the shim is {self._drain.life.value}"]
         try:
-            await self._store.check()
+            await self._store.probe()
         except ShimError as error:
             faults.append(error.for_operator)
         servers = await self.servers()
-        for name in self._upstreams:
-            mine = [server for server in servers if server.upstream == name]
-            if not any(server.health.up for server in mine):
-                faults += [f"upstream {name}: {server.address}: {server.health.reason}" for server in mine]
+        if not any(server.health.up for server in servers):
+            faults += [
+                f"upstream {server.upstream}: {server.address}: {server.health.reason}" for server in servers
+            ]
         return Readiness(not faults, faults)
 
     async def servers(self) -> list[ServerHealth]:

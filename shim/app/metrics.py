@@ -23,7 +23,9 @@ from shim.spool.disk import Space
 from shim.spool.store import Store
 
 
-def render_metrics(journal: Journal, store: Store, space: Space, servers: Sequence[ServerHealth]) -> bytes:
+def render_metrics(
+    journal: Journal, store: Store, space: Space | None, servers: Sequence[ServerHealth]
+) -> bytes:
     """All metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot([*_counters(journal), *_spool(store, space), *_upstreams(servers)]))
@@ -65,11 +67,12 @@ def _counters(journal: Journal) -> Iterable[Metric]:
     yield info
 
 
-def _spool(store: Store, space: Space) -> Iterable[Metric]:
+def _spool(store: Store, space: Space | None) -> Iterable[Metric]:
     yield _gauge("glance_shim_spool_bytes", "Bytes that bodies hold, in memory and on disk.", store.held)
     yield _gauge("glance_shim_spool_limit_bytes", "Bytes that all bodies together may hold.", store.limit)
     yield _gauge("glance_shim_spool_files", "Bodies that have a file.", store.files)
-    yield _gauge("glance_shim_disk_free_bytes", "Free bytes on the spool's file system.", space.free)
+    if space is not None:
+        yield _gauge("glance_shim_disk_free_bytes", "Free bytes on the spool's file system.", space.free)
 
 
 def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:

@@ -122,7 +122,7 @@ class BodyReceiver:
         nearest = min(
             self._pace.idle - self._quiet,
             self._started + self._pace.total - now,
-            self._floor.until_verdict(),
+            self._floor.next_check,
         )
         return None if nearest == UNLIMITED else max(0.0, nearest)
 

@@ -51,6 +51,6 @@ def _decode_segments(raw_path: bytes) -> str:
 
 @functools.cache
 def _pattern(path: str) -> re.Pattern[str]:
-    parts = re.split(r"(/\*\*/|\*\*|\*)", path)
-    kinds = {"/**/": "/(?:.*/)?", "**": ".*", "*": "[^/]+"}
+    parts = re.split(r"(/\*\*/|/\*\*$|\*\*|\*)", path)
+    kinds = {"/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]+"}
     return re.compile("".join(kinds.get(part) or re.escape(part) for part in parts), re.DOTALL)

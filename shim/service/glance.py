@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from shim.routes.route import BodyMode, Route
 
-_IMAGE = re.compile(rb"/v2/images/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:/.*)?")
+_IMAGE = re.compile(rb"/v2/images/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:/|$)")
 
 
 class GlanceService:

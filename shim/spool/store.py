@@ -58,9 +58,10 @@ class Store:
         """What the file system has; raises DiskError."""
         return await self._disk.space()
 
-    async def check(self) -> None:
-        """Raise DiskFull where free space is below the reserve, DiskError where the disk does not answer."""
+    async def probe(self) -> None:
+        """Raise DiskFull where free space is below the reserve, DiskError where no file can be made."""
         await self._disk.check(0)
+        await (await self._disk.create()).close()
 
     @contextlib.asynccontextmanager
     async def body(self, declared: int | None, *, max_body: float = UNLIMITED) -> AsyncIterator[Body]:

@@ -196,7 +196,8 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
     except TimeoutError:
         # The kernel's own ETIMEDOUT is an OSError as well; asyncio's deadline passes through here.
         raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: the resolver takes no such name, as one with an empty label.
         reason = _reason(error)
         raise UpstreamRefused(
             f"The server behind takes no connections: {reason}.",
@@ -206,16 +207,17 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _transfer_errors() -> Iterator[None]:
+    # The kernel's ETIMEDOUT, a peer that has vanished, is among them: Python's TimeoutError is an OSError.
     try:
         yield
-    except TimeoutError:
-        raise
     except OSError as error:
         raise UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     # asyncio puts the address into strerror; a failed look-up or handshake has numbers of its own.
+    if isinstance(error, UnicodeError):
+        return str(error)
     known = error.errno is not None and error.errno in errno.errorcode
     if known and not isinstance(error, socket.gaierror | ssl.SSLError):
         return os.strerror(error.errno or 0)

@@ -10,7 +10,7 @@ import httpx
 
 from shim.errors import ResponseTimeout, UpstreamFault
 from shim.timing import Seconds, deadline
-from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.address import Protocol, UpstreamAddress, join_host_port
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
@@ -87,10 +87,17 @@ async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Healt
     upstream = Upstream("probe", [Server(address, timeouts)], connect_retry=0)
     async with httpx.AsyncClient(transport=UpstreamTransport(upstream), trust_env=False) as client:
         try:
-            response = await client.get(f"http://{address.host or 'localhost'}{path.decode('ascii')}")
+            response = await client.get(f"http://{_host_of(address)}{path.decode('ascii')}")
         except httpx.ReadTimeout:
             return Health(up=True, reason="busy: takes connections, but does not answer the health check")
         except httpx.TransportError as error:
             return Health(up=False, reason=str(error))
     up = response.status_code < _FIRST_SERVER_ERROR
     return Health(up, f"answers the health check with {response.status_code}")
+
+
+def _host_of(address: UpstreamAddress) -> str:
+    """What the Host field says: the server's own address, without an IPv6 zone, that only we know."""
+    if address.host is None or address.port is None:
+        return "localhost"
+    return join_host_port(address.host.partition("%")[0], address.port)

@@ -112,8 +112,10 @@ def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[
     fields = [
         (b"x-forwarded-for", b", ".join(hops)),
         (b"x-forwarded-proto", (believed.get(b"x-forwarded-proto") or [scheme])[-1]),
-        (b"x-forwarded-host", (believed.get(b"x-forwarded-host") or [host])[-1]),
     ]
+    outer_host = (believed.get(b"x-forwarded-host") or [host])[-1]
+    if outer_host:
+        fields.append((b"x-forwarded-host", outer_host))
     outer = (believed.get(b"x-forwarded-prefix") or [b""])[-1]
     if outer or prefix:
         fields.append((b"x-forwarded-prefix", outer + prefix.encode("ascii")))

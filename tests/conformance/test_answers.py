@@ -4,6 +4,7 @@ And the admin listener, which tells the same truth and is never reachable throug
 """
 
 import json
+import time
 
 import pytest
 
@@ -174,6 +175,30 @@ def test_upstream_is_in_the_metrics(rig: Rig):
     assert rig.ask(get("/x")).status == 200
     assert rig.shim.metric("upstream_up") == 1
     assert rig.shim.metric("upstream_inflight") == 0
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get("/x", "Expect: nonsense"), id="nothing left to read"),
+        pytest.param(
+            put_chunked("/x", chunked(b"foobar"), "X-Openstack-Image-Size: 7"), id="read to its end"
+        ),
+        pytest.param(put_chunked("/x", b"0x6\r\n"), id="not read to its end"),
+    ],
+)
+def test_refusal_survives_what_is_sent_after_it(rig: Rig, request_):
+    """What comes after a refusal went out must not reset the connection: it would be lost on its way."""
+    with rig.client() as client:
+        client.send(request_)
+        assert client.wire.stirs(client.patience)
+        for _ in range(3):  # a reset answers the first, and fails the others
+            client.send(get("/hidden"))
+            time.sleep(0.005)
+        rig.assert_problem(client.answer(), CODE, "size_mismatch", "bad_framing")
+        assert client.wire.rest() == (b"", "fin")
+    rig.assert_untouched()
 
 
 @only("http-tcp", "uwsgi-unix")

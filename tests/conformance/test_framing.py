@@ -453,6 +453,20 @@ def test_what_surrounds_the_data_is_bounded(rig: Rig, encoded):
     rig.assert_refused(from_chunks(encoded), "bad_framing", "head_too_large")
 
 
+@REFUSALS
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        pytest.param(b"6;a=" + b"b" * MIB, id="extension"),
+        pytest.param(b"0" * MIB, id="zeros"),
+        pytest.param(b"6\r\nfoobar\r\n0\r\nX-Sum: " + b"1" * MIB, id="trailer"),
+        pytest.param(b"6\r\nfoobar\r\n0\r\n" + b"X-Sum: 1\r\n" * (MIB // 10), id="trailers"),
+    ],
+)
+def test_lines_without_end_are_not_waited_for(rig: Rig, encoded):
+    rig.assert_refused(from_chunks(encoded), "bad_framing", "head_too_large", hidden=False)
+
+
 EITHER = [
     # RFC 9112 has recipients parse these, though nobody should send them: taken rightly, or refused
     pytest.param(from_chunks(chunked(b"foobar", 3, extension=b" ;a=b")), id="space before semicolon"),
@@ -705,6 +719,16 @@ def test_good_request_before_a_bad_one_is_served(rig: Rig):
         rig.assert_problem(client.answer(), "bad_framing")
         assert client.wire.rest() == (b"", "fin")
     assert rig.stub.only().target == "/good"
+
+
+@pytest.mark.parametrize("after", [b"6\r\nfoobar\r\n", b"6\r\nfoobar\r\n" * 2 + LAST, b"\r\n6\r\nfoobar\r\n"])
+def test_chunks_behind_the_last_are_no_part_of_the_body(rig: Rig, after):
+    with rig.client() as client:
+        client.send(from_chunks(chunked(b"foobar" * 3, 6)) + after + HIDDEN)
+        assert client.answer().status == 200
+        rig.assert_problem(client.answer(), *BAD_HEAD)
+        assert client.wire.rest() == (b"", "fin")
+    assert rig.stub.only().body == b"foobar" * 3
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def test_upload_that_breaks_off_leaves_the_image_queued(shim: Shim, images: Imag
     for leave in (leave_by_fin, Client.reset, Client.close):
         with Client(("127.0.0.1", shim.port)) as client:
             client.send(head("PUT", f"/v2/images/{image}/file", *fields) + cut(SHORT))
+            eventually(lambda: shim.metric("uploads") == 1, "the shim has begun to receive")
             leave(client)
         shim.await_rest()
         images.assert_untouched(image)

@@ -5,7 +5,6 @@ Rates at the floor are powers of two and their times exact, so that no rounding 
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,15 +79,14 @@ def test_nor_does_a_fast_beginning_help_for_longer_than_the_window(first, sizes,
     assert at <= 0.5 + LATEST + 2 * longest
 
 
-@given(st.integers(0, 4 * GRACE * FLOOR))
-def test_silence_is_refused_at_the_very_verdict(first):
+@given(st.integers(0, 1 << 40), st.floats(0, GRACE))
+def test_silence_is_refused_within_the_window_and_two_steps(first, before):
     watched = floor()
-    watched.add(0, first)
-    until = watched.until_verdict()
-    assert until == max(GRACE, first / FLOOR)
-    watched.add(until - 1 / 1024, 0)
-    with pytest.raises(BodyTooSlow):
-        watched.add(2 / 1024, 0)
+    watched.add(before, max(first, int(before * FLOOR) + 1))
+    steps = [(watched.next_check, 0)] * (3 * RateFloor.STEPS)
+    at = refused_at(watched, steps)
+    assert at is not None
+    assert at <= GRACE + 2 * watched.next_check
 
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 14), st.integers(0, 1 << 16)), max_size=60))

@@ -76,44 +76,28 @@ def test_time_that_is_not_told_does_not_count():
     watched = floor()
     for _ in range(1000):
         watched.add(0, 0)
-    assert watched.until_verdict() == GRACE
+    assert verdict([(GRACE - 0.1, 0)], watched) is None
 
 
-@pytest.mark.parametrize(
-    ("script", "until"),
-    [
-        pytest.param([], GRACE, id="at first the grace"),
-        pytest.param([(10, 0)], 22, id="time passes"),
-        pytest.param([(10, 5 * KIB)], 22, id="less than the grace is worth changes nothing"),
-        pytest.param([(0, 100 * KIB)], 100, id="what has come buys time"),
-        pytest.param([(10, 100 * KIB)], 90, id="and is used up"),
-        pytest.param([(32, 32 * KIB)], 0, id="the verdict is due"),
-        pytest.param([(2, 4 * KIB)] * 20, 32, id="what came before the window buys nothing"),
-    ],
-)
-def test_until_the_verdict(script, until):
+@pytest.mark.parametrize("burst", [0, 1, 32 * KIB, 1 << 40])
+def test_silence_is_refused_however_much_came_before(burst):
     watched = floor()
-    assert verdict(script, watched) is None
-    assert watched.until_verdict() == pytest.approx(until)
-
-
-def test_whoever_waits_until_the_verdict_gets_it():
-    watched = floor()
-    watched.add(0, 40 * KIB)
-    watched.add(watched.until_verdict(), 0)
-    with pytest.raises(BodyTooSlow):
-        watched.add(max(watched.until_verdict(), 0.001), 0)
+    watched.add(0.5, burst)
+    assert watched.next_check == GRACE / RateFloor.STEPS
+    at = verdict([(watched.next_check, 0)] * 40, watched)
+    assert at is not None
+    assert GRACE - 0.5 <= at <= GRACE + 2 * watched.next_check
 
 
 def test_without_a_floor_nothing_is_ever_judged():
     watched = floor(min_rate=0)
-    assert watched.until_verdict() == math.inf
+    assert watched.next_check == math.inf
     assert verdict([(1e6, 0)] * 10, watched) is None
 
 
 def test_a_floor_of_one_byte_is_one():
     watched = floor(min_rate=1)
-    assert watched.until_verdict() == GRACE
+    assert watched.next_check == GRACE / RateFloor.STEPS
     assert verdict([(33, 32)], watched) == 33
 
 

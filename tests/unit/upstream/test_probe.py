@@ -1,0 +1,202 @@
+"""Probes against small servers on the loopback interface: up, busy, down, or something else altogether."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+
+from shim.upstream.address import parse_upstream
+from shim.errors import UpstreamRefused
+from shim.upstream.pool import Server
+from shim.upstream.probe import Health, probe
+from tests.fakes.descriptors import none_left
+from tests.fakes.loops import REAL_LOOPS, run
+from tests.fakes.stream import answer
+
+SOON = 0.1
+PONG = b"\x64\x00\x00\x00"
+on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loops_are_warm():
+    """A loop's first run may open what it keeps."""
+    for loop in REAL_LOOPS:
+        if not loop.marks or not loop.marks[0].args[0]:
+            loop.values[0](asyncio.sleep(0))
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_left(loops_are_warm):
+    with none_left():
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(*script, host="127.0.0.1"):
+    """A server that reads, writes each piece of the script, and closes; ``None`` waits for the client's end.
+
+    Gives its place, and what it was asked.
+    """
+    asked = []
+    tasks = set()
+
+    async def serve(reader, writer):
+        tasks.add(asyncio.current_task())
+        asked.append(await reader.read(4096))
+        for step in script:
+            if step is None:
+                await reader.read()
+            else:
+                writer.write(step)
+                await asyncio.sleep(0.01)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, host, 0)
+    try:
+        yield server.sockets[0].getsockname()[1], asked
+        # A client that only connects is gone before the server has noticed it.
+        await asyncio.sleep(0.02)
+    finally:
+        server.close()
+        await server.wait_closed()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def run_probe(run, script, url, path=b"/healthcheck", host="127.0.0.1"):
+    """Probe a scripted server; what was found, and what it was asked."""
+
+    async def scene():
+        async with serving(*script, host=host) as (port, asked):
+            found = await probe(parse_upstream(f"{url}:{port}"), path, timeout=SOON)
+        return found, asked
+
+    return run(scene())
+
+
+UWSGI = [
+    ("healthy", [PONG], True, "answers the ping"),
+    ("in pieces", [PONG[:1], PONG[1:]], True, "answers the ping"),
+    ("with more behind it", [PONG + b"x"], True, "answers the ping"),
+    ("busy", [None], True, "busy: takes connections, but no worker answers the ping"),
+    ("busy in the middle", [PONG[:2], None], True, "busy: takes connections, but no worker answers the ping"),
+    ("closes", [], False, "does not speak the uwsgi protocol"),
+    ("closes in the middle", [PONG[:3]], False, "does not speak the uwsgi protocol"),
+    ("HTTP", [b"HTTP/1.1 400 Bad Request\r\n\r\n"], False, "does not speak the uwsgi protocol"),
+    ("another modifier", [b"\x05\x00\x00\x00"], False, "does not speak the uwsgi protocol"),
+]
+
+
+@on_both_loops
+@pytest.mark.parametrize(("script", "up", "reason"), [case[1:] for case in UWSGI], ids=[case[0] for case in UWSGI])
+def test_a_ping(run, script, up, reason):
+    found, asked = run_probe(run, script, "uwsgi://127.0.0.1")
+    assert found.up is up
+    assert reason in found.reason
+    assert asked == [b"\x64\x00\x00\x00"]
+
+
+HTTP = [
+    ("healthy", [answer(200, b"OK")], True, "answers the health check with 200"),
+    ("unknown path", [answer(404, b"no")], True, "answers the health check with 404"),
+    ("wants a token", [answer(401, b"no")], True, "answers the health check with 401"),
+    ("failing", [answer(503, b"no")], False, "answers the health check with 503"),
+    ("broken", [answer(500, b"no")], False, "answers the health check with 500"),
+    ("busy", [None], True, "busy: takes connections, but does not answer the health check"),
+    ("busy in the head", [b"HTTP/1.1 2", None], True, "busy"),
+    ("busy in the body", [answer(200, b"O", framing=b"Content-Length: 2"), None], True, "busy"),
+    ("closes", [], False, "without an answer"),
+    ("closes in the head", [b"HTTP/1.1 2"], False, "in the middle of its answer's head"),
+    ("closes in the body", [answer(200, b"O", framing=b"Content-Length: 2")], False, "middle of its answer"),
+    ("no HTTP", [PONG + b"\r\n\r\n"], False, "no valid status line"),
+]
+
+
+@on_both_loops
+@pytest.mark.parametrize(("script", "up", "reason"), [case[1:] for case in HTTP], ids=[case[0] for case in HTTP])
+def test_a_health_check(run, script, up, reason):
+    found, asked = run_probe(run, script, "http://127.0.0.1")
+    assert found.up is up
+    assert reason in found.reason
+    assert asked[0].startswith(b"GET /healthcheck HTTP/1.1\r\n")
+
+
+@on_both_loops
+def test_a_health_check_over_ipv6(run):
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    found, asked = run_probe(run, [answer(200, b"OK")], "http://[::1]", host="::1")
+    assert found == Health(up=True, reason="answers the health check with 200")
+    assert b"\r\nhost: [::1]:" in asked[0].lower()
+
+
+def test_a_zone_is_our_own_affair(monkeypatch):
+    asked = []
+
+    async def refuse(address, _timeout):
+        asked.append(address)
+        raise UpstreamRefused("refused")
+
+    monkeypatch.setitem(Server.__init__.__kwdefaults__, "connect", refuse)
+    address = parse_upstream("http://[fe80::1%eth0]:9292")
+    assert run(probe(address, b"/healthcheck")) == Health(up=False, reason="refused")
+    assert asked == [address]
+
+
+@on_both_loops
+def test_connecting_is_enough_where_nothing_is_known(run):
+    found, asked = run_probe(run, [None], "http://127.0.0.1", path=None)
+    assert found == Health(up=True, reason="takes connections")
+    assert asked == [b""]
+
+
+@on_both_loops
+@pytest.mark.parametrize("scheme", ["http", "uwsgi"])
+@pytest.mark.parametrize("path", [b"/healthcheck", None])
+def test_nobody_listens(run, scheme, path):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = parse_upstream(f"{scheme}://127.0.0.1:{bound.getsockname()[1]}")
+        found = run(probe(address, path, timeout=SOON))
+    assert not found.up
+    assert found.reason == f"No connection to {address}: Connection refused."
+
+
+@on_both_loops
+@pytest.mark.parametrize("scheme", ["http", "uwsgi"])
+def test_a_unix_socket(run, scheme, tmp_path):
+    path = tmp_path / "server.sock"
+    address = parse_upstream(f"{scheme}+unix://{path}")
+    found = run(probe(address, b"/healthcheck", timeout=SOON))
+    assert not found.up
+    assert "No such file or directory" in found.reason
+
+    async def scene():
+        async def serve(reader, writer):
+            asked.append(await reader.read(4096))
+            writer.write(PONG if scheme == "uwsgi" else answer(200, b"OK"))
+            writer.close()
+
+        server = await asyncio.start_unix_server(serve, str(path))
+        found = await probe(address, b"/healthcheck", timeout=SOON)
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0.01)
+        return found
+
+    asked = []
+    assert run(scene()).up
+    assert scheme == "uwsgi" or b"host: localhost\r\n" in asked[0].lower()
+
+
+@on_both_loops
+def test_a_name_that_no_resolver_takes(run):
+    found = run(probe(parse_upstream("http://a..b:80"), b"/healthcheck", timeout=SOON))
+    assert not found.up
