@@ -28,6 +28,7 @@ class FakeDisk:
         self.create_error: Exception | None = None
         self.read_error: Exception | None = None
         self.close_error: Exception | None = None
+        self.seconds: dict[str, float] = {}  # what a call takes
         self._gates: dict[str, asyncio.Event] = {}
         self.waiting: list[str] = []
 
@@ -55,7 +56,7 @@ class FakeDisk:
         """Like a thread's call: waited for to the end, though its caller was cancelled."""
         gate = self._gates.get(call)
         if gate is None:
-            await asyncio.sleep(0)
+            await finish(asyncio.sleep(self.seconds.get(call, 0)))
             return
         self.waiting.append(call)
         try:

@@ -1,0 +1,380 @@
+"""Forwarding while the client is there: it leaves early, late, or in the very moment in which all is done."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from shim.errors import BadFraming, ClientGone, UpstreamClosed
+from shim.observe.counters import Counters
+from shim.observe.journal import Journal, Phase
+from shim.proxy.forward import forward, while_connected
+from shim.proxy.request import Answer, ClientRequest
+from shim.upstream.address import parse_upstream
+from shim.upstream.group import Upstream
+from shim.upstream.message import BytesBody, UpstreamTimeouts
+from shim.upstream.pool import Server
+from shim.wire.forwarding import Peer
+from shim.wire.framing import NOTHING
+from tests.fakes.client import GONE, FakeClient
+from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
+
+# -- while_connected ------------------------------------------------------------------------------
+
+
+async def after_turns(turns, event):
+    await let_others_run(turns)
+    event.set()
+
+
+class Leaving:
+    """``receive()`` of a client that leaves when told."""
+
+    def __init__(self):
+        self.left = asyncio.Event()
+
+    async def receive(self):
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+
+async def stays_quiet():
+    """Fail where a cancellation that was meant for the block comes after it."""
+    await let_others_run()
+    assert asyncio.current_task().cancelling() == 0
+
+
+def test_a_client_that_stays():
+    async def scene():
+        client = Leaving()
+        async with while_connected(client.receive):
+            await let_others_run()
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_what_else_it_sends_is_not_its_leaving():
+    async def scene():
+        client = FakeClient(b"late", b"bytes", 1, b"more")
+        async with while_connected(client.receive):
+            await asyncio.sleep(10)
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_a_client_that_leaves():
+    steps = []
+
+    async def scene():
+        client = Leaving()
+        with pytest.raises(ClientGone):
+            async with while_connected(client.receive):
+                try:
+                    client.left.set()
+                    await asyncio.Event().wait()
+                finally:
+                    await asyncio.sleep(5)  # giving back takes its time
+                    steps.append("given back")
+        steps.append("told")
+        await stays_quiet()
+
+    run_leaping(scene())
+    assert steps == ["given back", "told"]
+
+
+def test_a_client_that_has_left_before():
+    async def scene():
+        with pytest.raises(ClientGone):
+            async with while_connected(FakeClient(GONE).receive):
+                await asyncio.Event().wait()
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_a_block_that_fails_first():
+    async def scene():
+        client = Leaving()
+        with pytest.raises(UpstreamClosed):
+            async with while_connected(client.receive):
+                raise UpstreamClosed("closed")
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_a_receive_that_fails_says_nothing_of_leaving():
+    async def scene():
+        async with while_connected(FakeClient(BadFraming("malformed")).receive):
+            await let_others_run()
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize(("turns_to_leave", "turns_to_end"), list(itertools.product(range(7), range(7))))
+@pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
+def test_leaving_and_ending_at_about_the_same_time(turns_to_leave, turns_to_end, fails):
+    """Either it was done before, and is a success, or the client has gone; the rest is never touched."""
+
+    async def scene():
+        client, over = Leaving(), asyncio.Event()
+        tasks = [
+            asyncio.ensure_future(after_turns(turns_to_leave, client.left)),
+            asyncio.ensure_future(after_turns(turns_to_end, over)),
+        ]
+        served = False
+        try:
+            async with while_connected(client.receive):
+                await over.wait()
+                served = True
+                if fails:
+                    raise UpstreamClosed("closed")
+        except ClientGone:
+            assert not served
+        except UpstreamClosed:
+            assert served
+        else:
+            assert served
+        # The file's closing, say: not to be hit by a cancellation that is meant for the block.
+        await stays_quiet()
+        await asyncio.wait(tasks)
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("turns_to_leave", range(5))
+@pytest.mark.parametrize("turns_to_cancel", range(5))
+def test_cancelled_from_outside(turns_to_leave, turns_to_cancel):
+    """Whatever the client does at that time: it stays a cancellation, or the client had gone before."""
+
+    async def serve(client):
+        async with while_connected(client.receive):
+            await asyncio.Event().wait()
+
+    async def scene():
+        client = Leaving()
+        task = asyncio.ensure_future(serve(client))
+        await let_others_run()
+        leaving = asyncio.ensure_future(after_turns(turns_to_leave, client.left))
+        await let_others_run(turns_to_cancel)
+        was_over = task.done()
+        task.cancel()
+        await asyncio.wait([task, leaving])
+        if was_over:
+            assert isinstance(task.exception(), ClientGone)
+        else:
+            assert task.cancelled()
+
+    run_leaping(scene())
+
+
+def test_cancelled_from_outside_with_the_client_still_there():
+    async def serve(client):
+        async with while_connected(client.receive):
+            await asyncio.Event().wait()
+
+    async def scene():
+        task = asyncio.ensure_future(serve(Leaving()))
+        await let_others_run()
+        task.cancel()
+        await let_others_run()
+        assert task.cancelled()
+
+    run_leaping(scene())
+
+
+def test_cancelled_twice_while_giving_back():
+    async def serve(client, given_back):
+        async with while_connected(client.receive):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await given_back.wait()
+
+    async def scene():
+        client, given_back = Leaving(), asyncio.Event()
+        task = asyncio.ensure_future(serve(client, given_back))
+        await let_others_run()
+        client.left.set()
+        await let_others_run()
+        assert not task.done()
+        task.cancel()
+        await let_others_run()
+        assert task.cancelled()
+
+    run_leaping(scene())
+
+
+def test_deadlines_inside_and_outside_are_their_own():
+    async def scene():
+        async with while_connected(Leaving().receive):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await asyncio.Event().wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1), while_connected(Leaving().receive):
+                await asyncio.Event().wait()
+        async with asyncio.timeout(1):
+            with pytest.raises(ClientGone):
+                async with while_connected(FakeClient(GONE).receive):
+                    await asyncio.Event().wait()
+            await stays_quiet()
+
+    run_leaping(scene())
+
+
+# -- forward --------------------------------------------------------------------------------------
+
+
+class Forwarding:
+    """One request on its way to a scripted server."""
+
+    def __init__(self, *outcomes, mount="", headers=(), method="GET", client=None):
+        self.client = client or FakeClient()
+        self.network = FakeNetwork(*outcomes)
+        timeouts = UpstreamTimeouts(send=60, response=300, response_idle=30)
+        address = parse_upstream("http://glance:9292")
+        self.server = Server(address, timeouts, connect=self.network.connect, clock=loop_time)
+        self.upstream = Upstream("images", [self.server], mount=mount, connect_retry=0, clock=loop_time)
+        self.journal = Journal(Counters(), clock=loop_time, access=False)
+        self.request = ClientRequest(
+            id="req-1",
+            method=method,
+            target=b"/image/v2/x%2Fy?z",
+            http_version="1.1",
+            headers=((b"host", b"images.example"), *headers),
+            framing=NOTHING,
+            peer=Peer("192.0.2.7", "http"),
+            client="192.0.2.7",
+            server=("192.0.2.1", 9292),
+            receive=self.client.receive,
+        )
+
+    async def forward(self, body=None):
+        with self.journal.record(id="req-1", method="GET", path="/", client="c") as self.record:
+            async with forward(
+                self.request,
+                None if body is None else BytesBody(body),
+                self.upstream,
+                answer=Answer(self.client.send),
+                journal=self.journal,
+                record=self.record,
+            ) as response:
+                self.phase = self.record.phase
+                return response.status, b"".join([bytes(piece) async for piece in response.pieces()])
+
+    async def end(self):
+        await self.upstream.close()
+        assert all(stream.closed for stream in self.network.streams)
+        assert self.server.inflight == 0
+
+
+def run_forward(*outcomes, error=None, body=None, **options):
+    async def scene():
+        talk = Forwarding(*outcomes, **options)
+        if error is None:
+            talk.got = await talk.forward(body)
+        else:
+            with pytest.raises(error):
+                await talk.forward(body)
+        await stays_quiet()
+        await talk.end()
+        return talk
+
+    return run_leaping(scene())
+
+
+def test_a_request_goes_up_and_its_answer_comes_down():
+    talk = run_forward(FakeStream(answer(201, b"made")), body=b"foobar", method="PUT", mount="/image")
+    assert talk.got == (201, b"made")
+    head, _, sent = talk.network.streams[0].sent.partition(b"\r\n\r\n")
+    assert sent == b"foobar"
+    line, *fields = head.split(b"\r\n")
+    assert line == b"PUT /image/v2/x%2Fy?z HTTP/1.1"
+    for field in (
+        b"host: images.example",
+        b"content-length: 6",
+        b"x-forwarded-for: 192.0.2.7",
+        b"x-forwarded-prefix: /image",
+        b"x-openstack-request-id: req-1",
+    ):
+        assert fields.count(field) == 1
+    assert talk.record.upstream == "images"
+    assert talk.phase is Phase.RESPOND
+    assert {Phase.CONNECT, Phase.SEND, Phase.RESPOND} <= set(talk.record.phases)
+
+
+def test_hints_are_passed_on():
+    hints = (
+        b"HTTP/1.1 103 Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"
+        b"HTTP/1.1 103 Hints\r\nX-Other: 1\r\n\r\n"
+        b"HTTP/1.1 102 Processing\r\nLink: </c>\r\n\r\n"
+    )
+    talk = run_forward(FakeStream(hints + answer()))
+    assert talk.client.sent == [{"type": "http.response.early_hint", "links": [b"</a>", b"</b>"]}]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [{}, {"stalls_after": 10}, {"script": answer(200, b"f", framing=b"Content-Length: 6")}],
+    ids=["waiting", "sending", "reading"],
+)
+def test_a_client_that_leaves_frees_the_server(stream):
+    script = [stream[step] for step in ("script",) if step in stream]
+    options = {name: value for name, value in stream.items() if name != "script"}
+    talk = run_forward(
+        FakeStream(*script, **options), client=FakeClient(b"", 5, GONE), body=b"foobar", error=ClientGone
+    )
+    assert talk.network.streams[0].closed
+
+
+def test_a_client_that_leaves_while_a_server_is_looked_for():
+    class Nowhere(FakeNetwork):
+        async def connect(self, address, timeout):
+            await asyncio.Event().wait()
+
+    async def scene():
+        talk = Forwarding(client=FakeClient(b"", 5, GONE))
+        talk.server._connect = Nowhere().connect
+        with pytest.raises(ClientGone):
+            await talk.forward()
+        await talk.end()
+
+    run_leaping(scene())
+
+
+def test_an_upstream_that_fails_while_the_client_stays():
+    run_forward(FakeStream(EOF), error=UpstreamClosed)
+
+
+@pytest.mark.parametrize(
+    ("headers", "server", "host"),
+    [
+        (((b"host", b"a.example"),), ("192.0.2.1", 9292), b"a.example"),
+        ((), ("192.0.2.1", 9292), b"192.0.2.1"),
+    ],
+)
+def test_there_is_always_a_host(headers, server, host):
+    async def scene():
+        talk = Forwarding(FakeStream(answer()))
+        talk.request = ClientRequest(
+            id="req-1",
+            method="GET",
+            target=b"/",
+            http_version="1.0",
+            headers=headers,
+            framing=NOTHING,
+            peer=Peer(None, "http"),
+            client="unix",
+            server=server,
+            receive=talk.client.receive,
+        )
+        await talk.forward()
+        assert talk.network.streams[0].sent.count(b"\r\nhost: " + host + b"\r\n") == 1
+        await talk.end()
+
+    run_leaping(scene())
