@@ -12,13 +12,12 @@ from shim.errors import (
     BodyIdleTimeout,
     BodyTotalTimeout,
     ClientGone,
-    DiskError,
     ShimError,
     SizeMismatch,
 )
 from shim.observe.journal import Record
 from shim.spool.body import Body
-from shim.timing import UNLIMITED, Clock, Seconds, monotonic
+from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, monotonic
 
 
 class BodyReceiver:
@@ -44,8 +43,8 @@ class BodyReceiver:
         self._record = record
         self._clock = clock
         self._floor = RateFloor(pace)
-        self._started = clock()
-        self._quiet: Seconds = 0.0  # waited since the last byte
+        self._waited: Seconds = 0.0  # in all
+        self._quiet: Seconds = 0.0  # since the last byte
 
     async def fill(self) -> None:
         """Receive the body to its end and seal it.
@@ -62,8 +61,6 @@ class BodyReceiver:
         except ShimError as error:
             self._body.fail(error)
             raise
-        except OSError as error:
-            raise DiskError(f"The spool failed: {error}.") from error
 
     async def _take_part(self) -> bool:
         """Take what the client sent next; whether more is to come."""
@@ -92,11 +89,11 @@ class BodyReceiver:
         try:
             while not waiting.done():
                 await self._wait_a_turn(waiting)
-        finally:
-            if not waiting.done():
-                waiting.cancel()
-                await asyncio.wait({waiting})
-        message = waiting.result()
+        except BaseException:
+            # Left behind, it would take the next message for a body that is over.
+            await cancel_and_wait(waiting)
+            raise
+        message = self._outcome(waiting)
         if message.get("body"):
             self._quiet = 0.0
         return message
@@ -104,8 +101,9 @@ class BodyReceiver:
     async def _wait_a_turn(self, waiting: asyncio.Future[Message]) -> None:
         """Wait until the client sent something, or until the nearest of its limits is to be judged."""
         before = self._clock()
-        await asyncio.wait({waiting}, timeout=self._until_nearest_limit(before))
+        await asyncio.wait({waiting}, timeout=self._until_nearest_limit())
         waited = self._clock() - before
+        self._waited += waited
         self._quiet += waited
         size = self._received_by(waiting)
         self._floor.add(waited, size)
@@ -113,15 +111,23 @@ class BodyReceiver:
             self._check_limits()
 
     @staticmethod
+    def _outcome(waiting: asyncio.Future[Message]) -> Message:
+        try:
+            return waiting.result()
+        except OSError as error:
+            # Other servers raise where ours tells; it is the client's line that broke, not our disk.
+            raise ClientGone("The connection to the client broke in the middle of the body.") from error
+
+    @staticmethod
     def _received_by(waiting: asyncio.Future[Message]) -> int:
         if not waiting.done() or waiting.exception() is not None:
             return 0
         return len(waiting.result().get("body", b""))
 
-    def _until_nearest_limit(self, now: Seconds) -> Seconds | None:
+    def _until_nearest_limit(self) -> Seconds | None:
         nearest = min(
             self._pace.idle - self._quiet,
-            self._started + self._pace.total - now,
+            self._pace.total - self._waited,
             self._floor.next_check,
         )
         return None if nearest == UNLIMITED else max(0.0, nearest)
@@ -129,5 +135,5 @@ class BodyReceiver:
     def _check_limits(self) -> None:
         if self._quiet >= self._pace.idle:
             raise BodyIdleTimeout(f"No byte of the body came for {self._pace.idle:g} s.")
-        if self._clock() - self._started >= self._pace.total:
+        if self._waited >= self._pace.total:
             raise BodyTotalTimeout(f"The body took longer than {self._pace.total:g} s.")

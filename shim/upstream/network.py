@@ -193,9 +193,11 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
 def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
     try:
         yield
-    except TimeoutError:
-        # The kernel's own ETIMEDOUT is an OSError as well; asyncio's deadline passes through here.
-        raise
+    except TimeoutError as error:
+        # The kernel's own ETIMEDOUT; our deadline is further out, and passes here as a cancellation.
+        raise ConnectTimeout(
+            "The server behind took no connection.", for_operator=f"No connection to {address}: timed out."
+        ) from error
     except (OSError, UnicodeError) as error:
         # UnicodeError: the resolver takes no such name, as one with an empty label.
         reason = _reason(error)

@@ -84,9 +84,7 @@ async def let_others_run(turns: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-def _run(
-    coroutine: Coroutine[Any, Any, Result], factory: Callable[[], asyncio.AbstractEventLoop]
-) -> Result:
+def _run(coroutine: Coroutine[Any, Any, Result], factory: Callable[[], asyncio.AbstractEventLoop]) -> Result:
     complaints: list[dict[str, Any]] = []
 
     async def watched() -> Result:

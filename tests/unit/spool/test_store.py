@@ -314,12 +314,37 @@ def test_space_and_reserve_are_the_disks():
     async def scene():
         assert (await spool.store.space()).free == 10
         with pytest.raises(DiskFull):
-            await spool.store.check()
+            await spool.store.probe()
+        assert spool.disk.files == []
         spool.disk.free = 11
-        await spool.store.check()
+        await spool.store.probe()
+        # Only making a file shows that one can be made.
+        assert [file.closes for file in spool.disk.files] == [1]
+        spool.disk.create_error = DiskError("read-only")
+        with pytest.raises(DiskError):
+            await spool.store.probe()
+        spool.check_empty()
 
     run_leaping(scene())
     assert spool.store.limit == 7
+
+
+@pytest.mark.parametrize("call", ["check", "create", "close"])
+def test_a_cancelled_probe_leaves_no_file(call):
+    spool = Spool()
+
+    async def scene():
+        gate = spool.disk.hold(call)
+        task = asyncio.ensure_future(spool.store.probe())
+        await spool.disk.until(call)
+        task.cancel()
+        await let_others_run()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        spool.check_empty()
+
+    run_leaping(scene())
 
 
 def test_on_a_real_disk_nothing_is_left(tmp_path):

@@ -63,8 +63,7 @@ class Talk:
     async def exchange(self, request, **options):
         """To the end of the answer; its body is in ``body``."""
         response = await self.ask(request, **options)
-        async for piece in response.pieces():
-            self.body += piece
+        await read_out(self, response)
         return response
 
     async def _take_interim(self, head):
@@ -74,6 +73,12 @@ class Talk:
 def whole(request):
     """The script's step that waits until all of the request was sent."""
     return Sent(len(request.encode_head(HTTP.protocol, keep_alive=True)) + request.length)
+
+
+async def read_out(talk, response):
+    """Read the answer's body to its end."""
+    async for piece in response.pieces():
+        talk.body += piece
 
 
 async def fail(talk, error, request, match=None):
@@ -278,15 +283,21 @@ def test_an_invalid_answer(data):
 
 @pytest.mark.parametrize(
     "chunks",
-    [b"x\r\n", b"5 \r\nabcde\r\n", b"2\r\nokXX", b"2\nok\n0\n\n", b"-1\r\n", b"2\r\nok\r\n0\r\nbad trailer\r\n\r\n"],
+    [
+        b"x\r\n",
+        b"5 \r\nabcde\r\n",
+        b"2\r\nokXX",
+        b"2\nok\n0\n\n",
+        b"-1\r\n",
+        b"2\r\nok\r\n0\r\nbad trailer\r\n\r\n",
+    ],
 )
 def test_invalid_chunks(chunks):
     async def scene():
         talk = Talk(FakeStream(answer(200, chunks, framing=b"Transfer-Encoding: chunked")))
         response = await talk.ask(get())
         with pytest.raises(UpstreamInvalid):
-            async for _piece in response.pieces():
-                pass
+            await read_out(talk, response)
         assert not response.is_complete
         assert not response.leaves_connection_reusable
         talk.connection.close()
@@ -299,7 +310,9 @@ def test_invalid_chunks(chunks):
 
 def test_interim_answers():
     async def scene():
-        interim = [b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % status for status in (100, 103, 102, 103, 100)]
+        interim = [
+            b"HTTP/1.1 %d Interim\r\nLink: </a>\r\n\r\n" % status for status in (100, 103, 102, 103, 100)
+        ]
         talk = Talk(FakeStream(*interim, answer(201, b"made")))
         response = await talk.exchange(put())
         assert (response.status, talk.body) == (201, b"made")
@@ -563,7 +576,9 @@ def test_a_large_body_buys_time(monkeypatch):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("framing", [None, b"", b"Transfer-Encoding: chunked"], ids=["length", "close", "chunked"])
+@pytest.mark.parametrize(
+    "framing", [None, b"", b"Transfer-Encoding: chunked"], ids=["length", "close", "chunked"]
+)
 def test_the_answer_falls_silent(framing):
     async def scene():
         data = answer(200, b"", framing=framing or b"Content-Length: 1000" if framing != b"" else b"")
@@ -572,8 +587,7 @@ def test_the_answer_falls_silent(framing):
         response = await talk.ask(get())
         started = loop_time()
         with pytest.raises(ResponseTimeout, match="nothing more of its answer for 30 s"):
-            async for piece in response.pieces():
-                talk.body += piece
+            await read_out(talk, response)
         assert loop_time() - started == pytest.approx(10 * 29 + 30)
         assert not response.leaves_connection_reusable
         assert talk.body

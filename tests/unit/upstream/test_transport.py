@@ -1,4 +1,4 @@
-"""httpx over our own connections: requests as they go out, answers and errors as httpx's callers know them."""
+"""httpx over our own connections: requests as they go out, answers and errors as its callers know them."""
 
 import asyncio
 
