@@ -63,32 +63,27 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
     task = asyncio.current_task()
     assert task is not None
     watch = asyncio.ensure_future(_wait_for_disconnect(receive))
-    left = False
+    over = left = False
 
     def leave(_watch: asyncio.Future[None]) -> None:
         nonlocal left
-        if not watch.cancelled() and watch.exception() is None:
+        # Only while the block runs: a cancellation asked for after it would hit what follows.
+        if not over and not watch.cancelled() and watch.exception() is None:
             left = True
             task.cancel()
 
     watch.add_done_callback(leave)
-    served = False
     try:
         try:
             yield
-            served = True
         finally:
-            watch.remove_done_callback(leave)
+            over = True
             await cancel_and_wait(watch)
-            if left:
-                # The cancellation we asked for may not have come yet; it must not hit what follows.
-                await asyncio.sleep(0)
     except asyncio.CancelledError:
         # It is ours only if nobody else asked for one too.
         if not left or task.uncancel() > 0:
             raise
-        if not served:
-            raise ClientGone("The client closed the connection while its request was under way.") from None
+        raise ClientGone("The client closed the connection while its request was under way.") from None
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

@@ -4,13 +4,14 @@ The server decides from the head alone, answers and closes. The client gets that
 however much of the body was still under way.
 """
 
+import socket
 import threading
 
 import pytest
 
 from tests.support import replies
 from tests.support.client import chunked, get, put, put_chunked
-from tests.support.rig import Rig
+from tests.support.rig import Rig, only
 from tests.support.wire import eventually
 
 MIB = 1 << 20
@@ -85,6 +86,27 @@ def test_answer_after_a_part_of_the_body(rig: Rig, count):
     rig.stub.answer(*[reply] * ROUNDS)
     for _ in range(ROUNDS):
         assert_relayed(rig, put_chunked("/x", chunked(bytes(4 * MIB), MIB)), 413)
+
+
+@only("http-unix", "uwsgi-unix")
+def test_answer_that_comes_after_the_pipe_broke(rig: Rig, gate):
+    """A server that closes its reading side first: sending fails before the answer is there."""
+
+    def reply(exchange):
+        exchange.sock.shutdown(socket.SHUT_RD)
+        exchange.wait(gate)
+        exchange.send(FRAMED["length"])
+        exchange.close()
+
+    rig.stub.answer(reply)
+    with rig.client() as client:
+        client.send(put_chunked("/x", chunked(bytes(4 * MIB), MIB)))
+        rig.stub.wait_requests(complete=False)
+        assert client.quiet(0.1)
+        gate.set()
+        answer = client.answer()
+    assert (answer.status, answer.body, answer.complete) == (409, REASON, True)
+    assert len(rig.stub.requests) == 1
 
 
 def test_client_connection_serves_on_after_an_early_answer(rig: Rig):

@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.fakes.descriptors", "tests.fakes.loops", "tests.fakes.stream")
+pytest.register_assert_rewrite(
+    *(f"tests.fakes.{name}" for name in ("descriptors", "disk", "flow", "loops", "stream", "transport"))
+)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from shim.errors import DiskError, DiskFull
 from shim.spool.disk import Piece, Space
 from shim.timing import finish
+from tests.fakes.loops import let_others_run
 
 PLENTY = 1 << 50
 
@@ -50,7 +51,7 @@ class FakeDisk:
     async def until(self, call: str) -> None:
         """Wait until a held call is under way."""
         while call not in self.waiting:
-            await asyncio.sleep(0)
+            await let_others_run(1)
 
     async def pass_gate(self, call: str) -> None:
         """Like a thread's call: waited for to the end, though its caller was cancelled."""
@@ -129,8 +130,10 @@ class FakeFile:
         """Close; once, and with no call under way."""
         assert self._calls == 0, "closed while a call was under way"
         assert not self.closed, "closed twice"
-        await self._disk.pass_gate("close")
-        self.closes += 1
+        try:
+            await self._disk.pass_gate("close")
+        finally:
+            self.closes += 1
         if self._disk.close_error is not None:
             raise self._disk.close_error
 

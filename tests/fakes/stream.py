@@ -1,4 +1,4 @@
-"""A server's end of a connection, as a script: answers early or late, in pieces, resets, stalls, takes no more.
+"""A server's end of a connection, as a script: answers early, late or in pieces, resets, takes no more.
 
 ``FakeNetwork`` hands such streams out where the pool would connect, or refuses.
 """
@@ -40,7 +40,8 @@ class FakeStream:
 
     Args:
         script: What the server does: bytes are what one packet brings, ``EOF`` ends the stream, an error
-            is raised, an event, ``Sent``, ``Asked`` or ``Pause`` is waited for. After the last step it is silent.
+            is raised; an event, ``Sent``, ``Asked`` or ``Pause`` is waited for. After the last step it is
+            silent.
         breaks_after: Bytes taken before writing fails with EPIPE.
         stalls_after: Bytes taken before nothing more is taken.
     """

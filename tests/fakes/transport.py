@@ -5,6 +5,8 @@ kernel, what is written waits until the client takes it, and a close with bytes 
 import asyncio
 from typing import Any
 
+from tests.fakes.loops import let_others_run
+
 READ_SIZE = 256 * 1024
 
 
@@ -65,7 +67,7 @@ class FakeTransport(asyncio.Transport):
     async def until_received(self, end: bytes, count: int = 1) -> bytes:
         """Wait until the client has got ``end`` so many times."""
         while self.received.count(end) < count:
-            await asyncio.sleep(0.001)
+            await let_others_run(1)
         return self.received
 
     async def until_over(self) -> bytes:

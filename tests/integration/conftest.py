@@ -5,6 +5,7 @@ Nothing is passed over in silence: what cannot run is skipped with its reason, a
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,8 @@ def glance(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -
     directory = tmp_path_factory.mktemp("glance")
     with Glance.make(directory, environment=environment, settings=settings) as glance:
         yield glance
+    # pytest keeps the directories of the last runs: logs are welcome there, a gigabyte of images is not.
+    shutil.rmtree(directory / "images")
 
 
 @pytest.fixture(scope="session")

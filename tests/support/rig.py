@@ -71,11 +71,15 @@ SHORT = {
 }
 """Timeouts that a test can wait for; one set, so that the tests about them share a shim."""
 
+KEPT = {"timeouts.keepalive": "74s"}
+"""For tests that need idle connections upstream: a shim learns from a server that closes them, so these
+share one whose server never does."""
+
 TIGHT = {"spool.memory_limit": "16KiB", "spool.max_body": "4MiB", "spool.max_total": "6MiB"}
 """A spool that a test can fill."""
 
 LATER = ("limits.queue", "timeouts.queue", "limits.max_uploads_per_project", "upstreams.main.max_inflight")
-"""Options of SPEC.md that the shim may not know yet: tests that set them are skipped until it does."""
+"""Options of SPEC.md the shim may not know yet: tests that set them are expected to fail until it does."""
 
 BAD_HEAD = ("bad_request", "bad_framing")
 """Codes for a head that is malformed; the specification does not part them."""
@@ -179,6 +183,28 @@ class Rig:
         self.assert_untouched()
         return answer
 
+    def assert_sent_once(self) -> None:
+        """The one request was not sent again.
+
+        Only a safe one on a used connection that ended without a byte of an answer may be (RFC 9110 9.2.2):
+        such a connection may have been closed before the request, and nobody can tell.
+        """
+        first, *again = self.stub.requests
+        assert not again or (first.position > 1 and first.method in ("GET", "HEAD") and len(again) == 1), (
+            f"a delivered request was sent again; {self.stub.story()}"
+        )
+
+    def keep_connection(self) -> int:
+        """Let the shim have an idle connection to the upstream; gives its number. HTTP only."""
+        with self.client() as client:
+            for number in range(3):
+                client.send(get(f"/kept/{number}"))
+                assert client.answer().status == 200
+        last = self.stub.requests[-1]
+        assert last.position > 1, f"no connection was used again; {self.stub.story()}"
+        self.stub.forget()
+        return last.connection
+
     def assert_problem(self, answer: Answer, *codes: str) -> None:
         """An answer of the shim itself, in its JSON form, with one of these codes and its status."""
         assert answer.media_type == "application/problem+json", answer
@@ -275,7 +301,7 @@ class RigPool:
     def _make(
         self, case: str, settings: Settings, plan: Plan | None, ready: int | None
     ) -> tuple[Rig, contextlib.ExitStack]:
-        self._skip_later(settings)
+        self._await_option(settings)
         kind, _, way = case.rpartition("-")
         folder = Path(self._folder.name) / str(next(self._numbers))
         folder.mkdir()
@@ -289,7 +315,7 @@ class RigPool:
                 planned = dict(given)
                 for other in others.values():
                     stack.enter_context(other)
-                self._skip_later(planned)
+                self._await_option(planned)
             shim = Shim(
                 folder,
                 {**planned, **WAYS[way], **settings},
@@ -301,16 +327,16 @@ class RigPool:
                 stack.enter_context(shim)
             except RuntimeError:
                 self.unknown |= unknown_options(shim.log_text())
-                self._skip_later({**planned, **settings})
+                self._await_option({**planned, **settings})
                 raise
             return Rig(case, shim, stub, others), stack.pop_all()
         raise AssertionError
 
-    def _skip_later(self, settings: Settings) -> None:
-        """Skip the test where its shim could not start only because options are not there yet."""
+    def _await_option(self, settings: Settings) -> None:
+        """Expect the test to fail where its shim cannot start only because options are not there yet."""
         missing = {name for name in self.unknown & settings.keys() if name.startswith(LATER)}
         if missing:
-            pytest.skip(f"the shim does not know {', '.join(sorted(missing))} yet")
+            pytest.xfail(f"the shim does not know {', '.join(sorted(missing))} yet")
 
     def stub(self, kind: str, folder: Path, name: str = "stub", *, listening: bool = True) -> Stub:
         """A stub of a kind."""
@@ -350,6 +376,7 @@ __all__ = [
     "CASES",
     "HIDDEN",
     "HOST",
+    "KEPT",
     "KINDS",
     "SHORT",
     "TIGHT",

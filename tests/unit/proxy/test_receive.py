@@ -182,7 +182,8 @@ def test_total(script, error, lasted):
 )
 def test_rate(script, error, lasted):
     upload = run_upload(*script, pace=RATE, error=error)
-    assert upload.lasted == pytest.approx(lasted, abs=1)
+    # Judged at steps of a sixteenth of the grace.
+    assert upload.lasted == pytest.approx(lasted, abs=2)
 
 
 def test_a_fast_beginning_does_not_excuse_a_slow_end():

@@ -82,7 +82,7 @@ def test_small_pieces_are_written_in_large_batches():
             await body.append(bytes(1024))
         await body.seal()
         assert len(disk.files[0].writes) <= 4
-        assert [offset for offset, _ in disk.files[0].writes][0] == 0
+        assert disk.files[0].writes[0][0] == 0
         assert sum(size for _, size in disk.files[0].writes) == body.length
         await body.close()
 

@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections import namedtuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,15 @@ from shim.spool.disk import MAX_PIECES, Amount, LocalDisk, Space, disk_errors, m
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import run
 
-FileSystem = namedtuple("FileSystem", "f_blocks f_frsize f_bfree f_bavail")
+
+class FileSystem(NamedTuple):
+    """What statvfs tells."""
+
+    f_blocks: int
+    f_frsize: int
+    f_bfree: int
+    f_bavail: int
+
 
 
 @contextlib.asynccontextmanager
@@ -379,8 +387,8 @@ class SlowCall:
         return self.results[-1]
 
     async def until_inside(self):
-        while not self.inside.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(self.inside.wait, 10)
+        assert self.inside.is_set()
 
 
 async def cancel_twice_inside(call, work):

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from shim.upstream.address import parse_upstream
 from shim.errors import UpstreamRefused
+from shim.upstream.address import parse_upstream
 from shim.upstream.pool import Server
 from shim.upstream.probe import Health, probe
 from tests.fakes.descriptors import none_left
@@ -68,7 +68,7 @@ async def serving(*script, host="127.0.0.1"):
             await asyncio.wait(tasks)
 
 
-def run_probe(run, script, url, path=b"/healthcheck", host="127.0.0.1", timeout=LATE):
+def run_probe(run, script, url, *, path=b"/healthcheck", host="127.0.0.1", timeout=LATE):
     """Probe a scripted server; what was found, and what it was asked."""
 
     async def scene():

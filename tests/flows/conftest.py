@@ -1,0 +1,24 @@
+"""Runs each flow test on leaping time and checks at its end that nothing is held, whatever the test did."""
+
+import pytest
+
+from shim.proxy.receive import BodyReceiver
+from tests.fakes.flow import Flow
+from tests.fakes.loops import let_others_run, loop_time, run_leaping
+
+
+@pytest.fixture
+def run_flow(monkeypatch):
+    """Run a scene over a ``Flow``, and check at its end that nothing is held."""
+    monkeypatch.setitem(BodyReceiver.__init__.__kwdefaults__, "clock", loop_time)
+
+    def run(scene, *outcomes, **options):
+        async def whole():
+            flow = Flow(*outcomes, **options)
+            await scene(flow)
+            await let_others_run()
+            await flow.check_nothing_is_held()
+
+        run_leaping(whole())
+
+    return run

@@ -1,0 +1,109 @@
+"""Requests that are cut off from outside, as by the end of a drain: at any moment, also twice."""
+
+import asyncio
+
+import pytest
+
+from shim.errors import UpstreamRefused
+from tests.fakes.flow import get, put
+from tests.fakes.loops import let_others_run
+from tests.fakes.stream import EOF, FakeStream, answer
+
+LARGE = [b"x" * 50] * 10
+HALF = answer(200, b"fo", framing=b"Content-Length: 6")
+
+
+def stream(*script, **options):
+    return lambda: FakeStream(*script, **options)
+
+
+MOMENTS = [
+    ("receiving", (*LARGE, 1000, b"x"), [], {}),
+    ("trying", tuple(LARGE), [lambda: UpstreamRefused("refused")] * 200, {"retry": 1000}),
+    ("sending", tuple(LARGE), [stream(stalls_after=200)], {}),
+    ("waiting", tuple(LARGE), [stream()], {}),
+    ("half a head", tuple(LARGE), [stream(b"HTTP/1.1 2")], {}),
+    ("relaying", tuple(LARGE), [stream(HALF)], {}),
+]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("script", "outcomes", "options"), [case[1:] for case in MOMENTS], ids=[case[0] for case in MOMENTS]
+)
+def test_while_it_waits(run_flow, script, outcomes, options, times):
+    async def scene(flow):
+        client, scope = put(*script)
+        task = flow.start(client, scope)
+        await asyncio.sleep(1)
+        assert not task.done()
+        for _ in range(times):
+            task.cancel()
+            await let_others_run(times)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert not client.is_answered
+
+    run_flow(scene, *[make() for make in outcomes], **options)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("call", ["check", "create", "write", "read", "close"])
+def test_while_the_disk_is_slow(run_flow, call, times):
+    async def scene(flow):
+        gate = flow.disk.hold(call)
+        client, scope = put(*LARGE, length=500)
+        task = flow.start(client, scope)
+        await flow.disk.until(call)
+        for _ in range(times):
+            task.cancel()
+            await let_others_run(20)
+        assert flow.budget.leased == (0 if call == "check" else 500)
+        gate.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_flow(scene, FakeStream(answer()))
+
+
+@pytest.mark.parametrize("turns", range(60))
+@pytest.mark.parametrize("times", [1, 2])
+def test_at_any_turn(run_flow, turns, times):
+    async def scene(flow):
+        client, scope = put(*LARGE)
+        task = flow.start(client, scope)
+        await let_others_run(turns)
+        for _ in range(times):
+            task.cancel()
+            await let_others_run(1)
+        await asyncio.wait([task])
+        assert task.cancelled() or client.is_answered
+
+    run_flow(scene, FakeStream(answer(200, b"ok"), EOF))
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+def test_while_the_client_leaves(run_flow, turns):
+    async def scene(flow):
+        client, scope = put(*LARGE)
+        task = flow.start(client, scope)
+        await let_others_run(turns)
+        client.leaves.set()
+        task.cancel()
+        await asyncio.wait([task])
+        # Whichever is seen first; a request that is over by then is just over.
+        assert task.cancelled() or not task.result() or client.is_answered
+
+    run_flow(scene, FakeStream(answer()))
+
+
+def test_without_a_body(run_flow):
+    async def scene(flow):
+        client, scope = get()
+        task = flow.start(client, scope)
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_flow(scene, FakeStream())
