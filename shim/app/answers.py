@@ -100,7 +100,8 @@ def _render(error: ShimError, status: int, headers: Headers, request_id: str) ->
             "request_id": request_id,
         }
         return b"application/problem+json", json.dumps(problem).encode()
-    if b"text/html" in accepted:
+    # openstacksdk uploads with an empty Accept, and shows a person nothing but the lines of an HTML page.
+    if b"text/html" in accepted or accepted == {b""}:
         return b"text/html; charset=utf-8", _page(error, f"{status} {title}", request_id).encode()
     return b"text/plain; charset=utf-8", f"{status} {error.code}: {error.detail}\n".encode()
 

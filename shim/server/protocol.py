@@ -252,9 +252,10 @@ class ClientConnection(asyncio.Protocol):
         """
         if self.state is Reading.CLOSED:
             return
-        if (self.is_request_read and not self._held) or not self.stream.can_half_close:
+        if not self.stream.can_half_close:
             self.stream.close()
             return
+        # Also where the request was read to its end: what comes after it would be answered by a reset.
         self.state = Reading.LINGER
         self._held = b""
         self.stream.half_close()

@@ -30,6 +30,8 @@ from shim.timing import UNLIMITED, Seconds
 
 log = logging.getLogger("shim.server")
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -89,6 +91,7 @@ async def _serve(
         await serving
         await _end_tasks(main)
         control.should_exit = True
+    _ignore_signals()
     log.info("Ended")
 
 
@@ -109,6 +112,14 @@ async def _end_tasks(main: _Server) -> None:
         await asyncio.wait(tasks)
 
 
+def _ignore_signals() -> None:
+    """From here on the end is certain; another signal must not turn its exit status into a failure."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _watch_signals(main: _Server) -> asyncio.Event:
     asked = asyncio.Event()
 
@@ -119,7 +130,7 @@ def _watch_signals(main: _Server) -> asyncio.Event:
         asked.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, ask)
     return asked
 

@@ -54,20 +54,24 @@ class FakeDisk:
             await let_others_run(1)
 
     async def pass_gate(self, call: str) -> None:
-        """Like a thread's call: waited for to the end, though its caller was cancelled."""
+        """Wait as long as the test says."""
         gate = self._gates.get(call)
         if gate is None:
-            await finish(asyncio.sleep(self.seconds.get(call, 0)))
+            await asyncio.sleep(self.seconds.get(call, 0))
             return
         self.waiting.append(call)
         try:
-            await finish(gate.wait())
+            await gate.wait()
         finally:
             self.waiting.remove(call)
 
+    async def in_thread(self, call: str) -> None:
+        """Like a call that uses a descriptor: waited for to the end, though its caller was cancelled."""
+        await finish(self.pass_gate(call))
+
     async def create(self) -> "FakeFile":
         """A new empty file."""
-        await self.pass_gate("create")
+        await self.in_thread("create")
         if self.create_error is not None:
             raise self.create_error
         self.files.append(FakeFile(self))
@@ -131,7 +135,7 @@ class FakeFile:
         assert self._calls == 0, "closed while a call was under way"
         assert not self.closed, "closed twice"
         try:
-            await self._disk.pass_gate("close")
+            await self._disk.in_thread("close")
         finally:
             self.closes += 1
         if self._disk.close_error is not None:
@@ -141,7 +145,7 @@ class FakeFile:
         assert not self.closed, f"{name} on a closed file"
         self._calls += 1
         try:
-            await self._disk.pass_gate(name)
+            await self._disk.in_thread(name)
         finally:
             self._calls -= 1
         assert not self.closed, f"closed during a {name}"

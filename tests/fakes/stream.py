@@ -25,6 +25,10 @@ class Asked:
     """A step of the script: wait until something was sent since the last bytes were given."""
 
 
+class Whole:
+    """A step of the script: wait until a request, HTTP or uwsgi, was sent to the end of its body."""
+
+
 class Pause:
     """A step of the script: let seconds pass."""
 
@@ -32,7 +36,7 @@ class Pause:
         self.seconds = seconds
 
 
-Step: TypeAlias = bytes | Exception | asyncio.Event | Sent | Asked | Pause
+Step: TypeAlias = bytes | Exception | asyncio.Event | Sent | Asked | Whole | Pause
 
 
 class FakeStream:
@@ -40,8 +44,8 @@ class FakeStream:
 
     Args:
         script: What the server does: bytes are what one packet brings, ``EOF`` ends the stream, an error
-            is raised; an event, ``Sent``, ``Asked`` or ``Pause`` is waited for. After the last step it is
-            silent.
+            is raised; an event, ``Sent``, ``Asked``, ``Whole`` or ``Pause`` is waited for. After the last
+            step it is silent.
         breaks_after: Bytes taken before writing fails with EPIPE.
         stalls_after: Bytes taken before nothing more is taken.
     """
@@ -131,7 +135,7 @@ class FakeStream:
             self.script.pop(0)
         return step[:most]
 
-    async def _wait_for(self, step: asyncio.Event | Sent | Asked | Pause) -> None:
+    async def _wait_for(self, step: asyncio.Event | Sent | Asked | Whole | Pause) -> None:
         if isinstance(step, asyncio.Event):
             await step.wait()
         elif isinstance(step, Pause):
@@ -141,9 +145,12 @@ class FakeStream:
                 self._progress.clear()
                 await self._progress.wait()
 
-    def _has_come(self, step: Sent | Asked) -> bool:
+    def _has_come(self, step: Sent | Asked | Whole) -> bool:
         if isinstance(step, Asked):
             return len(self.sent) > self._sent_before
+        if isinstance(step, Whole):
+            head, body = split_request(self.sent[self._sent_before :])
+            return bool(head) and len(body) >= (length_of(head) or 0)
         return self._stuck if step.size is None else len(self.sent) >= step.size
 
     async def _take(self, data: bytes, timeout: Seconds) -> None:
@@ -206,6 +213,25 @@ class FakeNetwork:
             return own.pop(0) if len(own) > 1 else own[0]
         assert self._outcomes, f"an attempt too many at {address}"
         return self._outcomes.pop(0)
+
+
+def split_request(sent: bytes) -> tuple[bytes, bytes]:
+    """The head of the HTTP or uwsgi request, ``b""`` where it is not whole, and what came of its body."""
+    if sent.startswith(b"\x00"):
+        end = 4 + int.from_bytes(sent[1:3], "little")
+        return (sent[:end], sent[end:]) if len(sent) >= max(end, 4) else (b"", b"")
+    head, separator, body = sent.partition(b"\r\n\r\n")
+    return (head + separator, body) if separator else (b"", b"")
+
+
+def length_of(head: bytes) -> int | None:
+    """The length of the body that a head announces, None where it announces none."""
+    if head.startswith(b"\x00"):
+        _, found, rest = head.partition(b"\x0e\x00CONTENT_LENGTH")
+        return int(rest[2 : 2 + int.from_bytes(rest[:2], "little")]) if found else None
+    found = [line for line in head.split(b"\r\n") if line.startswith(b"content-length: ")]
+    assert len(found) <= 1
+    return int(found[0][16:]) if found else None
 
 
 def answer(status: int = 200, body: bytes = b"ok", *fields: bytes, framing: bytes | None = None) -> bytes:

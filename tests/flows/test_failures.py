@@ -1,4 +1,4 @@
-"""Requests that fail, each for its own reason: the answer, what the server saw of it, and nothing held after."""
+"""Requests that fail, each for its own reason: the answer to it, and what the server saw."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
 from tests.fakes.loops import let_others_run
-from tests.fakes.stream import EOF, FakeStream, answer
+from tests.fakes.stream import EOF, FakeStream, Whole, answer
 
 CHUNKED = (b"transfer-encoding", b"chunked")
 FAST = BodyPace(idle=UNLIMITED, total=UNLIMITED, min_rate=1000, grace=10)
@@ -183,7 +183,7 @@ def test_the_server_never_hears_of_it(run_flow, case):
 @pytest.mark.parametrize(
     ("parts", "status", "code"), [case[1:] for case in UPSTREAM], ids=[case[0] for case in UPSTREAM]
 )
-def test_the_server_fails(run_flow, parts, status, code, method, protocol):
+def test_the_server_fails(run_flow, parts, status, code, *, method, protocol):
     async def scene(flow):
         client, scope = put(*LARGE) if method == "PUT" else (FakeClient(), scope_of(method))
         assert await flow.serve(client, scope)
@@ -296,7 +296,7 @@ def test_two_bodies_jointly_over_the_budget(run_flow):
         assert first.status == 200
         assert flow.sent[0].endswith(b"x" * 600 + b"y" * 300)
 
-    run_flow(scene, FakeStream(answer()), budget=1000)
+    run_flow(scene, FakeStream(Whole(), answer()), budget=1000)
 
 
 def test_small_calls_pass_a_full_house(run_flow):

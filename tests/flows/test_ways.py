@@ -4,32 +4,20 @@ import asyncio
 
 import pytest
 
+from shim.errors import UpstreamRefused
 from shim.observe.journal import Phase
 from shim.upstream.connection import SEND_SIZE
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
 from tests.fakes.loops import let_others_run
-from tests.fakes.stream import EOF, FakeStream, answer
+from tests.fakes.stream import EOF, FakeStream, Whole, answer, length_of, split_request
 
 over_both_protocols = pytest.mark.parametrize("protocol", ["http", "uwsgi"])
 
 
-def body_of(sent, protocol):
+def body_of(sent):
     """What was sent after the head."""
-    if protocol == "http":
-        return sent.partition(b"\r\n\r\n")[2]
-    return sent[4 + int.from_bytes(sent[1:3], "little") :]
-
-
-def length_of(sent, protocol):
-    """The length that was sent, None without one."""
-    if protocol == "http":
-        head = sent.partition(b"\r\n\r\n")[0]
-        found = [line for line in head.split(b"\r\n") if line.startswith(b"content-length: ")]
-        assert len(found) <= 1
-        return int(found[0][16:]) if found else None
-    _, _, rest = sent[: 4 + int.from_bytes(sent[1:3], "little")].partition(b"CONTENT_LENGTH")
-    return int(rest[2 : 2 + int.from_bytes(rest[:2], "little")]) if rest else None
+    return split_request(sent)[1]
 
 
 BODIES = [
@@ -57,14 +45,14 @@ def test_a_body(run_flow, pieces, framing, protocol):
         assert client.status == 204
         assert client.body == b""
         (sent,) = flow.sent
-        assert body_of(sent, protocol) == data
-        assert length_of(sent, protocol) == len(data)
+        assert body_of(sent) == data
+        assert length_of(split_request(sent)[0]) == len(data)
         assert b"transfer" not in sent.lower()
         assert flow.requests == {("image-upload", "PUT", 204): 1}
         assert flow.refusals == {}
         assert len(flow.disk.files) == (len(data) > MEMORY)
 
-    run_flow(scene, FakeStream(answer(204, b"", framing=b""), EOF), protocol=protocol)
+    run_flow(scene, FakeStream(Whole(), answer(204, b"", framing=b""), EOF), protocol=protocol)
 
 
 @over_both_protocols
@@ -75,8 +63,8 @@ def test_no_body(run_flow, method, protocol):
         assert await flow.serve(client, scope)
         assert (client.status, client.body) == (200, b"ok")
         (sent,) = flow.sent
-        assert length_of(sent, protocol) is None
-        assert body_of(sent, protocol) == b""
+        assert length_of(split_request(sent)[0]) is None
+        assert body_of(sent) == b""
         assert b"/v2/images?limit=1" in sent
         assert flow.requests == {("default", method, 200): 1}
 
@@ -197,8 +185,6 @@ def test_hints_come_first(run_flow):
 
 
 def test_refused_by_one_and_taken_by_the_next(run_flow):
-    from shim.errors import UpstreamRefused
-
     async def scene(flow):
         client, scope = put(b"x" * 300)
         assert await flow.serve(client, scope)
@@ -207,9 +193,9 @@ def test_refused_by_one_and_taken_by_the_next(run_flow):
             "http://one:9292",
             "http://two:9292",
         ]
-        assert body_of(flow.sent[0], "http") == b"x" * 300
+        assert body_of(flow.sent[0]) == b"x" * 300
 
-    run_flow(scene, UpstreamRefused("refused"), FakeStream(answer()), servers=2)
+    run_flow(scene, UpstreamRefused("refused"), FakeStream(Whole(), answer()), servers=2)
 
 
 def test_many_at_a_time(run_flow):
@@ -218,9 +204,9 @@ def test_many_at_a_time(run_flow):
         tasks = [flow.start(client, scope) for client, scope in uploads]
         for task in tasks:
             assert await task
-        assert sorted(len(body_of(sent, "http")) for sent in flow.sent) == [50 * n for n in range(20)]
+        assert sorted(len(body_of(sent)) for sent in flow.sent) == [50 * n for n in range(20)]
 
-    run_flow(scene, *[FakeStream(answer()) for _ in range(20)])
+    run_flow(scene, *[FakeStream(Whole(), answer()) for _ in range(20)])
 
 
 def test_a_client_that_reads_slowly_holds_its_server_back(run_flow):

@@ -129,7 +129,7 @@ def test_bad_token_looks_as_it_does_without_the_shim(
     images.assert_untouched(image)
 
 
-def test_openstacksdk_shows_the_status(hostings, programs: Programs, file, results: Results, tmp_path):
+def test_openstacksdk_shows_the_reason(hostings, programs: Programs, file, results: Results, tmp_path):
     """It reads no problem+json, so that of the answer it shows the status line alone."""
     with run_shim(tmp_path, hostings["uwsgi-unix"], spool__max_body="1MiB") as shim:
         ran = programs.sdk(f"http://127.0.0.1:{shim.port}", "too-large", str(file))
@@ -137,6 +137,7 @@ def test_openstacksdk_shows_the_status(hostings, programs: Programs, file, resul
     results.tell("openstacksdk create_image, 413", last)
     assert ran.status == 1, ran.output
     assert "413" in last
+    assert "body_too_large" in last
 
 
 @contextlib.contextmanager
