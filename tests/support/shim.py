@@ -20,6 +20,8 @@ from tests.support.wire import PATIENCE, eventually
 ROOT = Path(__file__).parents[2]
 """The project's tree, from where the shim is started."""
 
+PORT_ATTEMPTS = 5
+PORT_TAKEN = "another process listens there"
 START = 30.0
 """Seconds a shim may take to start on a busy machine."""
 
@@ -82,13 +84,20 @@ class Shim:
 
     def start(self) -> None:
         """Write the configuration, start, and wait until it serves."""
-        self.launch()
-        self.await_ready()
+        for _ in range(PORT_ATTEMPTS):
+            self.launch()
+            try:
+                self.await_ready()
+            except PortTaken:
+                continue
+            return
+        raise RuntimeError(f"no free port in {PORT_ATTEMPTS} attempts")
 
     def launch(self) -> None:
         """Start without waiting."""
         self.leaving = False
-        self.port, self.admin_port = free_port(), free_port()
+        self.port = free_port()
+        self.admin_port = free_port(other_than=self.port)
         self.file.write_text(self._configuration())
         environment = {
             name: value
@@ -120,6 +129,9 @@ class Shim:
         assert self.process
         status = self.process.poll()
         if status is not None:
+            if PORT_TAKEN in self.log_text()[-1000:]:
+                # Somebody was quicker between our choice and its start.
+                raise PortTaken
             raise RuntimeError(f"the shim ended with {status} instead of serving")
         try:
             with Client(("127.0.0.1", self.port)):
@@ -303,10 +315,16 @@ def defaults(port: int, admin_port: int, spool: Path) -> dict[str, Any]:
     }
 
 
-def free_port() -> int:
+class PortTaken(Exception):
+    """Another process listens on the port that was chosen."""
+
+
+def free_port(other_than: int = 0) -> int:
     """A TCP port nobody listens on, outside the range from which outgoing connections are numbered."""
     while True:
         port = random.randint(20000, 32000)
+        if port == other_than:
+            continue
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
