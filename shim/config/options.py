@@ -10,12 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shim.config import kinds, places
 from shim.routes.route import BodyMode
-from shim.timing import Seconds
 from shim.wire.forwarding import TrustedProxies
-
-# timeouts.response = "auto": Glance hashes 50 to 80 MiB/s; a store on slow disks takes in less.
-RESPONSE_BASE: Seconds = 600.0
-RESPONSE_RATE = 20 * 1024 * 1024
 
 
 class Options(BaseModel):
@@ -206,12 +201,6 @@ class TimeoutOptions(Options):
         "After an early refusal, how long to read on and discard what the client still sends, so that it "
         "gets to read the answer instead of a reset.",
     )
-
-    def response_for(self, body: int) -> Seconds:
-        """How long the upstream may take to answer a request with ``body`` bytes of body."""
-        if isinstance(self.response, str):
-            return RESPONSE_BASE + body / RESPONSE_RATE
-        return self.response
 
 
 class UpstreamOptions(Options):

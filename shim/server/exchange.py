@@ -118,6 +118,9 @@ class Exchange:
         Raises:
             BadFraming: The body is malformed; only our own server says so, others disconnect.
         """
+        if self.answering is Answering.COMPLETE:
+            # As ASGI has it; and a body that the connection holds by now is the next request's.
+            return {"type": "http.disconnect"}
         self._connection.ask_for_body(expects_continue=self._expects_continue)
         while not (self._pieces or self._disconnected or self._body_error or self._is_end_news):
             self._arrived.clear()

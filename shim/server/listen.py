@@ -43,22 +43,23 @@ def place_of(listener: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _open(address: ListenAddress, socket_mode: int) -> Iterator[socket.socket]:
-    try:
-        match address:
-            case TcpAddress():
-                listener = _open_tcp(address)
-            case UnixAddress():
-                listener = _open_unix(Path(address.path), socket_mode)
-            case InheritedSocket():
-                listener = socket.socket(fileno=os.dup(address.descriptor))
-    except OSError as error:
-        raise ListenFailed(f"{address}: {error.strerror or error}{_advice(error)}") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            match address:
+                case TcpAddress():
+                    listener = _open_tcp(address)
+                case UnixAddress():
+                    listener = _open_unix(Path(address.path), socket_mode)
+                    stack.callback(_remove_own, Path(address.path))
+                case InheritedSocket():
+                    listener = _open_inherited(address.descriptor)
+        except OSError as error:
+            raise ListenFailed(f"{address}: {error.strerror or error}{_advice(error)}") from error
+        except UnicodeError as error:
+            # The resolver takes no such name, as one with an empty label.
+            raise ListenFailed(f"{address}: {error}") from error
+        stack.callback(listener.close)
         yield listener
-    finally:
-        listener.close()
-        if isinstance(address, UnixAddress):
-            Path(address.path).unlink(missing_ok=True)
 
 
 def _open_tcp(address: TcpAddress) -> socket.socket:
@@ -102,12 +103,30 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        else:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        # Whoever listens may be too busy to accept: a full queue answers at once, if it is not waited for.
+        probe.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+                return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _remove_own(path: Path) -> None:
+    """Remove the socket that we made, unless somebody listens there: after a long drain, our successor."""
+    with contextlib.suppress(OSError):
+        _remove_stale(path)
+
+
+def _open_inherited(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def _advice(error: OSError) -> str:

@@ -64,13 +64,16 @@ class ClientStream:
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written; cut it off where it takes nothing."""
         # Asked first, for nearly always there is nothing to wait for, and a timeout costs more than a test.
-        if self._writable.is_set():
-            return
-        try:
-            async with asyncio.timeout(self._send_timeout):
-                await self._writable.wait()
-        except TimeoutError:
-            self._transport.abort()
+        while not self._writable.is_set():
+            left = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(self._send_timeout):
+                    await self._writable.wait()
+            except TimeoutError:
+                # A client that takes a little at a time is slow, not gone.
+                if self._transport.get_write_buffer_size() >= left:
+                    self._transport.abort()
+                    return
 
     # -- ends -------------------------------------------------------------------------------------
 

@@ -6,34 +6,21 @@ later loses that answer to a reset. So both run together, and sending stops once
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 
-from shim.errors import (
-    BadFraming,
-    BadRequest,
-    HeadTooLarge,
-    ResponseTimeout,
-    UpstreamClosed,
-    UpstreamInvalid,
-)
+from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
 from shim.timing import cancel_and_wait, deadline
 from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
-from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder, UntilCloseDecoder
 from shim.wire.framing import BodyKind, Framing, response_framing
 from shim.wire.headers import connection_options
-from shim.wire.http1 import HeadBuffer, ResponseHead, parse_response_head
+from shim.wire.http1 import ResponseHead
 
 SEND_SIZE = 256 * 1024
-READ_SIZE = 256 * 1024
-MAX_RESPONSE_HEAD = 256 * 1024
-_FIRST_FINAL_STATUS = 200
-_SWITCHING_PROTOCOLS = 101
-_CONTINUE = 100
 
-Interim = Callable[[ResponseHead], Awaitable[None]]
 EnterPhase = Callable[[Phase], None]
 
 
@@ -48,13 +35,17 @@ class Connection:
         self._stream = stream
         self._address = address
         self._timeouts = timeouts
-        self._head = HeadBuffer(MAX_RESPONSE_HEAD)
+        self._answer = AnswerReader(stream, address.protocol, idle=timeouts.response_idle)
         self._all_sent = False
-        self.heard = False
         self.exchanges = 0
 
     def __repr__(self) -> str:
         return f"<Connection to {self._address}, {self.exchanges} exchanges>"
+
+    @property
+    def heard(self) -> bool:
+        """Whether any byte of the present answer has come."""
+        return self._answer.heard
 
     def is_alive(self) -> bool:
         """Whether an idle connection can be used again, as far as can be known."""
@@ -87,10 +78,11 @@ class Connection:
             ShimError: What reading the request's own body failed with.
         """
         self.exchanges += 1
-        self._all_sent = self.heard = False
+        self._all_sent = False
+        self._answer.begin()
         enter(Phase.SEND)
         sending = asyncio.ensure_future(self._send(head, request.body))
-        reading = asyncio.ensure_future(self._read_final_head(interim))
+        reading = asyncio.ensure_future(self._answer.read_head(interim))
         try:
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
@@ -106,9 +98,8 @@ class Connection:
             finally:
                 await cancel_and_wait(reading)
         framing = response_framing(request.method, answer.status, answer.headers)
-        return Response(
-            self, answer, framing, reusable=self._is_reusable(answer, framing, keep_alive=keep_alive)
-        )
+        reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
+        return Response(self._answer, answer, framing, reusable=reusable)
 
     async def _send(self, head: bytes, body: BodySource | None) -> None:
         """Send all; a broken pipe is no error here, for the answer may be there to be read."""
@@ -140,44 +131,6 @@ class Connection:
         async with deadline(limit, lambda: expired):
             await asyncio.wait({reading})
 
-    async def _read_final_head(self, interim: Interim) -> ResponseHead:
-        while True:
-            head = await self._read_head()
-            if head.status >= _FIRST_FINAL_STATUS:
-                return head
-            if head.status == _SWITCHING_PROTOCOLS:
-                raise UpstreamInvalid("The upstream switches protocols, which nobody asked for.")
-            if head.status != _CONTINUE:
-                await interim(head)
-
-    async def _read_head(self) -> ResponseHead:
-        data = self._head.take_rest()
-        while True:
-            with _invalid_head():
-                head = self._head.feed(data)
-            if head is not None:
-                return parse_response_head(head)
-            data = await self._read_some_of_head()
-            self.heard = True
-
-    async def _read_some_of_head(self) -> bytes:
-        try:
-            data = await self._stream.read(READ_SIZE)
-        except UpstreamClosed as error:
-            # A server that closes with bytes of ours unread resets: that tells no more than an end.
-            raise self._closed_early() from error
-        if not data:
-            raise self._closed_early()
-        return data
-
-    def _closed_early(self) -> UpstreamClosed:
-        if self.heard:
-            return UpstreamClosed("The upstream closed the connection in the middle of its answer's head.")
-        text = "The upstream closed the connection without an answer."
-        if self._address.protocol is Protocol.UWSGI:
-            text += " uWSGI does so when a head exceeds its buffer-size, or when its worker dies."
-        return UpstreamClosed(text)
-
     def _is_reusable(self, answer: ResponseHead, framing: Framing, *, keep_alive: bool) -> bool:
         return (
             keep_alive
@@ -188,51 +141,12 @@ class Connection:
             and b"close" not in connection_options(answer.headers)
         )
 
-    # -- the answer's body ------------------------------------------------------------------------
-
-    async def read_body(self, framing: Framing) -> AsyncGenerator[bytes | memoryview, None]:
-        """The answer's body, piece by piece.
-
-        Raises:
-            UpstreamClosed: It ended before its end.
-            UpstreamInvalid: Its chunks are malformed.
-            ResponseTimeout: Nothing came for ``timeouts.response_idle``.
-        """
-        if not framing.has_body:
-            return
-        decoder = _decoder(framing)
-        data = self._head.take_rest()
-        idle = self._timeouts.response_idle
-        expired = ResponseTimeout(f"The upstream sent nothing more of its answer for {idle:g} s.")
-        while True:
-            with _invalid_body():
-                decoded = decoder.decode(memoryview(data))
-            for piece in decoded.payload:
-                yield piece
-            if decoded.ended:
-                # What follows the end belongs to no request: it stays, and the connection is not reused.
-                self._head.put_back(data[decoded.used :])
-                return
-            async with deadline(idle, lambda: expired):
-                data = await self._stream.read(READ_SIZE)
-            if not data:
-                if framing.kind is BodyKind.UNTIL_CLOSE:
-                    return
-                raise UpstreamClosed("The upstream closed the connection in the middle of its answer.")
-
-    @property
-    def has_rest(self) -> bool:
-        """Whether bytes came that belong to no answer."""
-        return len(self._head) > 0
-
 
 class Response:
     """An answer whose head is there and whose body comes; ``is_complete`` once it has ended well."""
 
-    def __init__(
-        self, connection: Connection, head: ResponseHead, framing: Framing, *, reusable: bool
-    ) -> None:
-        self._connection = connection
+    def __init__(self, reader: AnswerReader, head: ResponseHead, framing: Framing, *, reusable: bool) -> None:
+        self._reader = reader
         self._reusable = reusable
         self.status = head.status
         self.reason = head.reason
@@ -243,33 +157,11 @@ class Response:
     @property
     def leaves_connection_reusable(self) -> bool:
         """Whether the connection may carry another request."""
-        return self._reusable and self.is_complete and not self._connection.has_rest
+        return self._reusable and self.is_complete and not self._reader.has_rest
 
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body; to be run through once."""
-        async with contextlib.aclosing(self._connection.read_body(self.framing)) as body:
+        async with contextlib.aclosing(self._reader.read_body(self.framing)) as body:
             async for piece in body:
                 yield piece
         self.is_complete = True
-
-
-def _decoder(framing: Framing) -> BodyDecoder:
-    if framing.kind is BodyKind.CHUNKED:
-        return ChunkedDecoder()
-    return UntilCloseDecoder() if framing.length is None else LengthDecoder(framing.length)
-
-
-@contextlib.contextmanager
-def _invalid_head() -> Iterator[None]:
-    try:
-        yield
-    except (BadRequest, HeadTooLarge) as error:
-        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error
-
-
-@contextlib.contextmanager
-def _invalid_body() -> Iterator[None]:
-    try:
-        yield
-    except BadFraming as error:
-        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.timing import Clock, Seconds, monotonic
-from shim.upstream.connection import EnterPhase, Interim, Response
+from shim.upstream.answer import Interim
+from shim.upstream.connection import EnterPhase, Response
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.pool import Server
 

@@ -11,7 +11,8 @@ from shim.errors import UpstreamClosed
 from shim.observe.journal import Phase
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
-from shim.upstream.connection import Connection, EnterPhase, Interim, Response
+from shim.upstream.answer import Interim
+from shim.upstream.connection import Connection, EnterPhase, Response
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
 

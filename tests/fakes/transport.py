@@ -5,8 +5,6 @@ kernel, what is written waits until the client takes it, and a close with bytes 
 import asyncio
 from typing import Any
 
-from tests.fakes.loops import let_others_run
-
 READ_SIZE = 256 * 1024
 
 
@@ -40,6 +38,7 @@ class FakeTransport(asyncio.Transport):
         self._can_half_close = can_half_close
         self._writing_paused = False
         self._eof_arrived = False
+        self._news = asyncio.Event()
         self._over = asyncio.Event()
 
     # -- the client's side ------------------------------------------------------------------------
@@ -64,16 +63,22 @@ class FakeTransport(asyncio.Transport):
         self._takes = None if size is None or self._takes is None else self._takes + size
         self._flush()
 
-    async def until_received(self, end: bytes, count: int = 1) -> bytes:
-        """Wait until the client has got ``end`` so many times."""
-        while self.received.count(end) < count:
-            await let_others_run(1)
+    async def until_received(self, end: bytes) -> bytes:
+        """Wait until the client has got ``end``; all that it got."""
+        while end not in self.received:
+            self._news.clear()
+            await self._news.wait()
         return self.received
 
     async def until_over(self) -> bytes:
         """Wait until the server has closed; everything that the client got."""
         await self._over.wait()
         return self.received
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended its sending side, alone or with all of the connection."""
+        return self.half_closed or self.closing
 
     # -- the transport ----------------------------------------------------------------------------
 
@@ -174,6 +179,7 @@ class FakeTransport(asyncio.Transport):
     def _flush(self) -> None:
         size = len(self.buffer) if self._takes is None else min(self._takes, len(self.buffer))
         self.received += self.buffer[:size]
+        self._news.set()
         self.buffer = self.buffer[size:]
         if self._takes is not None:
             self._takes -= size

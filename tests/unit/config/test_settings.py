@@ -219,20 +219,6 @@ def test_a_route_leaves_open_what_it_does_not_say():
     assert (route.name, route.methods, route.upstream, route.body) == (None, (), None, None)
 
 
-@pytest.mark.parametrize(
-    ("value", "body", "seconds"),
-    [
-        ("auto", 0, 600),
-        ("auto", 20 * 1024**2, 601),
-        ("auto", 100 * 1024**3, 600 + 5120),
-        ("30s", 100 * 1024**3, 30),
-        ("unlimited", 1, UNLIMITED),
-    ],
-)
-def test_the_wait_for_a_response_follows_the_body_unless_it_is_given(value, body, seconds):
-    assert TimeoutOptions(response=value).response_for(body) == seconds
-
-
 def test_trusted_proxies_as_forwarding_takes_them():
     options = ServerOptions(trusted_proxies=["unix", "10.0.0.0/8", "fd00::/8"])
     assert options.trusted == TrustedProxies(

@@ -26,7 +26,6 @@ class FileSystem(NamedTuple):
     f_bavail: int
 
 
-
 @contextlib.asynccontextmanager
 async def open_file(disk):
     """A file of the disk, closed at the end."""

@@ -18,7 +18,8 @@ from shim.errors import (
 from shim.observe.journal import Phase
 from shim.timing import finish
 from shim.upstream.address import parse_upstream
-from shim.upstream.connection import MAX_RESPONSE_HEAD, SEND_SIZE, Connection
+from shim.upstream.answer import MAX_RESPONSE_HEAD
+from shim.upstream.connection import SEND_SIZE, Connection
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeStream, Pause, Sent, answer
