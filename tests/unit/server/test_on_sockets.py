@@ -36,9 +36,14 @@ async def serving(application, path=None, **options):
         yield lambda: asyncio.open_unix_connection(path), state
     server.close()
     await server.wait_closed()
-    async with asyncio.timeout(5):
-        while state.connections or state.tasks:
-            await asyncio.sleep(0.001)  # noqa: ASYNC110 - the server class has nothing to wait for
+    await until_nobody_is_left(state)
+
+
+async def until_nobody_is_left(state):
+    """Wait until the server has neither a connection nor a request."""
+    async with asyncio.timeout(10):
+        while state.connections or state.tasks:  # noqa: ASYNC110 - the server class tells nobody
+            await asyncio.sleep(0.001)
 
 
 async def hang_up(writer):
@@ -139,9 +144,10 @@ def test_a_client_that_takes_nothing_is_cut_off(run):
             reader, writer = await connect()
             reader._transport.pause_reading()
             writer.write(GET)
-            async with asyncio.timeout(10):
-                while not (ended and not state.connections):
-                    await asyncio.sleep(0.01)  # noqa: ASYNC110 - the server class has nothing to wait for
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            await until_nobody_is_left(state)
+            assert ended
             await hang_up(writer)
 
     ended = []
@@ -206,9 +212,7 @@ def test_lingering_ends(run):
             reader, writer = await connect()
             writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n")
             assert (await reader.read()).endswith(b"no")
-            async with asyncio.timeout(5):
-                while state.connections:
-                    await asyncio.sleep(0.01)  # noqa: ASYNC110 - the server class has nothing to wait for
+            await until_nobody_is_left(state)
             await hang_up(writer)
 
     run(scene())
