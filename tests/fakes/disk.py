@@ -30,6 +30,7 @@ class FakeDisk:
         self.read_error: Exception | None = None
         self.close_error: Exception | None = None
         self.seconds: dict[str, float] = {}  # what a call takes
+        self.close_can_be_cancelled = False  # the interface does not promise that it cannot
         self._gates: dict[str, asyncio.Event] = {}
         self.waiting: list[str] = []
 
@@ -134,6 +135,8 @@ class FakeFile:
         """Close; once, and with no call under way."""
         assert self._calls == 0, "closed while a call was under way"
         assert not self.closed, "closed twice"
+        if self._disk.close_can_be_cancelled:
+            await self._disk.pass_gate("close")
         try:
             await self._disk.in_thread("close")
         finally:

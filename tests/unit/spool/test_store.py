@@ -230,8 +230,10 @@ def test_the_file_goes_before_the_lease():
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_cancelled_while_closing(times):
+@pytest.mark.parametrize("close_can_be_cancelled", [False, True])
+def test_cancelled_while_closing(close_can_be_cancelled, times):
     spool = Spool()
+    spool.disk.close_can_be_cancelled = close_can_be_cancelled
 
     async def scene():
         gate = spool.disk.hold("close")

@@ -286,6 +286,16 @@ def test_a_server_seen_to_close_is_asked_to():
     run_pool(scene, FakeStream(answer(), ended, EOF), *[serving(answer()) for _ in range(4)])
 
 
+@pytest.mark.parametrize("news", [EOF, b"x", RESET], ids=["end", "bytes", "reset"])
+def test_a_connection_with_news_is_not_kept(news):
+    async def scene(pool):
+        await pool.ask()
+        assert pool.open_streams == []
+        assert pool.server.keeps_alive
+
+    run_pool(scene, FakeStream(answer(), news))
+
+
 def test_an_idle_connection_that_ended_late_teaches_nothing():
     async def scene(pool):
         await pool.ask()
