@@ -5,6 +5,7 @@ Each fails a test that leaves a task behind, or whose loop had to complain of so
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ try:
     import uvloop
 except ImportError:
     uvloop = None
+
+# Seconds of real time, on a busy machine too; beyond it a test would never end.
+LONGEST_TEST = 60
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
@@ -41,8 +45,12 @@ class _NeverWaiting(selectors.DefaultSelector):
     def __init__(self, loop: LeapingLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._patience = time.monotonic() + LONGEST_TEST
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        if time.monotonic() > self._patience:
+            self._patience += LONGEST_TEST  # for the cancelled tasks to end
+            raise DeadEnd("the tasks run in circles")
         ready = super().select(0)
         if ready:
             return ready
@@ -55,7 +63,7 @@ class _NeverWaiting(selectors.DefaultSelector):
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end on asyncio's own loop."""
-    return _run(coroutine, asyncio.SelectorEventLoop)
+    return _run(_with_an_end(coroutine), asyncio.SelectorEventLoop)
 
 
 def run_leaping(coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -65,7 +73,7 @@ def run_leaping(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 def run_uvloop(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end on uvloop."""
-    return _run(coroutine, uvloop.new_event_loop)
+    return _run(_with_an_end(coroutine), uvloop.new_event_loop)
 
 
 REAL_LOOPS = [
@@ -85,6 +93,11 @@ async def let_others_run(turns: int = 10) -> None:
     """Give every other task so many turns of the loop."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+async def _with_an_end(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    async with asyncio.timeout(LONGEST_TEST):
+        return await coroutine
 
 
 def _run(coroutine: Coroutine[Any, Any, Result], factory: Callable[[], asyncio.AbstractEventLoop]) -> Result:
