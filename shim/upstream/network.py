@@ -71,7 +71,11 @@ class SocketStream:
         self._loop = asyncio.get_running_loop()
 
     async def read(self, most: int) -> bytes:
-        """Receive some bytes."""
+        """Receive some bytes; others get their turn first, also where bytes are there already.
+
+        A server that is always ahead would keep the whole loop, and hide that its client has gone.
+        """
+        await asyncio.sleep(0)
         with _transfer_errors():
             while True:
                 try:

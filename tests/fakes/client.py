@@ -60,10 +60,9 @@ class FakeClient:
 
     async def send(self, message: Message) -> None:
         """Take a part of the answer."""
+        # As our own server: nothing is waited for where the client takes all.
         if self._send_gate is not None:
             await self._send_gate.wait()
-        else:
-            await asyncio.sleep(0)
         if self.send_error is not None:
             raise self.send_error
         # A server must have copied or sent the bytes when send() returns.

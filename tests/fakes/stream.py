@@ -84,6 +84,7 @@ class FakeStream:
         assert not self.closed, "read on a closed stream"
         self._reading = True
         try:
+            await asyncio.sleep(0)
             return await self._next_bytes(most)
         finally:
             self._reading = False

@@ -475,6 +475,28 @@ def test_gone_with_the_answer_is_no_failure(run_flow):
     run_flow(scene, FakeStream(answer()))
 
 
+def test_gone_from_a_server_that_is_always_ahead(run_flow):
+    """The rest of the answer is not fetched for nobody."""
+
+    async def scene(flow):
+        client, scope = get()
+        send = client.send
+
+        async def take_some(message):
+            await send(message)
+            if len(client.sent) == 3:
+                client.leaves.set()
+
+        client.send = take_some
+        assert not await flow.serve(client, scope)
+        assert flow.refusals == {"client_gone": 1}
+        assert len(client.sent) < 30
+        assert len(flow.network.streams[0].script) > 900
+
+    head = answer(200, b"", framing=b"Content-Length: 1000")
+    run_flow(scene, FakeStream(head, *[b"x"] * 1000))
+
+
 @pytest.mark.parametrize("turns", range(40))
 def test_gone_at_any_turn(run_flow, turns):
     """Served, or gone; never anything else, and never anything held."""

@@ -343,6 +343,31 @@ def test_a_read_waits(run, kind, listening):
 
 
 @on_both_loops
+@on_both_families
+def test_a_server_that_is_always_ahead_keeps_nobody_waiting(run, kind, listening):
+    """Another request, or the news that this one's client has gone, gets its turn between two reads."""
+    server = listening(kind)
+
+    async def count(turns):
+        while True:
+            await asyncio.sleep(0)
+            turns.append(True)
+
+    async def scene():
+        async with connected(server) as (stream, peer):
+            peer.send(bytes(1000))
+            turns = []
+            counting = asyncio.ensure_future(count(turns))
+            for _ in range(1000):
+                assert await stream.read(1) == b"\0"
+            assert len(turns) >= 900
+            counting.cancel()
+            await let_others_run()
+
+    run(scene())
+
+
+@on_both_loops
 def test_a_reset_while_reading(run, listening):
     server = listening("tcp")
 
