@@ -99,6 +99,23 @@ class UnknownMethod(ClientFault):
     code = "unknown_method"
 
 
+class ImageConflict(ClientFault):
+    """The image is in a state that takes no data: the service behind would refuse the body unread."""
+
+    code = "image_conflict"
+
+
+class TokenExpired(ClientFault):
+    """The token was good when the body began, and is refused now that it has come."""
+
+    code = "token_expired"
+
+    def __init__(self, detail: str, *, challenge: bytes | None = None) -> None:
+        """Take also the service's own WWW-Authenticate, which says where tokens come from."""
+        super().__init__(detail)
+        self.challenge = challenge
+
+
 class ClientGone(ClientFault):
     """The client closed its connection: there is nobody to answer."""
 

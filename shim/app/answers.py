@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from shim.errors import ShimError
+from shim.errors import ShimError, TokenExpired
 from shim.wire.headers import Headers, get_all, list_members
 
 CLIENT_GONE = 499  # nginx's number; it stands in logs and metrics only, for nobody reads the answer
@@ -19,10 +19,12 @@ STATUSES: Mapping[str, int] = {
     "bad_request": 400,
     "bad_framing": 400,
     "size_mismatch": 400,
+    "token_expired": 401,
     "header_timeout": 408,
     "body_idle_timeout": 408,
     "body_total_timeout": 408,
     "body_too_slow": 408,
+    "image_conflict": 409,
     "body_too_large": 413,
     "expectation_failed": 417,
     "project_limit": 429,
@@ -78,6 +80,8 @@ def answer_error(error: ShimError, headers: Headers, request_id: str) -> OwnAnsw
     retry_after = error.retry_after
     if retry_after is None and status in _RETRY_AFTER:
         retry_after = _DEFAULT_RETRY_AFTER
+    if isinstance(error, TokenExpired) and error.challenge is not None:
+        fields.append((b"www-authenticate", error.challenge))
     if retry_after is not None:
         fields.append((b"retry-after", b"%d" % retry_after))
     return OwnAnswer(status, fields, body)

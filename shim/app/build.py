@@ -17,13 +17,16 @@ from shim.proxy.flow import Proxy
 from shim.routes.route import BodyMode, Route
 from shim.routes.table import RouteTable
 from shim.service.generic import GenericService, Service
-from shim.service.glance import GlanceService
+from shim.service.glance import GlanceOptions, GlanceService
 from shim.spool.budget import Budget
 from shim.spool.disk import Amount, LocalDisk, measure_space
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.application import ApplicationServer
+from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.loading import load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
 from shim.wire.forwarding import TrustedProxies
@@ -48,6 +51,7 @@ class ProxyOptions:
         routes: The operator's; empty: those of the service.
         body: Mode of what no route speaks of.
         service: ``glance`` or ``none``.
+        glance: What ``glance`` does for its requests.
     """
 
     directory: Path
@@ -61,6 +65,7 @@ class ProxyOptions:
     routes: Sequence[Route] = ()
     body: BodyMode = BodyMode.AUTO
     service: str = "glance"
+    glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     access_log: bool = True
 
@@ -80,13 +85,14 @@ def build(options: ProxyOptions) -> Parts:
 
     Raises:
         DiskError: The spool directory cannot be looked at.
+        NoUpstream: An application that is to run in this process cannot be loaded.
     """
     disk = LocalDisk(options.directory, min_free=options.min_free)
     budget = Budget(options.max_total.of(measure_space(options.directory).total))
     store = Store(disk, budget, options.spool)
     drain = Drain()
     journal = Journal(Counters(), access=options.access_log)
-    service = service_of(options.service)
+    service = service_of(options.service, options.glance)
     upstreams = {spec.name: _upstream(spec, options.timeouts) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
@@ -103,14 +109,20 @@ def build(options: ProxyOptions) -> Parts:
     return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk)
 
 
-def service_of(name: str) -> Service:
+def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     """What is known of the service behind: ``glance`` or ``none``."""
-    return GlanceService() if name == "glance" else GenericService()
+    return GlanceService(glance) if name == "glance" else GenericService()
 
 
 def _upstream(spec: UpstreamSpec, timeouts: UpstreamTimeouts) -> Upstream:
-    servers = [Server(address, timeouts) for address in spec.servers]
+    servers = [_server(address, timeouts) for address in spec.servers]
     return Upstream(spec.name, servers, mount=spec.mount, connect_retry=timeouts.connect_retry)
+
+
+def _server(address: UpstreamAddress, timeouts: UpstreamTimeouts) -> UpstreamServer:
+    if address.application is None:
+        return Server(address, timeouts)
+    return ApplicationServer(address, load_application(address.application), timeouts)
 
 
 def _table(options: ProxyOptions, service: Service) -> RouteTable:

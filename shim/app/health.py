@@ -9,8 +9,10 @@ from shim.errors import ShimError
 from shim.spool.store import Store
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.application import ApplicationServer
+from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
-from shim.upstream.probe import Health, probe
+from shim.upstream.probe import ApplicationProbe, Health, probe
 
 # Probes are made when somebody asks, at most so often: an idle shim leaves its servers alone.
 PROBE_AGE: Seconds = 2.0
@@ -54,6 +56,7 @@ class HealthWatch:
         self._probed: dict[tuple[str, UpstreamAddress], Health] = {}
         self._probed_at: Seconds | None = None
         self._probing = asyncio.Lock()
+        self._applications: dict[UpstreamAddress, ApplicationProbe] = {}
 
     async def readiness(self) -> Readiness:
         """Whether the shim is ready, with the reasons where it is not."""
@@ -81,11 +84,18 @@ class HealthWatch:
         ]
 
     async def _probe_all(self) -> None:
-        keys = [
-            (name, server.address)
-            for name, upstream in self._upstreams.items()
-            for server in upstream.servers
+        servers = [
+            (name, server) for name, upstream in self._upstreams.items() for server in upstream.servers
         ]
-        results = await asyncio.gather(*(probe(address, self._probe_path) for _, address in keys))
+        results = await asyncio.gather(*(self._probe(server) for _, server in servers))
+        keys = [(name, server.address) for name, server in servers]
         self._probed = dict(zip(keys, results, strict=True))
         self._probed_at = self._clock()
+
+    async def _probe(self, server: UpstreamServer) -> Health:
+        address = server.address
+        if not isinstance(server, ApplicationServer):
+            return await probe(address, self._probe_path)
+        if address not in self._applications:
+            self._applications[address] = ApplicationProbe(address, server.application)
+        return await self._applications[address].ask(self._probe_path)

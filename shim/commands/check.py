@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from shim.app.build import service_of
+from shim.app.build import UpstreamSpec, service_of
 from shim.commands import ENDED_AS_ASKED, FAILED, load_or_report
 from shim.config.assemble import proxy_options
 from shim.config.load import Loaded
@@ -12,7 +13,7 @@ from shim.spool.disk import measure_space
 from shim.spool.inspect import Finding, Level, inspect_directory
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
-from shim.upstream.probe import Health, probe
+from shim.upstream.diagnosis import diagnose
 
 
 def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> int:
@@ -49,13 +50,15 @@ def _spool(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
 
 def _upstreams(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
     options = proxy_options(loaded.settings)
-    servers = [(group.name, address) for group in options.upstreams for address in group.servers]
+    servers = [(group, address) for group in options.upstreams for address in group.servers]
     path = service_of(options.service).probe_path
-    results = asyncio.run(_probe_all([address for _, address in servers], path))
-    for (name, address), health in zip(servers, results, strict=True):
-        level = Level.FINE if health.up else Level.FAULT
-        yield f"upstream {name}", Finding(level, f"{address}: {health.reason}")
+    results = asyncio.run(_diagnose_all(servers, path))
+    for (group, address), findings in zip(servers, results, strict=True):
+        for finding in findings:
+            yield f"upstream {group.name}", replace(finding, text=f"{address}: {finding.text}")
 
 
-async def _probe_all(addresses: Sequence[UpstreamAddress], path: bytes | None) -> list[Health]:
-    return await asyncio.gather(*(probe(address, path) for address in addresses))
+async def _diagnose_all(
+    servers: Sequence[tuple[UpstreamSpec, UpstreamAddress]], path: bytes | None
+) -> list[list[Finding]]:
+    return await asyncio.gather(*(diagnose(address, path, mount=group.mount) for group, address in servers))

@@ -5,14 +5,18 @@
 
 from shim.admission.limits import BodyPace
 from shim.app.build import ProxyOptions, UpstreamSpec
+from shim.config import options
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.routes.route import BodyMode, Route
 from shim.server.protocol import ConnectionOptions
 from shim.server.run import RunOptions
+from shim.service.glance import GlanceOptions
+from shim.service.service_token import ServiceAccount
+from shim.service.upload import UploadOptions
 from shim.spool.disk import Amount
 from shim.spool.store import SpoolOptions
-from shim.timing import Seconds
+from shim.timing import UNLIMITED, Seconds
 from shim.upstream.message import UpstreamTimeouts
 
 
@@ -45,6 +49,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         routes=_routes(settings),
         body=BodyMode(settings.body),
         service=settings.service,
+        glance=_glance(settings.glance),
         trusted=settings.server.trusted,
         access_log=settings.log.access,
     )
@@ -79,9 +84,28 @@ def _routes(settings: Settings) -> list[Route]:
             methods=frozenset(route.methods),
             path=route.path,
             body=BodyMode(route.body or settings.body),
+            max_body=UNLIMITED if route.max_body is None else route.max_body,
         )
         for route in settings.routes
     ]
+
+
+def _glance(options: options.GlanceOptions) -> GlanceOptions:
+    account = options.service_auth
+    return GlanceOptions(
+        upload=UploadOptions(look=options.look, delete_stuck=options.delete_stuck),
+        account=None
+        if account is None
+        else ServiceAccount(
+            auth_url=account.auth_url,
+            username=account.username,
+            password=account.password.get_secret_value(),
+            project_name=account.project_name,
+            user_domain_name=account.user_domain_name,
+            project_domain_name=account.project_domain_name,
+            ca_file=account.ca_file,
+        ),
+    )
 
 
 def _amount(value: float | Share) -> Amount:

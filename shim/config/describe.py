@@ -9,14 +9,17 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from shim.config import toml
 from shim.config.faults import Path
 from shim.config.load import Loaded
 from shim.config.settings import Settings
-from shim.config.shape import is_table, table_of, takes
+from shim.config.shape import is_optional_table, is_table, table_of, takes
+
+# What pydantic writes for every secret.
+HIDDEN = str(SecretStr("x"))
 
 _WIDTH = 100
 # Comments of one table stand in a column, unless a value is longer than this.
@@ -46,25 +49,29 @@ def defaults() -> str:
     return "\n".join([_INTRODUCTION, *_blocks(Settings)])
 
 
-def _blocks(model: type[BaseModel]) -> Iterator[str]:
+def _blocks(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """One block of lines for each option of ``model``, its tables last, as TOML needs them."""
     tables = _table_names(model)
     for name, field in model.model_fields.items():
         if name not in tables:
             yield _option(name, field, as_example=False)
     for name in tables:
-        yield from _table(name, model.model_fields[name])
+        yield from _table(prefix + name, model.model_fields[name])
 
 
 def _table(name: str, field: FieldInfo) -> Iterator[str]:
+    """A table with the dotted ``name``; one that is absent by default is an example."""
     table = table_of(field.annotation)
     assert table is not None
     if is_table(field.annotation):
         yield f"{_comment(inspect.getdoc(table))}[{name}]\n"
-        yield from _blocks(table)
+        yield from _blocks(table, f"{name}.")
         return
-    # There is none by default: all of it is an example.
-    header = f"#[{name}.{field.examples[0]}]" if field.examples else f"#[[{name}]]"
+    header = f"#[[{name}]]"
+    if field.examples:
+        header = f"#[{name}.{field.examples[0]}]"
+    elif is_optional_table(field.annotation):
+        header = f"#[{name}]"
     yield f"{_comment(field.description)}{header}\n"
     for inner, inner_field in table.model_fields.items():
         yield _option(inner, inner_field, as_example=True)
@@ -103,8 +110,12 @@ def effective(loaded: Loaded) -> str:
 
 
 def _sections(name: str, content: Any, loaded: Loaded) -> Iterator[str]:
-    if is_table(Settings.model_fields[name].annotation):
+    table = Settings.model_fields[name].annotation
+    if is_table(table):
+        inner_tables = {key: content.pop(key) for key in _table_names(table) if content[key] is not None}
         yield _section(f"[{name}]", content, (name,), loaded)
+        for key, inner in inner_tables.items():
+            yield _section(f"[{name}.{key}]", inner, (name, key), loaded)
     elif isinstance(content, dict):
         for key, inner in content.items():
             yield _section(f"[{name}.{toml.key(key)}]", inner, (name, key), loaded)
@@ -118,12 +129,17 @@ def _section(header: str, content: dict[str, Any], path: Path, loaded: Loaded) -
     rows = [
         (f"{name} = {toml.value(value)}", loaded.source((*path, name)))
         for name, value in content.items()
-        if value is not None
+        if value is not None and value != HIDDEN
     ]
     column = max((len(row) for row, _ in rows if len(row) <= _COLUMN), default=0)
     lines = [f"{row:{column}}  # {source}" for row, source in rows]
     # TOML has no null.
     lines += [f"# {name} is not set" for name, value in content.items() if value is None]
+    lines += [
+        f"# {name} is set, and not shown  # {loaded.source((*path, name))}"
+        for name, value in content.items()
+        if value == HIDDEN
+    ]
     return "".join(f"{line}\n" for line in ([header] if header else []) + lines)
 
 

@@ -134,11 +134,13 @@ def _format_response(wait: Seconds | Literal["auto"]) -> str:
 
 
 def _parse_switch(value: object) -> bool:
-    # "true" as text comes from the environment; yes, on and 1 would be three more ways to say one thing.
+    # "true" as text comes from the environment; yes and 1 would be two more ways to say one thing.
     if isinstance(value, bool):
         return value
-    if value in ("true", "false"):
-        return value == "true"
+    if value in ("true", "on"):
+        return True
+    if value in ("false", "off"):
+        return False
     raise ValueError(f"{value!r}: write true or false")
 
 
@@ -148,5 +150,5 @@ ResponseWait: TypeAlias = Annotated[
 ]
 """Seconds, UNLIMITED, or ``"auto"``: by the size of the body."""
 Switch: TypeAlias = Annotated[
-    bool, Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false"]})
+    bool, Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false", "on", "off"]})
 ]

@@ -203,6 +203,51 @@ class TimeoutOptions(Options):
     )
 
 
+class ServiceAuthOptions(Options):
+    """An account of keystone's with the role "service", for uploads that outlive their token."""
+
+    auth_url: places.HttpUrl = Field(
+        description="Keystone's address, with its version.", examples=["https://keystone.example:5000/v3"]
+    )
+    username: places.Text = Field(description="The account.", examples=["glance"])
+    password: places.Secret = Field(
+        description="Its password. Better in the environment than in the file: "
+        "GLANCE_SHIM_GLANCE__SERVICE_AUTH__PASSWORD.",
+        examples=["secret"],
+    )
+    project_name: places.Text = option("service", "Its project.")
+    user_domain_name: places.Text = option("Default", "The domain of the account.")
+    project_domain_name: places.Text = option("Default", "The domain of the project.")
+    ca_file: places.Directory | None = option(
+        None,
+        "Who signed keystone's certificate, as PEM; by default whom the system trusts.",
+        example="/etc/ssl/certs/cloud.pem",
+    )
+
+
+class GlanceOptions(Options):
+    """What is done for uploads because Glance stands behind; of no effect where service = "none"."""
+
+    look: kinds.Switch = option(
+        True,
+        "Whether Glance is asked for the image, with the client's own token, before its data is taken: a bad "
+        "token, a missing image, or one that has its data is answered at once instead of after the upload. "
+        "It never lets in what Glance would refuse.",
+    )
+    delete_stuck: kinds.Switch = option(
+        False,
+        "Whether an image that a killed worker left in 'saving' or 'uploading' is deleted with the client's "
+        "token. It takes no data any more, but its id is the client's to give up; so off.",
+    )
+    service_auth: ServiceAuthOptions | None = Field(
+        None,
+        description="Uploads that outlive their token: Glance sees a token only when the whole body is here, "
+        "and refuses one that expired meanwhile, unless a service's token comes with it. With this account "
+        "the shim gets one from keystone and adds it where Glance accepted the client's token before the "
+        "body (look). Glance needs service_token_roles_required = true in [keystone_authtoken].",
+    )
+
+
 class UpstreamOptions(Options):
     """One group of servers that do the same work."""
 
@@ -234,4 +279,10 @@ class RouteOptions(Options):
     )
     body: BodyMode | None = option(
         None, "How its bodies are forwarded; by default as the top-level body says.", example="spool"
+    )
+    max_body: kinds.SizeLimit | None = option(
+        None,
+        "The longest body that it takes, where that is less than spool.max_body. Give routes that carry no "
+        "images a small one: their requests are not looked at before the body.",
+        example="16MiB",
     )

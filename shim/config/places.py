@@ -6,15 +6,16 @@ The grammar of addresses belongs to the rooms that open them (``upstream/address
 
 import ipaddress
 import re
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from shim.config.kinds import Kind, Takes
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
-from shim.upstream.address import Protocol, UpstreamAddress, parse_upstream
+from shim.upstream.address import UpstreamAddress, parse_upstream
 
 TrustedPeer: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network | Literal["unix"]
 
@@ -65,13 +66,6 @@ def _pattern(takes: str, pattern: str, advice: str) -> Kind:
 # -- where to listen, where to forward ------------------------------------------------------------
 
 
-def _parse_available(url: str) -> UpstreamAddress:
-    address = parse_upstream(url)
-    if address.protocol is Protocol.WSGI:
-        raise ValueError(f"{url!r}: wsgi: upstreams are not available in this version")
-    return address
-
-
 def _in_list(value: object) -> object:
     """A single address, as the list that it stands for; an array in text has come as a list already."""
     return (value,) if isinstance(value, str | TcpAddress | UnixAddress | InheritedSocket) else value
@@ -103,7 +97,7 @@ ListenOneOrMore: TypeAlias = Annotated[
 ]
 """One address, or a list of them; an empty list is none."""
 UpstreamUrl: TypeAlias = Annotated[
-    UpstreamAddress, _written("upstream URL", _UPSTREAM, _parse_available, UpstreamAddress)
+    UpstreamAddress, _written("upstream URL", _UPSTREAM, parse_upstream, UpstreamAddress)
 ]
 UpstreamUrls: TypeAlias = Annotated[tuple[UpstreamUrl, ...], *_AT_LEAST_ONE]
 
@@ -143,12 +137,31 @@ def _parse_directory(text: str) -> Path:
     return path
 
 
+def _parse_http_url(text: str) -> str:
+    url = urllib.parse.urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        raise ValueError(f'{text!r}: not a web address; write it as in "https://keystone.example:5000/v3"')
+    return text
+
+
+def _parse_text(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
 Trusted: TypeAlias = Annotated[
     TrustedPeer,
     _written('network or "unix"', ".+", _parse_peer, ipaddress.IPv4Network, ipaddress.IPv6Network),
 ]
 # Text only: the TOML number 660 is not the mode 0660, and nobody would notice.
 FileMode: TypeAlias = Annotated[int, _written("file mode, in octal", _MODE, _parse_mode, write=_format_mode)]
+HttpUrl: TypeAlias = Annotated[str, _written("URL", "https?://.+", _parse_http_url)]
+Text: TypeAlias = Annotated[str, _written("text", ".+", _parse_text)]
+# Printed as this and nothing else, whatever it is.
+Secret: TypeAlias = Annotated[
+    SecretStr, _written("text", ".+", lambda text: SecretStr(_parse_text(text)), SecretStr)
+]
 Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]
 
 

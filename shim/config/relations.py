@@ -32,6 +32,7 @@ def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iter
         yield ("upstream",), NO_UPSTREAM
     yield from _route_faults(tree.get("routes"), named or ([SINGLE_UPSTREAM] if single is not None else []))
     yield from _listener_faults(tree)
+    yield from _glance_faults(tree.get("glance"))
 
 
 def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Path, str]]:
@@ -55,6 +56,15 @@ def _advice(name: str, upstreams: Sequence[str]) -> str:
     if near := nearest(name, upstreams):
         return f"did you mean {near[0]!r}?"
     return f"known are {', '.join(upstreams)}" if upstreams else f"add a table [upstreams.{name}]"
+
+
+def _glance_faults(glance: object) -> Iterator[tuple[Path, str]]:
+    """The shim vouches only for tokens that it has seen accepted."""
+    if isinstance(glance, dict) and glance.get("service_auth") and glance.get("look") in (False, "false", "off"):
+        yield (
+            ("glance", "service_auth"),
+            "needs glance.look = true: only a token that Glance accepted before the body may outlive it",
+        )
 
 
 def _listener_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

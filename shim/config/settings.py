@@ -10,6 +10,7 @@ from pydantic import Field
 from shim.config import places
 from shim.config.options import (
     AdminOptions,
+    GlanceOptions,
     LimitOptions,
     LogOptions,
     Options,
@@ -52,6 +53,7 @@ class Settings(Options):
     log: LogOptions = Field(default_factory=LogOptions)
     spool: SpoolOptions = Field(default_factory=SpoolOptions)
     timeouts: TimeoutOptions = Field(default_factory=TimeoutOptions)
+    glance: GlanceOptions = Field(default_factory=GlanceOptions)
     upstreams: dict[places.Name, UpstreamOptions] = Field(
         default_factory=dict,
         description="Groups of servers by name, in place of the single upstream above. With several, routes "

@@ -20,6 +20,12 @@ def is_table(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def is_optional_table(annotation: Any) -> bool:
+    """Whether an option is one table, or none, like ``glance.service_auth``."""
+    inner = get_args(annotation)
+    return NoneType in inner and any(is_table(choice) for choice in inner)
+
+
 def table_of(annotation: Any) -> type[BaseModel] | None:
     """The table that an option is, or has many of (``upstreams``, ``routes``); None for a plain value."""
     if is_table(annotation):

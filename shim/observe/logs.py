@@ -3,12 +3,16 @@
 A record may carry ``fields`` (a dict) in its ``extra``; client bytes appear only escaped, as names.
 """
 
+import contextlib
 import datetime as dt
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from typing import IO, Any
 
+# What writes our log: the shim, and the libraries that serve for it.
+_OWN = ("shim", "uvicorn", "asyncio")
 _PLAIN_FIELDS = ("request_id", "client", "image", "mode", "received", "sent", "seconds", "end", "detail")
 
 
@@ -69,6 +73,30 @@ def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None
     # httpx tells of each probe at "info"; uvicorn of its life, which we tell ourselves.
     for name in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+@contextlib.contextmanager
+def own_lines_kept() -> Iterator[None]:
+    """Keep our own lines as they are configured, whatever foreign code in the block does to logging.
+
+    Frameworks take the root logger for theirs: oslo.log removes its handlers, Django switches off every
+    logger that it does not know. So ours leave the root logger before; the rest is theirs.
+    """
+    root = logging.getLogger()
+    ours = [
+        handler for handler in root.handlers if isinstance(handler.formatter, JsonFormatter | TextFormatter)
+    ]
+    if ours:
+        for name in _OWN:
+            logger = logging.getLogger(name)
+            logger.handlers[:], logger.propagate = ours, False
+            logger.setLevel(logger.level or root.level)
+    try:
+        yield
+    finally:
+        for name, known in logging.root.manager.loggerDict.items():
+            if isinstance(known, logging.Logger) and name.partition(".")[0] in _OWN:
+                known.disabled = False
 
 
 def _time(record: logging.LogRecord) -> dt.datetime:

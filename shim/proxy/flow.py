@@ -11,7 +11,7 @@ from shim.admission.drain import Drain
 from shim.admission.gate import Ticket, UploadGate
 from shim.admission.limits import BodyPace
 from shim.observe.journal import Journal, Phase, Record
-from shim.proxy.forward import forward, upstream_request
+from shim.proxy.forward import Delivery, upstream_request
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
@@ -52,26 +52,31 @@ class Proxy:
         if request.framing.has_body:
             # A head that no server takes is refused while the client still holds the body.
             upstream.check_head(message, request.framing.length)
-        async with self._whole_body(request, route, record) as body:
-            whole = replace(message, body=body)
-            async with forward(
-                request, whole, upstream, answer=answer, journal=self.journal, record=record
-            ) as response:
-                await relay(response, answer, record)
+        declared = request.declared_length()
+        self.store.check_length(declared, max_body=route.max_body)
+        handling = self.service.handle(message, upstream)
+        if (refusal := await handling.admit()) is not None:
+            record.upstream = upstream.name
+            await relay(refusal, answer, record)
+            return
+        record.project = handling.project or record.project
+        async with self._whole_body(request, declared, route, record) as body:
+            whole = await handling.complete(replace(message, body=body))
+            delivery = Delivery(whole, upstream, handling, answer, self.journal, record)
+            await delivery.run(request.receive)
 
     @contextlib.asynccontextmanager
     async def _whole_body(
-        self, request: ClientRequest, route: Route, record: Record
+        self, request: ClientRequest, declared: int | None, route: Route, record: Record
     ) -> AsyncIterator[Body | None]:
         """The request's body, received to its end; None where it has none."""
-        declared = request.declared_length()
         if not request.framing.has_framing:
             yield None
             return
         record.has_body, record.length, record.mode = True, declared, route.body.value
         with self.gate.ticket() as ticket:
             ticket.cover(declared or 0)
-            async with self.store.body(declared) as body:
+            async with self.store.body(declared, max_body=route.max_body) as body:
                 await self._receive(request, body, declared, ticket, record)
                 yield body
 

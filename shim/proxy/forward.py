@@ -6,51 +6,81 @@ A client that has gone is not answered: the upstream call is cancelled, so that 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from shim.asgi import Receive
-from shim.errors import ClientGone
+from shim.errors import ClientGone, UpstreamFault
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.request import Answer, ClientRequest
-from shim.proxy.respond import relay_hints
+from shim.proxy.respond import relay, relay_hints
+from shim.service.generic import Failure, Handling, Remedy
 from shim.timing import cancel_and_wait
-from shim.upstream.connection import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.question import gather
 from shim.wire.forwarding import forwarded_headers
 from shim.wire.headers import get_first
 from shim.wire.http1 import ResponseHead
 
 
-@contextlib.asynccontextmanager
-async def forward(
-    request: ClientRequest,
-    message: UpstreamRequest,
-    upstream: Upstream,
-    *,
-    answer: Answer,
-    journal: Journal,
-    record: Record,
-) -> AsyncIterator[Response]:
-    """Send ``message``, which the client's request became, and give the upstream's answer.
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request on its way to its upstream, as often as that makes sense.
 
-    Raises:
-        UpstreamFault: The upstream did not do its part.
-        ClientGone: The client left meanwhile.
+    Attributes:
+        message: What the client's request became, with its body.
+        handling: Says which answers are doubtful, and what to do about a failed attempt.
     """
-    record.upstream = upstream.name
 
-    async def interim(head: ResponseHead) -> None:
-        await relay_hints(head, answer)
+    message: UpstreamRequest
+    upstream: Upstream
+    handling: Handling
+    answer: Answer
+    journal: Journal
+    record: Record
 
-    def enter(phase: Phase) -> None:
-        journal.enter(record, phase)
+    async def run(self, receive: Receive) -> None:
+        """Send the request and relay the answer, only as long as the client is there to get it.
 
-    async with (
-        while_connected(request.receive),
-        upstream.exchange(message, interim=interim, enter=enter) as response,
-    ):
-        journal.enter(record, Phase.RESPOND)
-        yield response
+        Raises:
+            UpstreamFault: The upstream did not do its part.
+            ClientGone: The client left meanwhile.
+        """
+        self.record.upstream = self.upstream.name
+        async with while_connected(receive):
+            while (failure := await self._attempt()) is not None:
+                if await self.handling.recover(failure) is Remedy.GIVE_UP:
+                    await self._give_up(failure)
+                    return
+
+    async def _attempt(self) -> Failure | None:
+        """Send the request once; None where an answer was relayed."""
+        try:
+            async with self.upstream.exchange(
+                self.message, interim=self._pass_hints, enter=self._enter
+            ) as response:
+                if self.handling.is_doubtful(response):
+                    return await gather(response)
+                self._enter(Phase.RESPOND)
+                await relay(response, self.answer, self.record)
+                return None
+        except UpstreamFault as fault:
+            # What the client has the beginning of cannot be begun anew.
+            if self.answer.has_begun:
+                raise
+            return fault
+
+    async def _give_up(self, failure: Failure) -> None:
+        if isinstance(failure, UpstreamFault):
+            raise failure
+        self._enter(Phase.RESPOND)
+        await relay(failure, self.answer, self.record)
+
+    async def _pass_hints(self, head: ResponseHead) -> None:
+        await relay_hints(head, self.answer)
+
+    def _enter(self, phase: Phase) -> None:
+        self.journal.enter(self.record, phase)
 
 
 @contextlib.asynccontextmanager

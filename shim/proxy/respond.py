@@ -4,7 +4,7 @@ import contextlib
 
 from shim.observe.journal import Record
 from shim.proxy.request import Answer
-from shim.upstream.connection import Response
+from shim.upstream.exchange import Response
 from shim.wire.framing import BodyKind
 from shim.wire.headers import end_to_end, get_all, get_first
 from shim.wire.http1 import ResponseHead

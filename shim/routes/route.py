@@ -10,6 +10,8 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 
+from shim.timing import UNLIMITED
+
 
 class BodyMode(enum.StrEnum):
     """What happens to a body (SPEC: "Body modes")."""
@@ -28,6 +30,7 @@ class Route:
         methods: Methods it takes; empty: all.
         path: Pattern: ``*`` is one segment, ``**`` any number, also none.
         body: What happens to a request's body.
+        max_body: The longest body it takes, in bytes, where that is less than the spool's own limit.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Route:
     methods: frozenset[str] = frozenset()
     path: str = "/**"
     body: BodyMode = BodyMode.AUTO
+    max_body: float = UNLIMITED
 
     def matches(self, method: str, raw_path: bytes) -> bool:
         """Whether a request takes this route."""

@@ -63,6 +63,12 @@ class Store:
         await self._disk.check(0)
         await (await self._disk.create()).close()
 
+    def check_length(self, declared: int | None, *, max_body: float = UNLIMITED) -> None:
+        """Raise BodyTooLarge where a declared length is above the limits of one body."""
+        limit = min(max_body, self._options.max_body)
+        if declared is not None and declared > limit:
+            raise _too_large(limit)
+
     @contextlib.asynccontextmanager
     async def body(self, declared: int | None, *, max_body: float = UNLIMITED) -> AsyncIterator[Body]:
         """A body for one request; file and lease are given back at the end, whatever that is.
@@ -74,9 +80,8 @@ class Store:
         Raises:
             BodyTooLarge, SpoolFull, DiskFull, DiskError: It is known already that it will not fit.
         """
+        self.check_length(declared, max_body=max_body)
         limit = min(max_body, self._options.max_body)
-        if declared is not None and declared > limit:
-            raise _too_large(limit)
         lease = self._budget.lease(declared)
         try:
             if declared is not None and declared > self._options.memory_limit:

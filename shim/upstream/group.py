@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.answer import Interim
-from shim.upstream.connection import EnterPhase, Response
+from shim.upstream.connection import EnterPhase
+from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.pool import Server
 
 FIRST_PAUSE: Seconds = 0.05
 LONGEST_PAUSE: Seconds = 1.0
@@ -25,7 +25,7 @@ class Upstream:
     def __init__(
         self,
         name: str,
-        servers: Sequence[Server],
+        servers: Sequence[UpstreamServer],
         *,
         mount: str = "",
         connect_retry: Seconds = 10.0,

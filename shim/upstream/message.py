@@ -27,6 +27,10 @@ class BodySource(Protocol):
         """Some bytes from ``offset`` on, ``b""`` at the end."""
         ...
 
+    def fileno(self) -> int | None:
+        """The descriptor of a file that holds exactly the whole body, or None where there is none."""
+        ...
+
 
 class BytesBody:
     """A body held in memory."""
@@ -42,6 +46,10 @@ class BytesBody:
     async def read(self, offset: int, most: int) -> bytes:
         """Some bytes from ``offset`` on."""
         return self._data[offset : offset + most]
+
+    def fileno(self) -> int | None:
+        """It is in no file."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +88,17 @@ class UpstreamRequest:
     def encode_head(self, protocol: UpstreamProtocol, *, keep_alive: bool) -> bytes:
         """The bytes before the body; raises HeadTooLarge where they do not fit the uwsgi packet."""
         if protocol is UpstreamProtocol.UWSGI:
-            return encode_packet(request_variables(self._as_uwsgi()))
+            return encode_packet(self.variables())
         headers = list(self.headers)
         if self.length is not None:
             headers.append((b"content-length", b"%d" % self.length))
         if not keep_alive:
             headers.append((b"connection", b"close"))
         return encode_request_head(self.method, self.target, headers)
+
+    def variables(self) -> dict[bytes, bytes]:
+        """The request as CGI variables, as uWSGI and WSGI applications know it."""
+        return request_variables(self._as_uwsgi())
 
     def check_head(self, protocol: UpstreamProtocol, length: int | None) -> None:
         """Raise HeadTooLarge where the head will not fit the protocol, whatever its body turns out to be.

@@ -1,21 +1,25 @@
 """Asks a server whether it is there: a uwsgi ping, a health check over HTTP, or only a connection.
 
 A server that takes the connection but does not answer in time is busy, and up: a worker answers the
-ping, so it queues behind uploads.
+ping, so it queues behind uploads. The same holds for an application in this process that is loaded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
-from shim.errors import ResponseTimeout, UpstreamFault
+from shim.errors import NoUpstream, ResponseTimeout, UpstreamFault
 from shim.timing import Seconds, deadline
 from shim.upstream.address import Protocol, UpstreamAddress, join_host_port
+from shim.upstream.application import ApplicationServer
+from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.loading import load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
 from shim.upstream.pool import Server
 from shim.upstream.transport import UpstreamTransport
+from shim.upstream.wsgi_values import WsgiApplication
 from shim.wire.uwsgi import PING, PONG_MODIFIER
 
 PROBE_TIMEOUT: Seconds = 2.0
@@ -30,10 +34,12 @@ class Health:
     Attributes:
         up: Whether requests should go there.
         reason: In words, for the operator.
+        answered: Whether it answered what it was asked; a busy server does not, and is up.
     """
 
     up: bool
     reason: str
+    answered: bool = field(default=False, compare=False)
 
 
 async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Seconds = PROBE_TIMEOUT) -> Health:
@@ -45,6 +51,8 @@ async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Second
         timeout: For each of connecting and answering, in seconds.
     """
     try:
+        if address.application is not None:
+            return await _load_and_call(address, path, timeout)
         if address.protocol is Protocol.UWSGI:
             return await _ping(address, timeout)
         if path is None:
@@ -66,7 +74,7 @@ async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:
     finally:
         stream.close()
     if len(answer) == _PONG_SIZE and answer[0] == PONG_MODIFIER:
-        return Health(up=True, reason="answers the ping")
+        return Health(up=True, reason="answers the ping", answered=True)
     return Health(up=False, reason="does not speak the uwsgi protocol: no answer to the ping")
 
 
@@ -81,19 +89,57 @@ async def _read_pong(stream: NetworkStream) -> bytes:
 
 
 async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Health:
-    timeouts = UpstreamTimeouts(
-        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-    )
-    upstream = Upstream("probe", [Server(address, timeouts)], connect_retry=0)
+    server = Server(address, _patience(timeout))
+    return await _ask_server(server, path, busy="takes connections, but does not answer the health check")
+
+
+async def _load_and_call(address: UpstreamAddress, path: bytes | None, timeout: Seconds) -> Health:
+    assert address.application is not None
+    try:
+        application = load_application(address.application)
+    except NoUpstream as error:
+        # The first line only: the traceback is for who starts it.
+        return Health(up=False, reason=error.detail)
+    return await ApplicationProbe(address, application, timeout=timeout).ask(path)
+
+
+class ApplicationProbe:
+    """Asks an application in this process, again and again.
+
+    On one thread of its own: a health check that hangs must not take one thread after the other from
+    requests, and one that works must not wait behind uploads.
+    """
+
+    def __init__(
+        self, address: UpstreamAddress, application: WsgiApplication, *, timeout: Seconds = PROBE_TIMEOUT
+    ) -> None:
+        """Take the loaded application, and how long it may take to answer, in seconds."""
+        self._server = ApplicationServer(address, application, _patience(timeout), threads=1)
+
+    async def ask(self, path: bytes | None) -> Health:
+        """What the application says; never raises for its faults. None: that it is loaded is enough."""
+        if path is None:
+            return Health(up=True, reason="is loaded")
+        return await _ask_server(self._server, path, busy="is loaded, but does not answer the health check")
+
+
+async def _ask_server(server: UpstreamServer, path: bytes, *, busy: str) -> Health:
+    upstream = Upstream("probe", [server], connect_retry=0)
     async with httpx.AsyncClient(transport=UpstreamTransport(upstream), trust_env=False) as client:
         try:
-            response = await client.get(f"http://{_host_of(address)}{path.decode('ascii')}")
+            response = await client.get(f"http://{_host_of(server.address)}{path.decode('ascii')}")
         except httpx.ReadTimeout:
-            return Health(up=True, reason="busy: takes connections, but does not answer the health check")
+            return Health(up=True, reason=f"busy: {busy}")
         except httpx.TransportError as error:
             return Health(up=False, reason=str(error))
     up = response.status_code < _FIRST_SERVER_ERROR
-    return Health(up, f"answers the health check with {response.status_code}")
+    return Health(up, f"answers the health check with {response.status_code}", answered=True)
+
+
+def _patience(timeout: Seconds) -> UpstreamTimeouts:
+    return UpstreamTimeouts(
+        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
+    )
 
 
 def _host_of(address: UpstreamAddress) -> str:

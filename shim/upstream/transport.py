@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from shim.errors import ConnectTimeout, ResponseTimeout, SendTimeout, UpstreamFault, UpstreamRefused
-from shim.upstream.connection import Response
+from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest
 from shim.wire.headers import HOP_BY_HOP

@@ -15,6 +15,7 @@ from shim.observe.journal import Journal
 from shim.proxy.flow import Proxy
 from shim.routes.route import BodyMode, Route
 from shim.routes.table import RouteTable
+from shim.service.generic import PlainHandling
 from shim.service.glance import GlanceService
 from shim.spool.budget import Budget
 from shim.spool.store import SpoolOptions, Store
@@ -40,6 +41,14 @@ SECOND_SERVERS = {
 }
 
 
+class UnaskedGlance(GlanceService):
+    """Glance's routes, for requests that are handled like any other's."""
+
+    def handle(self, message, upstream):
+        """Nothing is asked and nothing added."""
+        return PlainHandling()
+
+
 class Flow:
     """The application and everything below it.
 
@@ -47,6 +56,7 @@ class Flow:
         outcomes: What connecting to a server gives, in order.
         protocol: Of the servers.
         servers: How many there are.
+        glance: What the Glance room does; by default it asks nothing: each request is one connection.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Flow:
         mount="",
         pace=None,
         routes=None,
+        glance=None,
         **disk,
     ):
         self.network = FakeNetwork(*outcomes)
@@ -70,7 +81,7 @@ class Flow:
         self.gate = UploadGate(uploads)
         self.drain = Drain()
         self.journal = Journal(Counters(), clock=loop_time)
-        self.service = GlanceService()
+        self.service = UnaskedGlance() if glance is None else GlanceService(glance, clock=loop_time)
         timeouts = UpstreamTimeouts(send=60, response=300, response_idle=30)
         addresses = [FIRST_SERVERS[protocol], SECOND_SERVERS[protocol]][:servers]
         upstream = Upstream(

@@ -66,7 +66,7 @@ def test_no_body(run_flow, method, protocol):
         assert length_of(split_request(sent)[0]) is None
         assert body_of(sent) == b""
         assert b"/v2/images?limit=1" in sent
-        assert flow.requests == {("default", method, 200): 1}
+        assert flow.requests == {("api", method, 200): 1}
 
     run_flow(scene, FakeStream(answer(), EOF), protocol=protocol)
 

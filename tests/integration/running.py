@@ -1,5 +1,7 @@
 """Starting what stands behind the clients: the shim as an operator has it, and the echo application."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,3 +36,17 @@ def serve_echo(
         variables=own_variables(PYTHONPATH=str(Path(echo.__file__).parent), PYTHONDONTWRITEBYTECODE="1"),
     )
     return start_server(application, [kind], workers=WORKERS, threads=threads, arguments=arguments)
+
+
+def check(directory: Path, upstream: str) -> tuple[int, str]:
+    """``glance-shim check`` of an upstream: its exit status, and all that it printed."""
+    command = [sys.executable, "-m", "shim", "check", "--upstream", upstream]
+    ended = subprocess.run(
+        [*command, "--set", f"spool.directory={directory}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stdout

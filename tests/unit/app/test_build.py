@@ -51,7 +51,7 @@ def route_of(parts: Parts, method: str, target: bytes) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("service", "method", "target", "route"),
     [
-        pytest.param("glance", "GET", b"/v2/images", "default", id="Glance, a small call"),
+        pytest.param("glance", "GET", b"/v2/images", "api", id="Glance, a small call"),
         pytest.param("glance", "PUT", IMAGE_FILE, "image-upload", id="Glance, an upload"),
         pytest.param("none", "PUT", IMAGE_FILE, "default", id="no service"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from shim.config import describe
 from shim.config.load import Flags, load
+from shim.config.options import ServiceAuthOptions
 from shim.config.settings import Settings
 from shim.config.shape import all_keys, table_of
 
@@ -81,6 +82,8 @@ def test_every_option_stands_in_the_defaults_file():
     named = re.findall(r"^#?([a-z_]+) = ", describe.defaults(), re.MULTILINE)
     several = [table_of(Settings.model_fields[name].annotation) for name in ("upstreams", "routes")]
     expected = [key.rpartition(".")[2] for key in all_keys()]
+    # The one table in a table comes at the end of its own, which is the last of fixed ones.
+    expected += [*ServiceAuthOptions.model_fields]
     assert named == expected + [name for table in several for name in table.model_fields]
 
 
@@ -125,6 +128,30 @@ def test_effective_values_load_again(tmp_path, content):
     loaded = load(file, environment={"TMPDIR": "/scratch"})
     printed.write_text(describe.effective(loaded))
     assert load(printed, environment={}).settings == loaded.settings
+
+
+SERVICE_AUTH = """
+[glance]
+delete_stuck = true
+[glance.service_auth]
+auth_url = "http://keystone:5000/v3"
+username = "shim"
+password = "se cret"
+"""
+
+
+def test_a_table_in_a_table_is_shown_but_no_password(tmp_path):
+    file, printed = tmp_path / "shim.toml", tmp_path / "printed.toml"
+    file.write_text(SERVICE_AUTH)
+    loaded = load(file, environment={"GLANCE_SHIM_GLANCE__SERVICE_AUTH__USERNAME": "other"})
+    text = describe.effective(loaded)
+    assert "se cret" not in text + repr(loaded.settings)
+    assert f"# password is set, and not shown  # {file}" in text
+    assert '\n[glance.service_auth]\nauth_url = "http://keystone:5000/v3"' in text
+    printed.write_text(text)
+    again = load(printed, environment={"GLANCE_SHIM_GLANCE__SERVICE_AUTH__PASSWORD": "se cret"})
+    assert again.settings == loaded.settings
+    assert again.settings.glance.service_auth.username == "other"
 
 
 def test_every_effective_value_says_where_it_came_from(tmp_path):

@@ -17,6 +17,8 @@ FIT = [
     {"upstream": "http://h", "routes": [{"path": "/", "upstream": "default"}]},
     {"upstream": "http://h", "upstreams": {}},
     {"upstream": "http://h", "server": {"listen": ["h:0"]}, "admin": {"listen": "h:0"}},
+    {"upstream": "http://h", "glance": {"service_auth": {"username": "x"}, "look": True}},
+    {"upstream": "http://h", "glance": {"look": False}},
     # Of the wrong type: another fault says so.
     {"upstream": 3, "routes": 3, "server": 3, "admin": {"listen": 3}},
     {"upstreams": GLANCE, "routes": [3, {"path": "/", "upstream": 3}]},
@@ -54,6 +56,16 @@ UNFIT = [
         "admin.listen",
         "'127.0.0.1:9293': is in server.listen too; take an address of its own",
     ),
+]
+
+
+UNFIT += [
+    (
+        {"upstream": "http://h", "glance": {"service_auth": {"username": "x"}, "look": look}},
+        "glance.service_auth",
+        "needs glance.look = true",
+    )
+    for look in (False, "false", "off")
 ]
 
 

@@ -51,6 +51,8 @@ DEFAULTS = {
     "timeouts.drain": 600,
     "timeouts.drain_delay": 0,
     "timeouts.linger": 30,
+    "glance.look": True,
+    "glance.delete_stuck": False,
 }
 
 TAKEN = [
@@ -67,6 +69,8 @@ TAKEN = [
     ("admin.listen", ["[::1]:9293", "unix:/a"], (TcpAddress("::1", 9293), UnixAddress("/a"))),
     ("admin.listen", [], ()),
     ("log.access", "false", False),
+    ("log.access", "off", False),
+    ("glance.look", "on", True),
     ("spool.directory", "/srv/spool", Path("/srv/spool")),
     ("spool.memory_limit", "0B", 0),
     ("spool.max_body", "unlimited", UNLIMITED),
@@ -78,8 +82,10 @@ TAKEN = [
     ("timeouts.connect_retry", "0s", 0),
 ]
 
+ACCOUNT = {"username": "shim", "password": "se cret"}
+
 REFUSED = [
-    ("upstream", "wsgi:glance.wsgi.api:application", "wsgi: upstreams are not available in this version"),
+    ("upstream", "wsgi:glance.wsgi.api", "name a module and a callable in it"),
     ("upstream", "uwsgi://h", "'uwsgi://h': the port is missing"),
     ("upstream", "http://h\n:80", "characters that cannot be printed"),
     ("upstream", 3, "3: write text, in quotes"),
@@ -101,6 +107,13 @@ REFUSED = [
     ("log.format", "xml", "'auto', 'json' or 'text'"),
     ("log.access", "yes", "'yes': write true or false"),
     ("log.access", 1, "1: write true or false"),
+    ("glance.service_auth", {"auth_url": "keystone", **ACCOUNT}, "'keystone': not a web address"),
+    ("glance.service_auth", {"auth_url": "http://u:p@keystone", **ACCOUNT}, "not a web address"),
+    (
+        "glance.service_auth",
+        {"auth_url": "http://k", "username": "shim", "password": ""},
+        "must not be empty",
+    ),
     ("spool.directory", "spool", "'spool': not an absolute path"),
     ("spool.memory_limit", "unlimited", "'unlimited' is not possible here"),
     ("spool.max_body", "80%", "unknown unit '%'"),
@@ -173,7 +186,7 @@ def test_every_option_has_a_reason(key):
     assert len(table_at(table).model_fields[name].description) > 20
 
 
-@pytest.mark.parametrize("later", ["server.workers", "admin.token", "glance.look", "spool.max_per_project"])
+@pytest.mark.parametrize("later", ["server.workers", "admin.token", "limits.queue", "spool.max_per_project"])
 def test_what_does_not_work_yet_is_unknown(later):
     with pytest.raises(pydantic.ValidationError, match="extra_forbidden"):
         Settings.model_validate(nested(later, 1))

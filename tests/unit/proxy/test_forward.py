@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from shim.errors import BadFraming, ClientGone, UpstreamClosed
+from shim.errors import BadFraming, ClientGone, SendTimeout, TokenExpired, UpstreamClosed, UpstreamFault
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
-from shim.proxy.forward import forward, upstream_request, while_connected
+from shim.proxy.forward import Delivery, upstream_request, while_connected
 from shim.proxy.request import Answer, ClientRequest
+from shim.service.generic import PlainHandling, Remedy
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamTimeouts
@@ -239,7 +240,8 @@ def test_deadlines_inside_and_outside_are_their_own():
 class Forwarding:
     """One request on its way to a scripted server."""
 
-    def __init__(self, *outcomes, mount="", headers=(), method="GET", client=None):
+    def __init__(self, *outcomes, mount="", headers=(), method="GET", client=None, handling=None):
+        self.handling = handling or PlainHandling()
         self.client = client or FakeClient()
         self.network = FakeNetwork(*outcomes)
         timeouts = UpstreamTimeouts(send=60, response=300, response_idle=30)
@@ -263,16 +265,18 @@ class Forwarding:
     async def forward(self, body=None):
         message = upstream_request(self.request, self.upstream.mount)
         with self.journal.record(id="req-1", method="GET", path="/", client="c") as self.record:
-            async with forward(
-                self.request,
+            delivery = Delivery(
                 replace(message, body=None if body is None else BytesBody(body)),
                 self.upstream,
-                answer=Answer(self.client.send),
-                journal=self.journal,
-                record=self.record,
-            ) as response:
+                self.handling,
+                Answer(self.client.send),
+                self.journal,
+                self.record,
+            )
+            try:
+                await delivery.run(self.request.receive)
+            finally:
                 self.phase = self.record.phase
-                return response.status, b"".join([bytes(piece) async for piece in response.pieces()])
 
     async def end(self):
         await self.upstream.close()
@@ -284,7 +288,7 @@ def run_forward(*outcomes, error=None, body=None, **options):
     async def scene():
         talk = Forwarding(*outcomes, **options)
         if error is None:
-            talk.got = await talk.forward(body)
+            await talk.forward(body)
         else:
             with pytest.raises(error):
                 await talk.forward(body)
@@ -297,7 +301,7 @@ def run_forward(*outcomes, error=None, body=None, **options):
 
 def test_a_request_goes_up_and_its_answer_comes_down():
     talk = run_forward(FakeStream(answer(201, b"made")), body=b"foobar", method="PUT", mount="/image")
-    assert talk.got == (201, b"made")
+    assert (talk.client.status, talk.client.body) == (201, b"made")
     head, _, sent = talk.network.streams[0].sent.partition(b"\r\n\r\n")
     assert sent == b"foobar"
     line, *fields = head.split(b"\r\n")
@@ -322,7 +326,8 @@ def test_hints_are_passed_on():
         b"HTTP/1.1 102 Processing\r\nLink: </c>\r\n\r\n"
     )
     talk = run_forward(FakeStream(hints + answer()))
-    assert talk.client.sent == [{"type": "http.response.early_hint", "links": [b"</a>", b"</b>"]}]
+    assert talk.client.sent[0] == {"type": "http.response.early_hint", "links": [b"</a>", b"</b>"]}
+    assert [message["type"] for message in talk.client.sent].count("http.response.early_hint") == 1
 
 
 @pytest.mark.parametrize(
@@ -356,6 +361,84 @@ def test_a_client_that_leaves_while_a_server_is_looked_for():
 
 def test_an_upstream_that_fails_while_the_client_stays():
     run_forward(FakeStream(EOF), error=UpstreamClosed)
+
+
+# -- what the service room says of an attempt -----------------------------------------------------
+
+
+class Scripted(PlainHandling):
+    """Doubts answers of 500 and more, and gives these remedies."""
+
+    def __init__(self, *remedies):
+        self.remedies = list(remedies)
+        self.failures = []
+
+    def is_doubtful(self, answer):
+        if answer.status == 401:
+            raise TokenExpired("expired")
+        return answer.status >= 500
+
+    async def recover(self, failure):
+        self.failures.append(failure)
+        remedy = self.remedies.pop(0)
+        if isinstance(remedy, Exception):
+            raise remedy
+        if isinstance(remedy, asyncio.Event):
+            await remedy.wait()
+        return remedy
+
+
+def sent_bodies(talk):
+    return [stream.sent.partition(b"\r\n\r\n")[2] for stream in talk.network.streams]
+
+
+def test_a_failed_attempt_is_made_again_with_the_whole_body():
+    handling = Scripted(Remedy.SEND_AGAIN, Remedy.SEND_AGAIN)
+    outcomes = [FakeStream(EOF), FakeStream(answer(503, b"busy")), FakeStream(answer(204, b""))]
+    talk = run_forward(*outcomes, handling=handling, body=b"foobar", method="PUT")
+    assert talk.client.status == 204
+    assert sent_bodies(talk) == [b"foobar"] * 3
+    closed, busy = handling.failures
+    assert isinstance(closed, UpstreamClosed)
+    assert (busy.status, busy.body) == (503, b"busy")
+
+
+def test_a_doubtful_answer_may_be_relayed_after_all():
+    talk = run_forward(FakeStream(answer(503, b"busy", b"Retry-After: 7")), handling=Scripted(Remedy.GIVE_UP))
+    assert (talk.client.status, talk.client.body) == (503, b"busy")
+    assert talk.client.headers[b"retry-after"] == b"7"
+    assert (talk.phase, talk.record.status) == (Phase.RESPOND, 503)
+
+
+def test_a_failure_given_up_is_told():
+    run_forward(FakeStream(EOF), handling=Scripted(Remedy.GIVE_UP), error=UpstreamClosed)
+
+
+@pytest.mark.parametrize("first", [EOF, answer(500)])
+def test_the_service_room_may_know_better(first):
+    run_forward(FakeStream(first), handling=Scripted(SendTimeout("stuck")), error=SendTimeout)
+    run_forward(FakeStream(answer(401)), handling=Scripted(), error=TokenExpired)
+
+
+@pytest.mark.parametrize("rest", [b"o", b"o" * 2_000_000], ids=["cut", "endless"])
+def test_a_doubtful_answer_that_breaks_off_or_never_ends_is_a_failure(rest):
+    stream = FakeStream(answer(500, rest, framing=b"Content-Length: 3000000"), EOF)
+    handling = Scripted(Remedy.GIVE_UP)
+    run_forward(stream, handling=handling, error=UpstreamFault)
+    assert isinstance(handling.failures[0], UpstreamFault)
+
+
+def test_an_answer_that_has_begun_is_never_begun_anew():
+    handling = Scripted(Remedy.SEND_AGAIN)
+    stream = FakeStream(answer(200, b"foo", framing=b"Content-Length: 6"), EOF)
+    talk = run_forward(stream, handling=handling, error=UpstreamClosed)
+    assert handling.failures == []
+    assert talk.client.status == 200
+
+
+def test_a_client_that_leaves_while_the_state_is_asked_for():
+    client = FakeClient(b"", 5, GONE)
+    run_forward(FakeStream(EOF), handling=Scripted(asyncio.Event()), client=client, error=ClientGone)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import pytest
 
 from shim.routes.route import BodyMode, Route
 from shim.routes.table import RouteTable
-from shim.service.glance import GlanceService
+from shim.service.glance import LONGEST_JSON, GlanceService
+from shim.timing import UNLIMITED
+from shim.upstream.message import UpstreamRequest
+from tests.fakes.loops import run_leaping
+from tests.fakes.stream import FakeNetwork, FakeStream, answer
+from tests.fakes.uploads import upstream_over
 
 IMAGE = "71c675ab-d94f-49cd-a114-e12490b328d9"
 FALLBACK = Route("default", "glance")
@@ -22,15 +27,18 @@ def service():
         ("PUT", f"/v2/images/{IMAGE}/file", "image-upload"),
         ("PUT", f"/v2/images/{IMAGE}/stage", "image-stage"),
         ("GET", f"/v2/images/{IMAGE}/file", "image-download"),
-        ("GET", f"/v2/images/{IMAGE}/stage", "default"),
-        ("POST", f"/v2/images/{IMAGE}/file", "default"),
-        ("HEAD", f"/v2/images/{IMAGE}/file", "default"),
-        ("GET", f"/v2/images/{IMAGE}", "default"),
-        ("GET", "/v2/images", "default"),
-        ("POST", "/v2/images", "default"),
-        ("PUT", f"/v2/images/{IMAGE}/file/", "default"),
-        ("PUT", "/v2/images/file", "default"),
-        ("PUT", f"/v2/images/{IMAGE}%2Ffile", "default"),
+        ("GET", f"/v2/images/{IMAGE}/stage", "api"),
+        ("POST", f"/v2/images/{IMAGE}/file", "api"),
+        ("HEAD", f"/v2/images/{IMAGE}/file", "api"),
+        ("GET", f"/v2/images/{IMAGE}", "api"),
+        ("GET", "/v2/images", "api"),
+        ("POST", "/v2/images", "api"),
+        ("PUT", f"/v2/images/{IMAGE}/file/", "api"),
+        ("PUT", "/v2/images/file", "api"),
+        ("PUT", f"/v2/images/{IMAGE}%2Ffile", "api"),
+        ("PATCH", f"/v2/images/{IMAGE}", "api"),
+        ("POST", "/v2/tasks", "api"),
+        ("GET", "/v2", "api"),
         ("GET", "/", "default"),
         ("GET", "/healthcheck", "default"),
     ],
@@ -67,6 +75,36 @@ def test_default_routes_lead_where_they_are_told(service):
 )
 def test_image_of(service, path, image):
     assert service.image_of(path.encode()) == image
+
+
+def test_only_image_data_may_be_large(service):
+    limits = {route.name: route.max_body for route in service.default_routes("glance", BodyMode.AUTO)}
+    assert limits.pop("api") == LONGEST_JSON
+    assert set(limits.values()) == {UNLIMITED}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "asked"),
+    [
+        ("PUT", b"/v2/images/1/file", b"/v2/images/1"),
+        ("PUT", b"/v2/images/1/stage", b"/v2/images/1"),
+        ("PUT", b"/image/v2/images/1/file?x=1", b"/image/v2/images/1"),
+        ("PUT", b"/v2/images/a%2Fb/file", b"/v2/images/a%2Fb"),
+        ("POST", b"/v2/images/1/file", None),
+        ("GET", b"/v2/images/1/file", None),
+        ("PUT", b"/v2/images/1/members/2", None),
+        ("PUT", b"/v2/images//file", None),
+        ("PUT", b"/v2/images/1/file/", None),
+        ("PUT", b"/v2/cache/images/1", None),
+    ],
+)
+def test_what_is_looked_at_before_its_body(service, method, target, asked):
+    network = FakeNetwork(FakeStream(answer(404)))
+    upstream = upstream_over(network)
+    handling = service.handle(UpstreamRequest(method, target, []), upstream)
+    refusal = run_leaping(handling.admit())
+    assert (None if refusal is None else refusal.status) == (None if asked is None else 404)
+    assert [stream.sent.split(b" ")[:2] for stream in network.streams] == ([[b"GET", asked]] if asked else [])
 
 
 def test_the_health_check(service):

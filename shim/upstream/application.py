@@ -1,0 +1,160 @@
+"""The WSGI application in this process, as a server of an upstream: no connection, no other program.
+
+It runs on threads, for it blocks as long as it likes; the loop waits for its answer under the same
+timeouts as for any server. A call that is given up keeps its thread until the application returns.
+"""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import BinaryIO
+
+from shim.errors import ResponseTimeout, UpstreamRefused
+from shim.observe.journal import Phase
+from shim.spool.disk import disk_errors
+from shim.timing import deadline
+from shim.upstream.address import UpstreamAddress
+from shim.upstream.answer import Interim
+from shim.upstream.connection import EnterPhase
+from shim.upstream.handover import AnswerHead, AnswerPipe
+from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
+from shim.upstream.workers import WorkerThreads
+from shim.upstream.wsgi_call import ApplicationCall, BodyFile
+from shim.upstream.wsgi_values import WsgiApplication
+
+# An upload holds a thread for its whole time in Glance, and hashing lets others run: more threads than
+# cores, but not many more, for they share one interpreter with the loop.
+THREADS = 8
+# Glance reads its bodies in pieces of this size: then nothing is copied twice.
+_READ_SIZE = 64 * 1024
+_PIECE = 256 * 1024
+
+
+class ApplicationServer:
+    """A WSGI application that is called in this process."""
+
+    def __init__(
+        self,
+        address: UpstreamAddress,
+        application: WsgiApplication,
+        timeouts: UpstreamTimeouts,
+        *,
+        threads: int = THREADS,
+    ) -> None:
+        """Take the application, and how many calls of it there may be at once."""
+        self.address = address
+        self.application = application
+        self._timeouts = timeouts
+        self._threads = WorkerThreads(threads, "application")
+
+    def __repr__(self) -> str:
+        return f"<ApplicationServer {self.address}, {self.inflight} in flight, {self._threads.most} threads>"
+
+    @property
+    def inflight(self) -> int:
+        """Calls that are not over; also those that nobody waits for any more."""
+        return self._threads.load
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self,
+        request: UpstreamRequest,
+        *,
+        interim: Interim,  # noqa: ARG002 - PEP 3333 has no interim answers
+        enter: EnterPhase,
+    ) -> AsyncIterator["ApplicationResponse"]:
+        """Call the application with a request whose body is whole, and give its answer.
+
+        Raises:
+            UpstreamRefused: There is no thread for it: nothing was delivered.
+            UpstreamFault: The application failed, or took too long.
+            DiskError: The body cannot be opened again.
+        """
+        pipe = AnswerPipe(asyncio.get_running_loop())
+        call = ApplicationCall(self.application, request, await _open_body(request.body, pipe), pipe)
+        enter(Phase.QUEUE)
+        try:
+            self._threads.submit(call.run)
+        except RuntimeError as error:
+            call.drop()
+            text = "The application has no thread for this request."
+            raise UpstreamRefused(text, for_operator=f"{text[:-1]}: {error}.") from error
+        try:
+            await self._await_thread(pipe, request)
+            enter(Phase.WAIT)
+            head = await self._await_head(pipe, request)
+            yield ApplicationResponse(head, pipe, self._timeouts)
+        finally:
+            pipe.abandon()
+            if self._threads.withdraw(call.run):
+                call.drop()
+
+    async def close(self) -> None:
+        """Let the threads end: idle ones now, others when their call is over."""
+        self._threads.close()
+
+    async def _await_thread(self, pipe: AnswerPipe, request: UpstreamRequest) -> None:
+        limit = self._timeouts.response_for(request.length)
+        expired = ResponseTimeout(
+            f"The application did not begin with the request within {limit:g} s: "
+            f"all its {self._threads.most} threads are busy."
+        )
+        async with deadline(limit, lambda: expired):
+            await pipe.begun()
+
+    async def _await_head(self, pipe: AnswerPipe, request: UpstreamRequest) -> AnswerHead:
+        limit = self._timeouts.response_for(request.length)
+        expired = ResponseTimeout(f"The application gave no answer within {limit:g} s.")
+        async with deadline(limit, lambda: expired):
+            return await pipe.head()
+
+
+class ApplicationResponse:
+    """An answer of the application, whose head is there."""
+
+    def __init__(self, head: AnswerHead, pipe: AnswerPipe, timeouts: UpstreamTimeouts) -> None:
+        self._pipe = pipe
+        self._idle = timeouts.response_idle
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.headers
+        self.framing = head.framing
+        self.is_complete = not head.framing.has_body
+
+    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """The body; to be run through once.
+
+        Raises:
+            UpstreamFault: The application failed before its end.
+            ResponseTimeout: Nothing came for ``timeouts.response_idle``.
+        """
+        idle = self._idle
+        expired = ResponseTimeout(f"The application gave nothing more of its answer for {idle:g} s.")
+        while not self.is_complete:
+            # An application that is always ahead would keep the whole loop.
+            await asyncio.sleep(0)
+            async with deadline(idle, lambda: expired):
+                data = await self._pipe.take()
+            self.is_complete = not data
+            # An application may give all of an image at once; the client's connection takes it in parts.
+            view = memoryview(data)
+            for start in range(0, len(data), _PIECE):
+                yield view[start : start + _PIECE]
+
+
+async def _open_body(body: BodySource | None, pipe: AnswerPipe) -> BinaryIO:
+    """The whole body as a file of its own, read from its start.
+
+    Opened here and not on the thread: by then its request may be over, and the descriptor be another's.
+    """
+    if body is None:
+        return io.BytesIO()
+    descriptor = body.fileno()
+    if descriptor is not None:
+        with disk_errors("open a body for the application"):
+            return io.BufferedReader(BodyFile(descriptor, pipe), _READ_SIZE)
+    data = bytearray()
+    while len(data) < body.length:
+        data += await body.read(len(data), body.length - len(data))
+    return io.BytesIO(data)

@@ -1,0 +1,66 @@
+"""What a server behind looks like to whoever sends to it: one exchange, one answer.
+
+``pool`` reaches it by connections, ``application`` calls it in this process; nobody above needs to know.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from shim.upstream.address import UpstreamAddress
+from shim.upstream.answer import Interim
+from shim.upstream.connection import EnterPhase
+from shim.upstream.message import UpstreamRequest
+from shim.wire.framing import Framing
+from shim.wire.headers import Headers
+
+
+class Response(Protocol):
+    """An answer whose head is there and whose body comes.
+
+    Attributes:
+        status: 200 to 599.
+        reason: What stands behind the status; may be empty.
+        headers: Its fields, names in lower case.
+        framing: How long its body is, as far as the head says.
+        is_complete: Whether its body has ended as it should.
+    """
+
+    status: int
+    reason: bytes
+    headers: Headers
+    framing: Framing
+    is_complete: bool
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """The body, to be run through once; raises UpstreamFault where it breaks off."""
+        ...
+
+
+class UpstreamServer(Protocol):
+    """One server of an upstream."""
+
+    @property
+    def address(self) -> UpstreamAddress:
+        """Where it is."""
+        ...
+
+    @property
+    def inflight(self) -> int:
+        """Requests that it has not done with."""
+        ...
+
+    def exchange(
+        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
+        """Send a request and give its answer.
+
+        Raises:
+            UpstreamRefused, ConnectTimeout: Nothing was delivered.
+            UpstreamFault: The exchange failed after that.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what is kept for later requests."""
+        ...

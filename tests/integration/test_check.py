@@ -1,0 +1,45 @@
+"""``check`` against real servers: it sees the traps that it can see, and says what to set."""
+
+import pytest
+
+from shim.demo.hosting import Kind
+from tests.integration.running import check, serve_echo
+
+pytestmark = pytest.mark.servers
+
+SPEAKS = {"uwsgi-tcp": "uwsgi", "uwsgi-http-socket": "http", "gunicorn": "http"}
+
+
+@pytest.fixture(params=SPEAKS)
+def kind(request) -> Kind:
+    return request.param
+
+
+def test_the_right_url_and_the_wrong_one(kind, environment, tmp_path):
+    right = SPEAKS[kind]
+    wrong = {"uwsgi": "http", "http": "uwsgi"}[right]
+    with serve_echo(environment, tmp_path, kind) as server:
+        place = server.url.partition("://")[2]
+        status, output = check(tmp_path, f"{right}://{place}")
+        assert status == 0, output
+        assert "answers" in output
+        assert "upstream default" not in "".join(line for line in output.splitlines() if "warning" in line)
+        status, output = check(tmp_path, f"{wrong}://{place}")
+        assert status == 1, output
+        assert f"write {right}://{place} instead" in output
+
+
+@pytest.mark.parametrize("kind", ["uwsgi-tcp", "uwsgi-http-socket"], indirect=True)
+@pytest.mark.parametrize(("size", "dropped"), [(4096, 5), (32768, 40)])
+def test_a_small_buffer_size(kind, size, dropped, environment, tmp_path):
+    with serve_echo(environment, tmp_path, kind, arguments=["--buffer-size", str(size)]) as server:
+        status, output = check(tmp_path, server.url)
+    assert status == 0, output
+    assert f"drops a request whose head has {dropped} KiB" in output
+    assert "buffer-size = 65535" in output
+
+
+def test_nobody_there(tmp_path):
+    status, output = check(tmp_path, f"uwsgi+unix://{tmp_path}/missing.sock")
+    assert status == 1
+    assert f"fault    upstream default: uwsgi+unix://{tmp_path}/missing.sock" in output

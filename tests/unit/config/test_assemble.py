@@ -1,0 +1,30 @@
+"""From settings to the options of the parts: what an operator writes arrives where it has its effect."""
+
+from shim.config.assemble import proxy_options
+from shim.config.settings import Settings
+from shim.service.glance import GlanceOptions
+from shim.service.service_token import ServiceAccount
+from shim.service.upload import UploadOptions
+from shim.timing import UNLIMITED
+
+ACCOUNT = {"auth_url": "http://keystone:5000/v3", "username": "shim", "password": "se cret"}
+
+
+def options_of(**settings):
+    return proxy_options(Settings.model_validate({"upstream": "http://h", **settings}))
+
+
+def test_glance_by_default():
+    assert options_of().glance == GlanceOptions()
+
+
+def test_glance():
+    options = options_of(glance={"look": "off", "delete_stuck": True, "service_auth": ACCOUNT}).glance
+    assert options.upload == UploadOptions(look=False, delete_stuck=True)
+    assert options.account == ServiceAccount("http://keystone:5000/v3", "shim", "se cret")
+
+
+def test_a_route_and_its_limit():
+    one, other = options_of(routes=[{"path": "/a", "max_body": "1MiB"}, {"path": "/b"}]).routes
+    assert (one.name, one.path, one.upstream, one.max_body) == ("/a", "/a", "default", 1024**2)
+    assert other.max_body == UNLIMITED
