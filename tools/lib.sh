@@ -25,8 +25,33 @@ apt() {
         return 1
     fi
     say "apt-get install $*"
+    forbid_services
     # A fresh machine has no package lists: only then, or when they are outdated, is the update needed.
-    apt_get install "$@" || { apt_get update && apt_get install "$@"; }
+    installed=0
+    apt_get install "$@" || { apt_get update && apt_get install "$@"; } || installed=1
+    allow_services
+    return $installed
+}
+
+# Debian starts the servers that it installs: a web server on port 80 that nobody asked for. This policy,
+# which invoke-rc.d asks, forbids it; one that is there already (containers have it) stands.
+policy=/usr/sbin/policy-rc.d
+policy_made=
+
+# shellcheck disable=SC2086 # as_root is a word or nothing
+forbid_services() {
+    [ ! -e $policy ] || return 0
+    policy_made=yes
+    trap 'allow_services; exit 130' INT TERM
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null && $as_root chmod 755 $policy
+}
+
+# shellcheck disable=SC2086
+allow_services() {
+    [ -n "$policy_made" ] || return 0
+    policy_made=
+    $as_root rm -f $policy
+    trap - INT TERM
 }
 
 # shellcheck disable=SC2086 # as_root is a word or nothing
