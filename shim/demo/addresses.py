@@ -95,8 +95,13 @@ def answers(url: str, path: str = "/healthcheck") -> bool:
 
 
 def _answers_get(url: str, path: str) -> bool:
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=_QUESTION_LIMIT)
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc or "localhost", timeout=_QUESTION_LIMIT)
     try:
+        if parts.scheme == "http+unix":
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(_QUESTION_LIMIT)
+            connection.sock.connect(parts.path)
         connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse().status == http.client.OK
     finally:

@@ -53,7 +53,8 @@ def default_settings(site: Path, python: Path) -> dict[str, dict[str, str]]:
         "DEFAULT": {
             # Without its brackets: ConfigFileValueError.
             "enabled_import_methods": "[glance-direct,web-download,copy-image]",
-            "enabled_backends": "files:file",
+            # Two, so that copy-image has somewhere to copy to.
+            "enabled_backends": "files:file,second:file",
             # Names the host of a staged image. All servers of a site share its staging directory, so they
             # share the name; it must never be the shim's address.
             "worker_self_reference_url": "http://127.0.0.1",
@@ -62,6 +63,7 @@ def default_settings(site: Path, python: Path) -> dict[str, dict[str, str]]:
         "database": {"connection": f"sqlite:///{site}/glance.sqlite?timeout=60"},
         "glance_store": {"default_backend": "files"},
         "files": {"filesystem_store_datadir": f"{site}/images"},
+        "second": {"filesystem_store_datadir": f"{site}/second"},
         "os_glance_staging_store": {"filesystem_store_datadir": f"{site}/staging"},
         "os_glance_tasks_store": {"filesystem_store_datadir": f"{site}/tasks"},
         # Random bytes declared as qcow2 would be a 415.

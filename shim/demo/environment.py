@@ -15,6 +15,7 @@ from pathlib import Path
 
 from shim.demo import DemoError
 from shim.demo.installing import INSTALL_LIMIT, Report, install
+from shim.demo.interpreters import find_system_python
 
 # pyuwsgi is uWSGI as a wheel: no compiler needed. The versions are in CONSTRAINTS.
 PACKAGES = ("glance", "python-glanceclient", "openstacksdk", "pyuwsgi", "gunicorn")
@@ -92,7 +93,9 @@ def fingerprint(directory: Path) -> str:
     # Not our own interpreter but the environment's: links to /usr/bin/python3 change with the system, and
     # several Pythons may share one environment. The place counts because scripts name it absolutely.
     interpreter = (directory / "bin" / "python").resolve()
-    parts = (*PACKAGES, CONSTRAINTS.read_text(), str(interpreter), str(directory))
+    # An environment that another Python made, before the system's was there, cannot serve mod_wsgi.
+    system = find_system_python() or ""
+    parts = (*PACKAGES, CONSTRAINTS.read_text(), str(interpreter), str(system), str(directory))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

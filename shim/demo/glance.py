@@ -20,7 +20,7 @@ from shim.demo.processes import Process, own_variables
 from shim.timing import Seconds
 
 _SYNC_LIMIT: Seconds = 180.0
-_DIRECTORIES = ("etc", "images", "staging", "tasks", "temporary", "modules", "log")
+_DIRECTORIES = ("etc", "images", "second", "staging", "tasks", "temporary", "modules", "log")
 
 
 class Glance:
@@ -75,10 +75,18 @@ class Glance:
             directory=self.directory,
             name=f"server-{next(self._numbers)}",
             module="glance.wsgi.api:application",
-            variables=self._variables(),
+            variables=self.variables(),
         )
         server = start_server(application, kinds, workers=workers, threads=threads, arguments=arguments)
         return self._servers.enter_context(server)
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables that a server of it needs, as its whole environment."""
+        return own_variables(
+            OS_GLANCE_CONFIG_DIR=str(self.directory / "etc"),
+            PYTHONPATH=str(self.directory / "modules"),
+            TMPDIR=str(self.directory / "temporary"),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -100,13 +108,6 @@ class Glance:
         manage = self.environment.program("glance-manage")
         configuration = self.directory / "etc/glance-api.conf"
         command: list[str | Path] = [manage, "--config-file", configuration, "db", "sync"]
-        sync = Process.start(command, log=self.directory / "log/database.log", variables=self._variables())
+        sync = Process.start(command, log=self.directory / "log/database.log", variables=self.variables())
         if sync.finish(_SYNC_LIMIT):
             raise DemoError(f"glance-manage db sync failed:\n{sync.tail()}")
-
-    def _variables(self) -> Mapping[str, str]:
-        return own_variables(
-            OS_GLANCE_CONFIG_DIR=str(self.directory / "etc"),
-            PYTHONPATH=str(self.directory / "modules"),
-            TMPDIR=str(self.directory / "temporary"),
-        )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shim.demo import DemoError
+from shim.demo.interpreters import choose_python
 from shim.demo.processes import Process
 from shim.timing import Seconds
 
@@ -53,13 +54,14 @@ def install(
     Raises:
         DemoError: It did not work; the text says why as far as pip's log tells.
     """
-    if importlib.util.find_spec("ensurepip") is None:
+    python = choose_python()
+    if python == Path(sys.executable) and importlib.util.find_spec("ensurepip") is None:
         raise DemoError(
             "this Python cannot make virtual environments: its ensurepip module is missing "
             "(Debian and Ubuntu: apt-get install python3-venv)"
         )
     log.unlink(missing_ok=True)
-    _make_environment(directory, log)
+    _make_environment(directory, python, log)
     _run_pip(directory, packages, constraints, log, report)
 
 
@@ -76,8 +78,8 @@ def count_collected(output: str) -> int:
     return sum(line.startswith("Collecting ") for line in output.splitlines())
 
 
-def _make_environment(directory: Path, log: Path) -> None:
-    making = Process.start([sys.executable, "-m", "venv", "--clear", directory], log=log)
+def _make_environment(directory: Path, python: Path, log: Path) -> None:
+    making = Process.start([python, "-m", "venv", "--clear", directory], log=log)
     if making.finish(_VENV_LIMIT):
         raise DemoError(f"no virtual environment in {directory}:\n{making.tail()}")
 

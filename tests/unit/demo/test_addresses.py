@@ -56,6 +56,16 @@ def test_a_long_socket_path_gets_a_directory_of_its_own_for_a_while(tmp_path):
     remove_socket(path)
 
 
+@pytest.mark.parametrize(("status", "answered"), [(b"200 OK", True), (b"503 Busy", False)])
+def test_http_on_a_unix_socket_answers(tmp_path, status, answered):
+    path = socket_path(tmp_path, "http.sock")
+    answer = b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status
+    with serve_once(socket.AF_UNIX, str(path), answer):
+        assert answers(f"http+unix://{path}") is answered
+    remove_socket(path)
+    assert not answers(f"http+unix://{path}")
+
+
 @pytest.mark.parametrize(
     ("answer", "answered"),
     [

@@ -35,7 +35,7 @@ def test_every_path_of_the_defaults_is_below_the_site():
     [
         ({}, "image_format", "require_image_format_match", "false"),
         ({"DEFAULT": {"debug": "true"}}, "DEFAULT", "debug", "true"),
-        ({"DEFAULT": {"debug": "true"}}, "DEFAULT", "enabled_backends", "files:file"),
+        ({"DEFAULT": {"debug": "true"}}, "DEFAULT", "enabled_backends", "files:file,second:file"),
         ({"wsgi": {"task_pool_threads": "1"}}, "wsgi", "task_pool_threads", "1"),
         ({"new": {"option": "1"}}, "new", "option", "1"),
         # oslo.config reads $$ as one dollar sign.

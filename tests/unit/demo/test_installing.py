@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from shim.demo import DemoError
+from shim.demo import DemoError, interpreters
 from shim.demo.installing import count_collected, explain, install
 
 
@@ -33,6 +33,7 @@ def test_progress_counts_packages_and_not_their_files():
 
 
 def test_a_missing_ensurepip_names_the_debian_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpreters, "find_system_python", lambda: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(DemoError, match="python3-venv"):
         install(tmp_path, (), tmp_path, log=tmp_path / "log", report=print)
