@@ -10,16 +10,23 @@ import threading
 from collections.abc import Iterator
 from wsgiref.validate import validator
 
+import pytest
+
+from shim.spool.body import Body
+from shim.spool.disk import LocalDisk
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.application import ApplicationServer
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
+from tests.fakes.loops import run
 
 ADDRESS = parse_upstream("wsgi:tests.made:application")
 SOON = 0.02
 LAST_RESORT = 30
 """Seconds after which a thread that should go on has failed the test."""
 PLAIN = [("Content-Type", "text/plain")]
+MEMORY = 1000
+"""Bytes of a spooled body that stay in memory."""
 
 
 class Timeouts(UpstreamTimeouts):
@@ -87,7 +94,7 @@ def threads():
 
 @contextlib.contextmanager
 def serving(application, *, most=2, timeouts=None, valid=True) -> Iterator[ApplicationServer]:
-    """A server of one application, watched by the validator of the standard library unless it is not valid."""
+    """A server of one application, which the standard library's validator watches if it is valid."""
     watched = validator(application) if valid else application
     server = ApplicationServer(ADDRESS, watched, timeouts or Timeouts(), threads=most)
     try:
@@ -146,3 +153,111 @@ async def ask(server, message=None):
 
 async def _no_interim(_head):
     raise AssertionError("PEP 3333 knows no interim answers")
+
+
+async def rest(server):
+    """Until no call is under way any more; a thread is told nothing of the loop, so the loop looks."""
+    while server.inflight:
+        await asyncio.sleep(0)
+
+
+def ends(scene, application, *, run=run, **options):
+    """Run a scene with a server of an application; at its end no call, thread or descriptor is left."""
+
+    async def whole():
+        with serving(application, **options) as server:
+            return await scene(server)
+
+    return run(whole())
+
+
+def answering(*pieces, status="200 OK", headers=()):
+    """An application that answers with these pieces."""
+
+    def application(_environ, start_response):
+        start_response(status, [*PLAIN, *headers])
+        return list(pieces)
+
+    return application
+
+
+def get_answer(application, message=None, **options):
+    return ends(lambda server: ask(server, message), application, **options)
+
+
+def get_error(application, error, message=None, **options):
+    """What asking fails with, and what had come before."""
+
+    async def scene(server):
+        made = Exchange(server, message)
+        with pytest.raises(error) as raised:
+            await made.task
+        return raised.value, made
+
+    return ends(scene, application, **{"valid": False, **options})
+
+
+class Iterable:
+    """Pieces with a ``close``, that tells of it; a piece may be an error."""
+
+    def __init__(self, *pieces, on_close=None):
+        self.pieces = list(pieces)
+        self.closed = []
+        self.on_close = on_close
+
+    def __call__(self, _environ, start_response):
+        start_response("200 OK", PLAIN)
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.pieces:
+            raise StopIteration
+        piece = self.pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece() if callable(piece) else piece
+
+    def close(self):
+        self.closed.append(list(self.pieces))
+        if self.on_close:
+            self.on_close()
+
+
+class Spool:
+    """Sealed bodies on a real disk; at the end of the block all are closed."""
+
+    def __init__(self, folder):
+        self.disk = LocalDisk(folder)
+        self.bodies = []
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        for body in self.bodies:
+            await body.close()
+        self.disk.close()
+
+    async def body(self, data):
+        body = Body(self.disk.create, memory_limit=MEMORY)
+        self.bodies.append(body)
+        await body.append(data)
+        await body.seal()
+        return body
+
+
+def with_spool(tmp_path, scene):
+    """A scene that gets a spool before its server."""
+
+    async def whole(server):
+        async with Spool(tmp_path) as spool:
+            return await scene(server, spool)
+
+    return whole
+
+
+def upload(body):
+    return request("PUT", b"/v2/images/1/file", body=body)

@@ -11,10 +11,12 @@ from shim.errors import DiskError
 from shim.spool.budget import Budget
 from shim.spool.store import SpoolOptions, Store
 from shim.upstream.address import UpstreamAddress, parse_upstream
+from shim.upstream.application import ApplicationServer
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
 from shim.upstream.probe import Health
+from tests.fakes.application import threads
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import run
 
@@ -161,3 +163,22 @@ def test_what_is_in_flight_is_always_told_as_it_is(probes):
     (server,) = run(watched.watch.servers())
     assert server.inflight == 5
     assert len(probes.made) == 1
+
+
+def test_an_application_in_this_process_is_not_loaded_again(probes):
+    def application(_environ, start_response):
+        calls.append(1)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"OK"]
+
+    calls = []
+    watched = Watched([])
+    server = ApplicationServer(parse_upstream("wsgi:no.such:module"), application, UpstreamTimeouts())
+    watched.upstreams["inside"] = Upstream("inside", [server])
+    for now in (0, PROBE_AGE):
+        watched.now = now
+        assert watched.faults() == []
+    assert len(calls) == 2
+    assert probes.made == []
+    for thread in threads():
+        thread.join(30)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shim.observe.logs import JsonFormatter, TextFormatter, configure_logs
+from shim.observe.logs import JsonFormatter, TextFormatter, configure_logs, own_lines_kept
 
 # Each would begin a new line, or a new command, for some terminal or collector.
 CONTROLS = [
@@ -138,15 +138,14 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def quiet_loggers():
     """The logging of this process, put back afterwards."""
-    root = logging.getLogger()
-    names = ("httpx", "httpcore", "uvicorn.error", "asyncio")
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in names}
+    names = ("", "shim", "uvicorn", "httpx", "httpcore", "uvicorn.error", "asyncio")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.mark.parametrize(
@@ -199,3 +198,70 @@ def test_standard_error_is_where_logs_go(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert json.loads(captured.err)["message"] == "told"
+
+
+# -- beside an application in this process --------------------------------------------------------
+
+
+def take_root(root: logging.Logger, out: io.StringIO) -> None:
+    """As oslo.log does."""
+    root.handlers[:] = [logging.StreamHandler(out)]
+    root.setLevel(logging.ERROR)
+
+
+def add_to_root(root: logging.Logger, out: io.StringIO) -> None:
+    root.addHandler(logging.StreamHandler(out))
+
+
+def switch_off(_root: logging.Logger, _out: io.StringIO) -> None:
+    """As Django's and Flask's dictConfig does."""
+    for name in ("shim.test", "uvicorn.error", "asyncio"):
+        logging.getLogger(name).disabled = True
+
+
+@pytest.mark.parametrize("act", [take_root, add_to_root, switch_off])
+@pytest.mark.usefixtures("quiet_loggers")
+def test_our_lines_stay_ours_and_come_once(act):
+    ours, theirs = io.StringIO(), io.StringIO()
+    configure_logs("text", "info", ours)
+    for name in ("shim.test", "uvicorn.error", "asyncio"):
+        logging.getLogger(name)
+    with own_lines_kept():
+        act(logging.getLogger(), theirs)
+    logging.getLogger("shim.test").info("from us")
+    logging.getLogger("uvicorn.error").warning("from below us")
+    logging.getLogger("asyncio").info("unheard")
+    assert [line.split(" ", 1)[1] for line in ours.getvalue().splitlines()] == [
+        "info    from us",
+        "warning from below us",
+    ]
+    assert theirs.getvalue() == ""
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_their_lines_go_where_they_say():
+    ours, theirs = io.StringIO(), io.StringIO()
+    configure_logs("text", "info", ours)
+    with own_lines_kept():
+        take_root(logging.getLogger(), theirs)
+    logging.getLogger("glance").error("from them")
+    assert (ours.getvalue(), theirs.getvalue()) == ("", "from them\n")
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_where_they_say_nothing_their_lines_are_in_our_form():
+    ours = io.StringIO()
+    configure_logs("text", "info", ours)
+    with own_lines_kept():
+        pass
+    logging.getLogger("glance").info("from them")
+    assert ours.getvalue().endswith("info    from them\n")
+
+
+@pytest.mark.usefixtures("quiet_loggers")
+def test_where_nothing_is_configured_nothing_changes():
+    logger = logging.getLogger("shim")
+    before = (logger.handlers[:], logger.propagate, logger.level)
+    with own_lines_kept():
+        pass
+    assert (logger.handlers, logger.propagate, logger.level) == before

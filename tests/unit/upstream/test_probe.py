@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import socket
+import sys
+import types
 
 import pytest
 
 from shim.errors import UpstreamRefused
 from shim.upstream.address import parse_upstream
 from shim.upstream.pool import Server
-from shim.upstream.probe import Health, probe
+from shim.upstream.probe import ApplicationProbe, Health, probe
+from tests.fakes.application import PLAIN, Gate, answering, threads
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, run
 from tests.fakes.stream import answer
@@ -218,3 +221,97 @@ def test_a_unix_socket(run, scheme, tmp_path):
 def test_a_name_that_no_resolver_takes(run):
     found = run(probe(parse_upstream("http://a..b:80"), b"/healthcheck", timeout=LATE))
     assert not found.up
+
+
+# -- an application in this process -----------------------------------------------------------------------
+
+INSIDE = parse_upstream("wsgi:made_for_probes:application")
+
+
+def run_application(run, application, *paths, timeout=LATE):
+    """Probe an application again and again; what was found each time. No thread is left."""
+
+    async def scene():
+        probe = ApplicationProbe(INSIDE, application, timeout=timeout)
+        return [await probe.ask(path) for path in paths]
+
+    found = run(scene())
+    for thread in threads():
+        thread.join(LATE)
+    assert not threads()
+    return found
+
+
+@on_both_loops
+@pytest.mark.parametrize(
+    ("application", "up", "reason"),
+    [
+        (answering(b"OK"), True, "answers the health check with 200"),
+        (answering(b"no", status="404 Not Found"), True, "answers the health check with 404"),
+        (answering(b"no", status="503 Sorry"), False, "answers the health check with 503"),
+        (answering(b"O", headers=[("Content-Length", "2")]), False, "ended 1 bytes before its length"),
+        (lambda _environ, _start: 1 / 0, False, "ZeroDivisionError: division by zero"),
+    ],
+    ids=["healthy", "unknown path", "failing", "cut", "raises"],
+)
+def test_the_health_check_of_an_application(run, application, up, reason):
+    for found in run_application(run, application, b"/healthcheck", b"/healthcheck"):
+        assert found.up is up
+        assert reason in found.reason
+
+
+def test_what_an_application_is_asked():
+    asked = []
+
+    def application(environ, start_response):
+        asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["HTTP_HOST"]))
+        start_response("200 OK", PLAIN)
+        return [b"OK"]
+
+    run_application(run, application, b"/healthcheck")
+    assert asked == [("GET", "/healthcheck", "localhost")]
+
+
+def test_a_loaded_application_is_up_where_nothing_is_known_to_ask():
+    assert run_application(run, lambda: 1 / 0, None) == [Health(up=True, reason="is loaded")]
+
+
+def test_a_health_check_that_hangs_holds_one_thread_however_often_it_is_asked():
+    def application(_environ, start_response):
+        called.append(1)
+        gate.wait()
+        start_response("200 OK", PLAIN)
+        return [b"OK"]
+
+    async def scene():
+        probe = ApplicationProbe(INSIDE, application, timeout=0.02)
+        found = [await probe.ask(b"/healthcheck") for _ in range(5)]
+        assert len(threads()) == len(called) == 1
+        gate.open()
+        return found
+
+    gate, called = Gate(), []
+    busy = Health(up=True, reason="busy: is loaded, but does not answer the health check")
+    assert run(scene()) == [busy] * 5
+    for thread in threads():
+        thread.join(LATE)
+
+
+@pytest.mark.parametrize("path", [b"/healthcheck", None])
+def test_an_application_is_loaded_to_be_probed(monkeypatch, path):
+    made = types.ModuleType("made_for_probes")
+    made.application = answering(b"OK")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    found = run(probe(INSIDE, path))
+    for thread in threads():
+        thread.join(LATE)
+    assert found == Health(up=True, reason="answers the health check with 200" if path else "is loaded")
+
+
+def test_an_application_that_cannot_be_loaded():
+    found = run(probe(parse_upstream("wsgi:no_such_module:application"), None))
+    assert not found.up
+    assert found.reason.startswith(
+        "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"
+    )
+    assert "\n" not in found.reason
