@@ -3,17 +3,22 @@
 Nothing is passed over in silence: what cannot run is skipped with its reason, and fails where ``CI=true``.
 """
 
+import functools
+import http.server
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from shim.demo import DemoError
 from shim.demo.environment import Environment, ensure_environment, find_environment
-from shim.demo.glance import Glance
-from shim.demo.hosting import KINDS, Server
+from tests.hosting.hosting import Hosting
+from tests.hosting.kinds import Hostings
+from tests.hosting.site import Site, Unavailable, make_site
 from tests.integration.images import Images
 from tests.integration.programs import Programs
 from tests.integration.results import Results
@@ -66,34 +71,57 @@ def programs(environment: Environment, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def glance(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glance]:
+def site(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One Glance for all tests. On sqlite: uploads go to it one at a time."""
     # web-download takes the ports 80 and 443 only, unless it is told otherwise.
     settings = {"import_filtering_opts": {"allowed_ports": "[]"}}
-    directory = tmp_path_factory.mktemp("glance")
-    with Glance.make(directory, environment=environment, settings=settings) as glance:
-        yield glance
-    # pytest keeps the directories of the last runs: logs are welcome there, a gigabyte of images is not.
-    shutil.rmtree(directory / "images")
+    with make_site(environment, settings) as site:
+        yield site
+        # The site goes, with what may be a gigabyte of images; pytest keeps the logs of its last runs.
+        logs = tmp_path_factory.mktemp("hostings")
+        for log in site.directory.glob("*/*.log"):
+            shutil.copyfile(log, logs / f"{log.parent.name}.log")
 
 
 @pytest.fixture(scope="session")
-def hostings(glance: Glance) -> dict[str, str]:
-    """The upstream URLs of the same Glance by hosting: one uWSGI on three sockets, and gunicorn."""
-    servers: list[Server] = [
-        glance.serve(*(kind for kind in KINDS if kind != "gunicorn")),
-        glance.serve("gunicorn"),
-    ]
-    return {kind: url for server in servers for kind, url in server.urls.items()}
+def hostings(site: Site) -> Iterator[Hostings]:
+    """The same Glance under each hosting: the upstream URL by kind; started when it is first asked for."""
+    with SkippingHostings(site) as hostings:
+        yield hostings
+
+
+class SkippingHostings(Hostings):
+    """What this machine lacks skips the test."""
+
+    def hosting(self, kind: str) -> Hosting:
+        try:
+            return super().hosting(kind)
+        except Unavailable as lack:
+            pytest.skip(f"{kind}: {lack}")
 
 
 @pytest.fixture(scope="session")
-def straight(hostings: dict[str, str]) -> str:
+def straight(hostings: Hostings) -> str:
     """Where Glance answers without the shim, for verdicts that do not rest on it."""
     return hostings["uwsgi-http-socket"]
 
 
 @pytest.fixture(scope="session")
-def images(glance: Glance, straight: str) -> Images:
+def images(site: Site, straight: str) -> Images:
     """The images of that Glance, asked for past the shim."""
-    return Images(straight, glance.directory / "images")
+    return Images(straight, site.glance.directory / "images")
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """A directory, and the URL of a web server that serves it."""
+    directory = tmp_path_factory.mktemp("web")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield directory, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+    shutil.rmtree(directory)

@@ -36,6 +36,11 @@ class Source:
     uri: str
 
     @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.file.stat().st_size
+
+    @property
     def sha512(self) -> str:
         """The hash that Glance keeps of it."""
         return hashlib.sha512(self.file.read_bytes()).hexdigest()
