@@ -4,7 +4,7 @@
 export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format docs bench venv clean
+.PHONY: help demo test test-fast lint format docs bench conformance matrix venv clean
 
 help: ## This list
 	@echo "make TARGET, where TARGET is one of:"
@@ -31,6 +31,13 @@ docs: venv ## Generate config/glance-shim.toml from the options (CI=true: check 
 
 bench: venv ## A short measurement: one upload of 256 MiB through the shim, and without it
 	@exec .venv/bin/python benchmarks/quick.py $(ARGS)
+
+conformance: venv ## OpenStack's own image tests through the shim and without it: must end alike (minutes)
+	@exec .venv/bin/python -m tests.tempest $(ARGS)
+
+matrix: venv ## Every client on every hosting, with and without the shim; writes docs/matrix.md (minutes)
+	@tools/debian.sh
+	@exec .venv/bin/python -m tests.matrix $(ARGS)
 
 venv: ## The virtual environment in .venv, made or brought up to date
 	@tools/bootstrap.sh
