@@ -4,9 +4,10 @@ The application runs under any ASGI server; under ours, ``scope["extensions"]`` 
 and each of its offers is noticed in one line and falls back to plain ASGI where it is absent.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -17,6 +18,55 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 INBOUND = "glance_shim.inbound"
 
 
+class BodySink(Protocol):
+    """Where a pump puts a body; used by one thread at a time.
+
+    Attributes:
+        room: Bytes that it takes in all.
+        written: Bytes that it has taken.
+    """
+
+    room: int
+    written: int
+
+    def write(self, pieces: Sequence[memoryview]) -> None:
+        """Add pieces that fit, on the calling thread."""
+        ...
+
+
+class BodyPump(Protocol):
+    """The fast way in: reads the rest of a request's body away from the event loop.
+
+    Attributes:
+        waited: Seconds that the client was waited for.
+        quiet: Seconds of them since its last byte.
+    """
+
+    @property
+    def waited(self) -> float:
+        """See above."""
+        ...
+
+    @property
+    def quiet(self) -> float:
+        """See above."""
+        ...
+
+    async def fill(self, sink: BodySink) -> tuple[bool, bytes]:
+        """Read until the body ends or the sink is full.
+
+        Returns:
+            Whether the body has ended, and bytes of it that did not fit the sink.
+
+        Raises:
+            Exception: The body is malformed, or the sink failed.
+        """
+        ...
+
+
+TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """What the shim's own server knows of a request beyond the ASGI scope.
@@ -25,10 +75,13 @@ class Inbound:
         target: The request target byte for byte as it came; ASGI drops a lone trailing ``?``.
         refusal: Set where the head itself is refused (malformed, too large, too slow): the
             application answers it like any error of its own, so that all answers look alike.
+        take_over: Gives a pump for the rest of the body, once all of it that came before was received;
+            None where this connection offers none (TLS). Leaving the block gives the socket back.
     """
 
     target: bytes
     refusal: Exception | None = None
+    take_over: TakeOver | None = None
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

@@ -42,14 +42,18 @@ run_tests() {
 }
 
 # They wait more than they compute, so more processes than cores pay.
-fast_tests() { run_tests -q -m "not servers" -n 4 "$@"; }
+without_servers() {
+    chosen=$1
+    shift
+    run_tests -q -m "$chosen" -n 4 "$@"
+}
 
 case $what in
     lint) lint ;;
-    fast) fast_tests "$@" ;;
+    fast) without_servers "not servers and not more" "$@" ;;
     all)
         lint
-        fast_tests "$@"
+        without_servers "not servers" "$@"
         # Glance's database is sqlite: what uploads to it runs in one process.
         if prepare_servers; then run_tests -m servers "$@"; fi
         ;;

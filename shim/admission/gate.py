@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 from shim.errors import UploadsFull
+from shim.timing import UNLIMITED
 
 # SPEC: "bodies over 64 KiB being received or waiting".
 COUNTED_FROM = 64 * 1024
@@ -49,6 +50,10 @@ class Ticket:
             raise UploadsFull("Too many uploads are under way.", retry_after=RETRY_AFTER)
         self._gate.under_way += 1
         self._counted = True
+
+    def room(self, size: int) -> float:
+        """Bytes that a body of ``size`` bytes may grow by before ``cover`` has to be asked."""
+        return UNLIMITED if self._counted else max(0, COUNTED_FROM - size)
 
     def release(self) -> None:
         """Stop counting."""

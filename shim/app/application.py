@@ -74,6 +74,7 @@ class ProxyApplication:
             client=record.client,
             server=tuple(scope.get("server") or ("localhost", None)),
             receive=receive,
+            take_over=None if offer is None else offer.take_over,
         )
 
     def _peer(self, scope: Scope) -> Peer:

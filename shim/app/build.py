@@ -1,5 +1,7 @@
 """Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
 
+import functools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from shim.app.health import HealthWatch
 from shim.asgi import Application
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal
+from shim.poller import Poller
 from shim.proxy.flow import Proxy
 from shim.routes.route import BodyMode, Route
 from shim.routes.table import RouteTable
@@ -26,8 +29,9 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
-from shim.upstream.loading import load_application
+from shim.upstream.loading import freeze_heap, load_application
 from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.network import connect
 from shim.upstream.pool import Server
 from shim.wire.forwarding import TrustedProxies
 
@@ -52,6 +56,7 @@ class ProxyOptions:
         body: Mode of what no route speaks of.
         service: ``glance`` or ``none``.
         glance: What ``glance`` does for its requests.
+        fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
     directory: Path
@@ -68,16 +73,28 @@ class ProxyOptions:
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     access_log: bool = True
+    fast: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a server runs: two applications, the drain that it drives, and the disk to close at the end."""
+    """What a server runs: two applications, the drain that it drives, and what is to be closed at the end.
+
+    Attributes:
+        poller: The threads of the fast way for bodies; None where all go the plain way.
+    """
 
     application: Application
     admin: Application
     drain: Drain
     disk: LocalDisk
+    poller: Poller | None = None
+
+    def close(self) -> None:
+        """End all threads; no request may be under way."""
+        if self.poller is not None:
+            self.poller.close()
+        self.disk.close()
 
 
 def build(options: ProxyOptions) -> Parts:
@@ -90,10 +107,11 @@ def build(options: ProxyOptions) -> Parts:
     disk = LocalDisk(options.directory, min_free=options.min_free)
     budget = Budget(options.max_total.of(measure_space(options.directory).total))
     store = Store(disk, budget, options.spool)
+    poller = Poller() if options.fast and sys.platform == "linux" else None
     drain = Drain()
     journal = Journal(Counters(), access=options.access_log)
     service = service_of(options.service, options.glance)
-    upstreams = {spec.name: _upstream(spec, options.timeouts) for spec in options.upstreams}
+    upstreams = {spec.name: _upstream(spec, options.timeouts, poller) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -106,7 +124,7 @@ def build(options: ProxyOptions) -> Parts:
     )
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     admin = Admin(drain, store, journal, health).application()
-    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk)
+    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller)
 
 
 def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
@@ -114,15 +132,17 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     return GlanceService(glance) if name == "glance" else GenericService()
 
 
-def _upstream(spec: UpstreamSpec, timeouts: UpstreamTimeouts) -> Upstream:
-    servers = [_server(address, timeouts) for address in spec.servers]
+def _upstream(spec: UpstreamSpec, timeouts: UpstreamTimeouts, poller: Poller | None) -> Upstream:
+    servers = [_server(address, timeouts, poller) for address in spec.servers]
     return Upstream(spec.name, servers, mount=spec.mount, connect_retry=timeouts.connect_retry)
 
 
-def _server(address: UpstreamAddress, timeouts: UpstreamTimeouts) -> UpstreamServer:
+def _server(address: UpstreamAddress, timeouts: UpstreamTimeouts, poller: Poller | None) -> UpstreamServer:
     if address.application is None:
-        return Server(address, timeouts)
-    return ApplicationServer(address, load_application(address.application), timeouts)
+        return Server(address, timeouts, connect=functools.partial(connect, poller=poller))
+    application = load_application(address.application)
+    freeze_heap()
+    return ApplicationServer(address, application, timeouts)
 
 
 def _table(options: ProxyOptions, service: Service) -> RouteTable:

@@ -24,9 +24,9 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     configure_logs(log.format, log.level)
     try:
         parts = build(proxy_options(loaded.settings))
-        run_server(run_options(loaded.settings), parts.application, parts.admin, parts.drain)
+        run_server(run_options(loaded.settings), parts.application, parts.admin, parts.drain, parts.poller)
     except (ShimError, ListenFailed) as error:
         print(f"glance-shim: {error}", file=sys.stderr)
         return FAILED
-    parts.disk.close()
+    parts.close()
     return ENDED_AS_ASKED

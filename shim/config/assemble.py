@@ -52,6 +52,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         glance=_glance(settings.glance),
         trusted=settings.server.trusted,
         access_log=settings.log.access,
+        fast=settings.server.fast,
     )
 
 

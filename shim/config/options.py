@@ -50,6 +50,12 @@ class ServerOptions(Options):
         "believed. From anybody else they are dropped: a client must not choose the address it is known by.",
     )
 
+    fast: kinds.Switch = option(
+        True,
+        "Whether bodies that go to disk are read by threads of their own, a megabyte at a time, instead of "
+        "by the event loop. Only on Linux and without TLS; off shows whether a fault lies there.",
+    )
+
     @property
     def trusted(self) -> TrustedProxies:
         """``trusted_proxies``, as the forwarding of headers asks for them."""
@@ -253,7 +259,7 @@ class UpstreamOptions(Options):
 
     servers: places.UpstreamUrls = Field(
         description="Its servers, as URLs: http://host:port, https://host:port, http+unix:///path.sock, "
-        "uwsgi://host:port, uwsgi+unix:///path.sock.",
+        "uwsgi://host:port, uwsgi+unix:///path.sock, wsgi:package.module:callable.",
         examples=[["uwsgi+unix:///run/glance/api.sock"]],
     )
     mount: places.Mount = option(

@@ -60,7 +60,9 @@ def _advice(name: str, upstreams: Sequence[str]) -> str:
 
 def _glance_faults(glance: object) -> Iterator[tuple[Path, str]]:
     """The shim vouches only for tokens that it has seen accepted."""
-    if isinstance(glance, dict) and glance.get("service_auth") and glance.get("look") in (False, "false", "off"):
+    if not isinstance(glance, dict):
+        return
+    if glance.get("service_auth") and glance.get("look") in (False, "false", "off"):
         yield (
             ("glance", "service_auth"),
             "needs glance.look = true: only a token that Glance accepted before the body may outlive it",

@@ -33,8 +33,9 @@ class Settings(Options):
     upstream: places.UpstreamUrl | None = option(
         None,
         "The server behind, where there is one: http://host:port, https://host:port, http+unix:///path.sock, "
-        "uwsgi://host:port or uwsgi+unix:///path.sock. For several, or for one under a path, write "
-        "[upstreams.NAME] tables instead. No default: the shim cannot guess what it stands in front of.",
+        "uwsgi://host:port, uwsgi+unix:///path.sock, or wsgi:package.module:callable for the application in "
+        "this process. For several, or for one under a path, write [upstreams.NAME] tables instead. No "
+        "default: the shim cannot guess what it stands in front of.",
         example="uwsgi+unix:///run/glance/api.sock",
     )
     body: BodyMode = option(

@@ -85,7 +85,13 @@ class Proxy:
     ) -> None:
         self.journal.enter(record, Phase.RECEIVE)
         receiver = BodyReceiver(
-            request.receive, body, declared=declared, pace=self.pace, ticket=ticket, record=record
+            request.receive,
+            body,
+            declared=declared,
+            pace=self.pace,
+            ticket=ticket,
+            record=record,
+            take_over=request.take_over,
         )
         await receiver.fill()
         record.length = body.length

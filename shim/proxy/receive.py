@@ -1,13 +1,16 @@
-"""Fills a ``Body`` from the client, under the client's timeouts; the plain way, over ASGI ``receive()``.
+"""Fills a ``Body`` from the client, under the client's timeouts: over ASGI ``receive()``, or by a pump.
 
-Time counts only while the shim waits for the client: what the disk takes is not the client's fault.
+What fits into memory comes the plain way; what goes to a file comes by the server's pump where it offers
+one. Time counts only while the shim waits for the client: what the disk takes is not the client's fault.
 """
 
 import asyncio
+import contextlib
+from typing import TypeAlias
 
 from shim.admission.gate import Ticket
 from shim.admission.limits import BodyPace, RateFloor
-from shim.asgi import Message, Receive
+from shim.asgi import BodyPump, Message, Receive, TakeOver
 from shim.errors import (
     BodyIdleTimeout,
     BodyTotalTimeout,
@@ -18,6 +21,11 @@ from shim.errors import (
 from shim.observe.journal import Record
 from shim.spool.body import Body
 from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, monotonic
+
+# How often a pump is looked at: as old as the numbers of the live view may be.
+LOOK_ON: Seconds = 0.5
+
+Filled: TypeAlias = tuple[bool, bytes]
 
 
 class BodyReceiver:
@@ -32,6 +40,7 @@ class BodyReceiver:
         pace: BodyPace,
         ticket: Ticket,
         record: Record,
+        take_over: TakeOver | None = None,
         clock: Clock = monotonic,
     ) -> None:
         """Take the source, the sink, and what is asked of the client."""
@@ -41,10 +50,12 @@ class BodyReceiver:
         self._pace = pace
         self._ticket = ticket
         self._record = record
+        self._take_over = take_over
         self._clock = clock
         self._floor = RateFloor(pace)
         self._waited: Seconds = 0.0  # in all
         self._quiet: Seconds = 0.0  # since the last byte
+        self._waited_by_pump: Seconds = 0.0
 
     async def fill(self) -> None:
         """Receive the body to its end and seal it.
@@ -55,7 +66,10 @@ class BodyReceiver:
         """
         try:
             while await self._take_part():
-                pass
+                # A fast path is an offer: who makes none is received from as before.
+                if self._body.is_in_file and self._take_over and (pump := self._take_over()) is not None:
+                    await self._fill_by(pump)
+                    break
             self._check_length()
             await self._body.seal()
         except ShimError as error:
@@ -67,20 +81,58 @@ class BodyReceiver:
         message = await self._next()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client closed the connection in the middle of the body.")
-        data: bytes = message.get("body", b"")
+        await self._add(message.get("body", b""))
+        return bool(message.get("more_body", False))
+
+    async def _add(self, data: bytes) -> None:
         size = self._body.received + len(data)
         if self._declared is not None and size > self._declared:
             raise SizeMismatch(f"The body is longer than the {self._declared} bytes that were declared.")
         self._ticket.cover(size)
         await self._body.append(data)
         self._record.received = size
-        return bool(message.get("more_body", False))
 
     def _check_length(self) -> None:
         if self._declared is not None and self._body.received != self._declared:
             raise SizeMismatch(
                 f"The body has {self._body.received} bytes, but {self._declared} were declared."
             )
+
+    # -- the fast way -----------------------------------------------------------------------------
+
+    async def _fill_by(self, pump: contextlib.AbstractContextManager[BodyPump]) -> None:
+        """Have the rest of the body written by a pump; what it has no room for goes through ``_add``."""
+        with pump as source:
+            ended = False
+            while not ended:
+                async with self._body.sink() as sink:
+                    # Both limits are the loop's to judge: a pump stops where they may be crossed.
+                    sink.room = int(min(sink.room, self._ticket.room(self._body.received)))
+                    filling = asyncio.ensure_future(source.fill(sink))
+                    ended, overflow = await self._watch(filling, source)
+                if overflow:
+                    await self._add(overflow)
+
+    async def _watch(self, filling: asyncio.Future[Filled], source: BodyPump) -> Filled:
+        """Judge the client's pace until the pump returns."""
+        try:
+            while not filling.done():
+                await asyncio.wait({filling}, timeout=min(LOOK_ON, self._until_nearest_limit()))
+                self._look_at(source)
+                if not filling.done():
+                    self._check_limits()
+        except BaseException:
+            # It writes into our file until it has really stopped.
+            await cancel_and_wait(filling)
+            raise
+        return filling.result()
+
+    def _look_at(self, source: BodyPump) -> None:
+        waited, size = source.waited, self._body.received
+        self._floor.add(waited - self._waited_by_pump, size - self._record.received)
+        self._waited += waited - self._waited_by_pump
+        self._quiet = source.quiet
+        self._waited_by_pump, self._record.received = waited, size
 
     # -- waiting for the client -------------------------------------------------------------------
 
@@ -101,7 +153,8 @@ class BodyReceiver:
     async def _wait_a_turn(self, waiting: asyncio.Future[Message]) -> None:
         """Wait until the client sent something, or until the nearest of its limits is to be judged."""
         before = self._clock()
-        await asyncio.wait({waiting}, timeout=self._until_nearest_limit())
+        nearest = self._until_nearest_limit()
+        await asyncio.wait({waiting}, timeout=None if nearest == UNLIMITED else nearest)
         waited = self._clock() - before
         self._waited += waited
         self._quiet += waited
@@ -124,13 +177,13 @@ class BodyReceiver:
             return 0
         return len(waiting.result().get("body", b""))
 
-    def _until_nearest_limit(self) -> Seconds | None:
+    def _until_nearest_limit(self) -> Seconds:
         nearest = min(
             self._pace.idle - self._quiet,
             self._pace.total - self._waited,
             self._floor.next_check,
         )
-        return None if nearest == UNLIMITED else max(0.0, nearest)
+        return max(0.0, nearest)
 
     def _check_limits(self) -> None:
         if self._quiet >= self._pace.idle:

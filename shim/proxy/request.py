@@ -5,7 +5,7 @@ Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``re
 
 from dataclasses import dataclass
 
-from shim.asgi import Receive, Send
+from shim.asgi import Receive, Send, TakeOver
 from shim.errors import ExpectationFailed, SizeMismatch
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
@@ -23,6 +23,7 @@ class ClientRequest:
         client: Who asks: the peer, or whom a trusted proxy names.
         server: Name and port that the client connected to.
         receive: ASGI's; the first call asks the client for the body.
+        take_over: The server's fast way for bodies, where it has one.
     """
 
     id: str
@@ -35,6 +36,7 @@ class ClientRequest:
     client: str
     server: tuple[str, int | None]
     receive: Receive
+    take_over: TakeOver | None = None
 
     @property
     def raw_path(self) -> bytes:

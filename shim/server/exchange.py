@@ -106,7 +106,7 @@ class Exchange:
             "headers": list(self._request.headers),
             "state": self._connection.app_state.copy(),
             "extensions": {
-                INBOUND: Inbound(self._request.target, self._refusal),
+                INBOUND: Inbound(self._request.target, self._refusal, self._connection.take_over),
                 "http.response.early_hint": {},
             },
             **self._connection.stream.ends(),
@@ -146,6 +146,15 @@ class Exchange:
         if not self._body_ended:
             self._connection.stream.resume()
         return {"type": "http.request", "body": b"".join(pieces), "more_body": not self._body_ended}
+
+    def take_unread(self) -> bytes:
+        """The part of the body that has come and was not received yet."""
+        pieces, self._pieces, self._buffered = self._pieces, [], 0
+        return b"".join(pieces)
+
+    def end_was_told(self) -> None:
+        """The application knows of the body's end without having received it."""
+        self._end_told = True
 
     def add_body(self, pieces: list[memoryview], *, ended: bool) -> int:
         """Take decoded bytes; gives how many wait for the application."""

@@ -14,8 +14,11 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
+from shim.poller import Poller
 from shim.server.exchange import Exchange
+from shim.server.pump import Intake
 from shim.server.stream import ClientStream
+from shim.server.takeover import Takeover
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder
 from shim.wire.framing import BodyKind, Framing, request_framing
@@ -47,6 +50,7 @@ class Reading(enum.Enum):
     HEAD = "head"
     HELD = "held"  # a body that nobody has asked for yet
     BODY = "body"
+    PUMPED = "pumped"  # the body again, but read by a pump
     AFTER = "after"  # later requests, kept until the answer is done
     REFUSED = "refused"  # of no interest any more; the answer is under way
     LINGER = "linger"  # read and thrown away until the client has read the answer
@@ -64,9 +68,11 @@ class ClientConnection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         options: ConnectionOptions,
+        poller: Poller | None = None,
     ) -> None:
-        """Take what uvicorn gives each connection, and our options."""
+        """Take what uvicorn gives each connection, our options, and the fast way for bodies (None: none)."""
         self.options = options
+        self._poller = poller
         self.loop = _loop or asyncio.get_running_loop()
         self.application = config.loaded_app
         self.server_state = server_state
@@ -231,6 +237,31 @@ class ClientConnection(asyncio.Protocol):
         buffered = self._exchange.add_body(decoded.payload, ended=decoded.ended)
         if buffered > HIGH_WATER and not decoded.ended:
             self.stream.pause()
+
+    def take_over(self) -> Takeover | None:
+        """Let a pump read the rest of the body; None where it has ended, or only the loop can read it."""
+        if self._poller is None or self.state is not Reading.BODY or not self.stream.is_plain:
+            return None
+        assert self._exchange is not None
+        assert self._decoder is not None
+        self.stream.pause()
+        self.state = Reading.PUMPED
+        intake = Intake(self._poller, self.stream.fileno(), self._decoder)
+        return Takeover(self, intake, self._exchange.take_unread())
+
+    def take_back(self, rest: bytes | None) -> None:
+        """Go on after a pump; ``rest`` came after the body's end, None where that was not reached."""
+        if self.state is not Reading.PUMPED:
+            return
+        if rest is None:
+            self.state = Reading.REFUSED
+            return
+        assert self._exchange is not None
+        self.state, self._held = Reading.AFTER, rest
+        self._exchange.add_body([], ended=True)
+        self._exchange.end_was_told()
+        if len(rest) <= MOST_PIPELINED:
+            self.stream.resume()
 
     # -- ends -------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ except ImportError:
 
 from shim.admission.drain import Drain
 from shim.asgi import Application
+from shim.poller import Poller
 from shim.server.addresses import ListenAddress
 from shim.server.listen import open_listeners, place_of
 from shim.server.protocol import ClientConnection, ConnectionOptions
@@ -45,8 +46,16 @@ class RunOptions:
     drain_delay: Seconds = 0.0
 
 
-def run(options: RunOptions, application: Application, admin: Application, drain: Drain) -> None:
+def run(
+    options: RunOptions,
+    application: Application,
+    admin: Application,
+    drain: Drain,
+    poller: Poller | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
+
+    A ``poller`` reads the bodies that go to disk; without one the event loop does.
 
     Raises:
         ListenFailed: An address cannot be listened on.
@@ -56,7 +65,7 @@ def run(options: RunOptions, application: Application, admin: Application, drain
         open_listeners(options.admin_listen, options.socket_mode) as admin_listeners,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        main = _Server(_main_config(options, application))
+        main = _Server(_main_config(options, application, poller))
         control = _Server(_admin_config(admin))
         sockets = {main: listeners, control: admin_listeners}
         runner.run(_serve(main, control, drain, options.drain_delay, sockets))
@@ -135,10 +144,11 @@ def _watch_signals(main: _Server) -> asyncio.Event:
     return asked
 
 
-def _main_config(options: RunOptions, application: Application) -> uvicorn.Config:
+def _main_config(options: RunOptions, application: Application, poller: Poller | None) -> uvicorn.Config:
+    protocol = functools.partial(ClientConnection, options=options.connection, poller=poller)
     return uvicorn.Config(
         application,
-        http=functools.partial(ClientConnection, options=options.connection),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
         **_COMMON,
     )

@@ -34,6 +34,17 @@ class ClientStream:
         """Whether the sending side can be closed alone; over TLS it cannot."""
         return self._transport.can_write_eof()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether what the socket carries is what the client sent; over TLS it is not."""
+        return not is_ssl(self._transport)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        connection = self._transport.get_extra_info("socket")
+        number: int = connection.fileno()
+        return number
+
     # -- flow control -----------------------------------------------------------------------------
 
     def pause(self) -> None:

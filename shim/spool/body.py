@@ -6,11 +6,13 @@ and replay (read again).
 """
 
 import asyncio
+import contextlib
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from shim.errors import ShimError
 from shim.spool.disk import Piece, SpoolFile
+from shim.spool.sink import FileSink
 
 # A file is written in batches of this size: small chunks must not become small writes.
 BATCH = 512 * 1024
@@ -36,9 +38,12 @@ class Body:
         open_file: Callable[[], Awaitable[SpoolFile]],
         *,
         memory_limit: int,
-        admit: Callable[[int], None] = lambda _size: None,
+        admit: Callable[[int], int] = lambda size: size,
     ) -> None:
-        """Take where files come from, bytes kept in memory at most, and who must agree to a new size."""
+        """Take where files come from, bytes kept in memory at most, and who must agree to a new size.
+
+        ``admit`` says up to which size it agrees beforehand, or raises.
+        """
         self._open_file = open_file
         self._memory_limit = memory_limit
         self._admit = admit
@@ -46,6 +51,8 @@ class Body:
         self._memory = bytearray()
         self._on_disk = 0
         self._file: SpoolFile | None = None
+        self._sink: FileSink | None = None
+        self._admitted = 0
         self._error: ShimError | None = None
         self._changed = asyncio.Event()
         self.state = BodyState.GROWING
@@ -53,7 +60,8 @@ class Body:
     @property
     def received(self) -> int:
         """Bytes that have come so far."""
-        return self._on_disk + len(self._memory)
+        pumped = 0 if self._sink is None else self._sink.written
+        return self._on_disk + pumped + len(self._memory)
 
     @property
     def length(self) -> int:
@@ -80,11 +88,34 @@ class Body:
         """
         if len(data) == 0:
             return
-        self._admit(self.received + len(data))
+        assert self._sink is None, "a pump is the writer"
+        self._admitted = self._admit(self.received + len(data))
         self._memory += data
         if len(self._memory) > (self._memory_limit if self._file is None else BATCH):
             await self._flush()
         self._wake_readers()
+
+    @contextlib.asynccontextmanager
+    async def sink(self) -> AsyncIterator[FileSink]:
+        """The file, for a pump to write to while the block runs; what does not fit its room is appended.
+
+        Raises:
+            LimitReached: What is still in memory could not be written.
+        """
+        await self._flush()
+        assert self._file is not None
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._wake_readers)
+
+        room = max(0, self._admitted - self.received)
+        self._sink = FileSink(self._file, self._on_disk, room, wake)
+        try:
+            yield self._sink
+        finally:
+            self._on_disk, self._sink = self.received, None
+            self._wake_readers()
 
     async def seal(self) -> None:
         """Declare the body whole: from here on it has a length and does not change."""
@@ -108,14 +139,17 @@ class Body:
         while True:
             if self._error is not None:
                 raise self._error
-            if offset < self._on_disk:
+            on_disk = self.received - len(self._memory)
+            if offset < on_disk:
                 assert self._file is not None
-                return await self._file.read(offset, min(most, self._on_disk - offset))
+                return await self._file.read(offset, min(most, on_disk - offset))
             if offset < self.received:
                 start = offset - self._on_disk
                 return bytes(memoryview(self._memory)[start : start + most])
             if self.state is BodyState.SEALED:
                 return b""
+            if self._has_come(offset):
+                continue
             await self._changed.wait()
 
     async def close(self) -> None:
@@ -135,6 +169,12 @@ class Body:
         await self._file.write(self._on_disk, [self._memory])
         self._on_disk += len(self._memory)
         self._memory = bytearray()
+
+    def _has_come(self, offset: int) -> bool:
+        """Ask to be woken by a pump, and whether it has written the byte just before it was asked."""
+        if self._sink is not None:
+            self._sink.is_awaited = True
+        return offset < self.received
 
     def _wake_readers(self) -> None:
         self._changed.set()

@@ -58,6 +58,10 @@ class SpoolFile(Protocol):
         """Write all pieces one after the other at ``offset``; raises DiskFull or DiskError."""
         ...
 
+    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
+        """The same on the calling thread, which is to be none that others wait for."""
+        ...
+
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes; raises DiskError where the disk gives fewer."""
         ...
@@ -143,6 +147,10 @@ class LocalFile:
         await finish(
             wrap(_write_all)(self._descriptor, offset, pieces, self._min_free, executor=self._threads)
         )
+
+    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
+        """Write all pieces at ``offset``, on the calling thread."""
+        _write_all(self._descriptor, offset, pieces, self._min_free)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes."""

@@ -87,10 +87,11 @@ class Store:
             if declared is not None and declared > self._options.memory_limit:
                 await self._disk.check(declared)
 
-            def admit(size: int) -> None:
+            def admit(size: int) -> int:
                 if size > limit:
                     raise _too_large(limit)
                 lease.cover(size)
+                return int(min(lease.size, limit))
 
             body = Body(self._disk.create, memory_limit=self._options.memory_limit, admit=admit)
             self._bodies.add(body)

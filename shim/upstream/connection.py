@@ -114,6 +114,11 @@ class Connection:
         if body is None:
             await self._stream.write(head, timeout)
             return
+        file = body.fileno()
+        if file is not None and self._stream.sends_files:
+            await self._stream.write(head, timeout)
+            await self._stream.send_file(file, 0, body.length, timeout)
+            return
         # Head and first bytes together: one packet for a small request.
         piece = await body.read(0, SEND_SIZE)
         await self._stream.write(head + piece, timeout)

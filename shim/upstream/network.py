@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
-from shim.timing import Seconds, deadline
+from shim.poller import Poller
+from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.sending import FileSender
 
 # A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
 UNIX_QUEUE_PAUSE: Seconds = 0.02
@@ -32,6 +34,15 @@ class NetworkStream(Protocol):
         """Send all; SendTimeout after ``timeout`` without progress, UpstreamClosed on EPIPE or reset."""
         ...
 
+    @property
+    def sends_files(self) -> bool:
+        """Whether ``send_file`` is offered here."""
+        ...
+
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+        """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read."""
+        ...
+
     def is_readable(self) -> bool:
         """Whether bytes, an end or an error wait to be read: on an idle connection that means it is over."""
         ...
@@ -41,8 +52,10 @@ class NetworkStream(Protocol):
         ...
 
 
-async def connect(address: UpstreamAddress, timeout: Seconds) -> NetworkStream:
-    """Open a connection within ``timeout`` seconds.
+async def connect(
+    address: UpstreamAddress, timeout: Seconds, *, poller: Poller | None = None
+) -> NetworkStream:
+    """Open a connection within ``timeout`` seconds; with a ``poller`` it sends files by its threads.
 
     Raises:
         UpstreamRefused: Nobody listens there, or the name or the certificate is wrong.
@@ -55,19 +68,20 @@ async def connect(address: UpstreamAddress, timeout: Seconds) -> NetworkStream:
     async with deadline(timeout, lambda: expired):
         with _connect_errors(address):
             if address.socket_path:
-                return SocketStream(await _connect_unix(address.socket_path))
+                return SocketStream(await _connect_unix(address.socket_path), poller)
             assert address.host is not None
             assert address.port is not None
             if address.tls:
                 return await TlsStream.open(address.host, address.port)
-            return SocketStream(await _connect_tcp(address.host, address.port))
+            return SocketStream(await _connect_tcp(address.host, address.port), poller)
 
 
 class SocketStream:
     """A connected non-blocking socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, poller: Poller | None = None) -> None:
         self._socket = connection
+        self._poller = poller
         self._loop = asyncio.get_running_loop()
 
     async def read(self, most: int) -> bytes:
@@ -93,6 +107,23 @@ class SocketStream:
                 except BlockingIOError:
                     async with deadline(timeout, lambda: _send_timeout(timeout)):
                         await self._ready(self._loop.add_writer, self._loop.remove_writer)
+
+    @property
+    def sends_files(self) -> bool:
+        """With a poller."""
+        return self._poller is not None
+
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+        """Send a part of a file by the poller's threads."""
+        assert self._poller is not None
+        with contextlib.closing(FileSender(self._poller, self._socket.fileno(), file, start, end)) as sender:
+            sending = asyncio.ensure_future(sender.perform())
+            try:
+                await _while_progressing(sender, sending, timeout)
+            finally:
+                # Also where it failed or was cancelled: the descriptor is closed next.
+                await cancel_and_wait(sending)
+            sending.result()
 
     def is_readable(self) -> bool:
         """Look without taking."""
@@ -134,6 +165,15 @@ class TlsStream:
         """Connect and shake hands."""
         return cls(*await asyncio.open_connection(host, port, ssl=ssl.create_default_context()))
 
+    @property
+    def sends_files(self) -> bool:
+        """Never: what goes over the wire is not what is in the file."""
+        return False
+
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+        """Not offered."""
+        raise NotImplementedError
+
     async def read(self, most: int) -> bytes:
         """Receive some bytes."""
         with _transfer_errors():
@@ -154,6 +194,16 @@ class TlsStream:
         """Close without waiting for the peer's goodbye."""
         transport: asyncio.WriteTransport = self._writer.transport
         transport.abort()
+
+
+async def _while_progressing(sender: FileSender, sending: asyncio.Future[int], timeout: Seconds) -> None:
+    """Wait for the end of sending; SendTimeout where the server took no byte for ``timeout``."""
+    position = sender.position
+    while not sending.done():
+        await asyncio.wait({sending}, timeout=None if timeout == UNLIMITED else timeout)
+        if not sending.done() and sender.position == position:
+            raise _send_timeout(timeout)
+        position = sender.position
 
 
 async def _connect_unix(path: str) -> socket.socket:

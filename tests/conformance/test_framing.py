@@ -186,7 +186,8 @@ def test_large_bodies_arrive_unaltered(rig: Rig, size, chunk_size, framing):
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_only_bodies_above_the_memory_limit_become_files(rig: Rig, gate, beyond, framing):
+def test_only_bodies_above_the_memory_limit_become_files(rig_with, gate, beyond, framing):
+    rig = rig_with({"spool.memory_limit": "256KiB"})
     body = blocks(MIB, 3)[: 256 * KIB + beyond]
     whole = put("/memory", body) if framing == "length" else put_chunked("/memory", chunked(body, 16 * KIB))
     rig.stub.answer(replies.held(gate, replies.normal()))

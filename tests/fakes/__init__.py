@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"tests.fakes.{name}" for name in ("descriptors", "disk", "flow", "loops", "stream", "transport"))
+    *(
+        f"tests.fakes.{name}"
+        for name in ("descriptors", "disk", "flow", "loops", "pumping", "stream", "transport")
+    )
 )

@@ -115,11 +115,19 @@ class FakeFile:
         """Write as much as fits; ENOSPC where that is not all."""
         data = b"".join(pieces)
         await self._call("write")
+        self._keep(offset, data)
+
+    def _keep(self, offset: int, data: bytes) -> None:
         self.writes.append((offset, len(data)))
         fitting = min(len(data), self._disk.capacity - self._disk.written)
         self.data[offset : offset + fitting] = data[:fitting]
         if fitting < len(data):
             raise DiskFull("The spool could not write: No space left on device.", retry_after=60)
+
+    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
+        """Write as much as fits, at once."""
+        assert not self.closed, "write on a closed file"
+        self._keep(offset, b"".join(pieces))
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly so many bytes."""

@@ -100,6 +100,8 @@ class FakeStream:
         finally:
             self._writing = False
 
+    sends_files = False  # the plain way; real sockets show the other
+
     def is_readable(self) -> bool:
         """Whether the next step is there already."""
         if not self.script:

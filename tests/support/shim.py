@@ -47,7 +47,8 @@ class Shim:
     """One ``python -m shim serve``. Use as a context manager, or :meth:`start` and :meth:`stop`.
 
     ``settings`` come over the defaults of :func:`defaults`; a value of None removes a default.
-    ``ready`` is the status of /readyz to wait for, or None to wait for the listener only.
+    ``ready`` is the status of /readyz to wait for, or None to wait for the listener only. ``python`` is the
+    interpreter that runs it, our own unless one with more packages is needed.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Shim:
         routes: Sequence[Route] = (),
         environment: Mapping[str, str] | None = None,
         ready: int | None = 200,
+        python: Path | str = sys.executable,
     ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
@@ -68,6 +70,7 @@ class Shim:
         self.routes = routes
         self.environment = environment or {}
         self.ready = ready
+        self.python = python
         self.port = self.admin_port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.leaving = False
@@ -107,7 +110,7 @@ class Shim:
         environment |= {"TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | dict(self.environment)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "shim", "serve", "--config", str(self.file)],
+                [self.python, "-m", "shim", "serve", "--config", str(self.file)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

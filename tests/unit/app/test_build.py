@@ -1,17 +1,22 @@
 """The parts put together: where requests go with one upstream, with several, and what a service adds."""
 
+import gc
+import hashlib
+import sys
+import types
 from pathlib import Path
 
 import httpx
 import pytest
 
 from shim.app.build import Parts, ProxyOptions, UpstreamSpec, build, service_of
-from shim.errors import DiskError
+from shim.errors import DiskError, NoUpstream
 from shim.routes.route import Route
 from shim.service.generic import GenericService
 from shim.service.glance import GlanceService
 from shim.upstream.address import parse_upstream
 from shim.upstream.message import UpstreamTimeouts
+from tests.fakes.application import LAST_RESORT, threads
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.loops import run
 
@@ -45,7 +50,7 @@ def route_of(parts: Parts, method: str, target: bytes) -> tuple[str, str]:
     try:
         return run(story())
     finally:
-        parts.disk.close()
+        parts.close()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_admin_shares_the_drain(tmp_path):
     try:
         assert run(story()) == [200, 503]
     finally:
-        parts.disk.close()
+        parts.close()
 
 
 def test_two_builds_share_nothing(tmp_path):
@@ -106,8 +111,8 @@ def test_two_builds_share_nothing(tmp_path):
     try:
         run(story())
     finally:
-        one.disk.close()
-        two.disk.close()
+        one.close()
+        two.close()
 
 
 def test_a_spool_that_is_not_there(tmp_path):
@@ -118,3 +123,59 @@ def test_a_spool_that_is_not_there(tmp_path):
 def test_services():
     assert isinstance(service_of("glance"), GlanceService)
     assert isinstance(service_of("none"), GenericService)
+
+
+# -- an application in this process -----------------------------------------------------------------------
+
+
+def inside(folder: Path) -> ProxyOptions:
+    upstream = UpstreamSpec("inside", (parse_upstream("wsgi:made_for_build:application"),), "/image")
+    return ProxyOptions(folder, [upstream], service="none", access_log=False)
+
+
+@pytest.fixture
+def thawed():
+    """What building took from the garbage collector goes back to it."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+@pytest.mark.parametrize("size", [6, 1 << 20], ids=["memory", "file"])
+def test_the_whole_way_to_an_application_in_this_process(tmp_path, monkeypatch, size):
+    def application(environ, start_response):
+        told.append({name: value for name, value in environ.items() if "." not in name})
+        start_response("201 Created", [("Content-Type", "text/plain"), ("Connection", "close")])
+        return [hashlib.sha256(environ["wsgi.input"].read()).digest()]
+
+    async def story() -> None:
+        fields = ((b"transfer-encoding", b"chunked"), (b"content_length", b"3"), (b"proxy", b"x"))
+        await parts.application(scope_of("PUT", b"/image/v2/x%2Fy?z", fields), client.receive, client.send)
+        await parts.application._proxy.upstreams["inside"].close()
+
+    told = []
+    made = types.ModuleType("made_for_build")
+    made.application = application
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    body = bytes(range(256)) * (size // 256) or b"foobar"
+    client = FakeClient(body[:3], body[3:])
+    parts = build(inside(tmp_path))
+    try:
+        run(story())
+    finally:
+        parts.close()
+        for thread in threads():
+            thread.join(LAST_RESORT)
+    assert threads() == []
+    assert (client.status, client.body, client.is_answered) == (201, hashlib.sha256(body).digest(), True)
+    assert b"connection" not in client.headers
+    (environ,) = told
+    assert environ["CONTENT_LENGTH"] == str(len(body))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/image", "/v2/x/y")
+    assert environ["REQUEST_URI"] == "/image/v2/x%2Fy?z"
+    assert not {"HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_LENGTH", "HTTP_PROXY"} & environ.keys()
+
+
+def test_an_application_that_is_not_there(tmp_path):
+    with pytest.raises(NoUpstream, match="made_for_build:application: cannot be imported"):
+        build(inside(tmp_path))

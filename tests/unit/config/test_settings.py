@@ -25,6 +25,7 @@ DEFAULTS = {
     "server.listen": (TcpAddress("127.0.0.1", 9292),),
     "server.socket_mode": 0o660,
     "server.trusted_proxies": (),
+    "server.fast": True,
     "limits.max_head": 64 * 1024,
     "limits.max_connections": 10000,
     "limits.max_uploads": 1000,

@@ -42,7 +42,7 @@ async def serving(application, path=None, **options):
 async def until_nobody_is_left(state):
     """Wait until the server has neither a connection nor a request."""
     async with asyncio.timeout(10):
-        while state.connections or state.tasks:  # noqa: ASYNC110 - the server class tells nobody
+        while state.connections or state.tasks:
             await asyncio.sleep(0.001)
 
 

@@ -401,6 +401,9 @@ class GrowingBody:
         await asyncio.sleep(self._seconds)
         return bytes(min(most, self._step, self.length - offset))
 
+    def fileno(self):
+        return None
+
 
 def test_a_body_that_comes_in_small_pieces():
     async def scene():
@@ -684,6 +687,9 @@ class StubbornBody:
         self.reading.set()
         await finish(self.go_on.wait())
         return bytes(min(most, self.length - offset))
+
+    def fileno(self):
+        return None
 
 
 async def cancel(task, times=1):

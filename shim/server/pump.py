@@ -1,0 +1,115 @@
+"""The fast way in: the poller's threads read bodies from client sockets and write them to spool files.
+
+A megabyte at a time is received into one buffer, decoded in place and written from there, so that Python
+runs once a megabyte and not once a chunk, and no disk is ever waited for on the event loop. The loop
+keeps what needs it: limits, leases, time, and the request's end.
+"""
+
+import enum
+import os
+import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shim.asgi import BodySink
+from shim.poller import BUFFER, Job, Poller
+from shim.timing import Seconds
+from shim.wire.chunked import BodyDecoder
+
+LEAST_READ = 64 * 1024
+# A body of tiny chunks makes a slice of each: with fewer bytes at a time they stay few.
+MANY_PIECES = 1024
+# What may be read beyond a sink's room: the end of a chunked body that fills it exactly must be seen.
+SLACK = 4096
+
+
+class Ended(enum.Enum):
+    """Why a pump has stopped."""
+
+    WHOLE = "whole"  # the body has ended as it should
+    FULL = "full"  # the sink has no room for more
+    GONE = "gone"  # the client has closed its connection
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far a pump came.
+
+    Attributes:
+        overflow: Bytes of the body that the sink had no room for.
+        rest: Bytes that came after the body's end.
+    """
+
+    ended: Ended
+    overflow: bytes = b""
+    rest: bytes = b""
+
+
+class Intake(Job[Outcome]):
+    """One body on its way from a client's socket to a sink."""
+
+    def __init__(self, poller: Poller, descriptor: int, decoder: BodyDecoder) -> None:
+        """Take the socket, and the decoder in the state that it is in."""
+        super().__init__(poller, descriptor, select.EPOLLIN)
+        self._decoder = decoder
+        self._sink: BodySink | None = None
+        self._read_size = 2 * LEAST_READ
+        self._last_byte: Seconds = 0.0
+
+    @property
+    def quiet(self) -> Seconds:
+        """Seconds that the client was waited for since its last byte of the body."""
+        return self.waited - self._last_byte
+
+    async def run(self, sink: BodySink) -> Outcome:
+        """Read until the body ends or the sink is full; cancelled, it returns when no thread reads any more.
+
+        Raises:
+            BadFraming: The body is malformed.
+            DiskFull, DiskError: It could not be written.
+        """
+        self._sink = sink
+        return await self.perform()
+
+    def work(self, buffer: memoryview) -> Outcome | None:
+        """Read once and write it, on a thread."""
+        sink = self._sink
+        assert sink is not None
+        left = sink.room - sink.written
+        try:
+            size = os.readv(self._descriptor, [buffer[: min(self._read_size, left + SLACK)]])
+        except BlockingIOError:
+            return None
+        except OSError:
+            # A reset, or a network that is gone: whatever it is, the client's line has broken.
+            return Outcome(Ended.GONE)
+        if size == 0:
+            return Outcome(Ended.GONE)
+        decoded = self._decoder.decode(buffer[:size])
+        self._adapt(size, len(decoded.payload))
+        fitting, overflow = _split(decoded.payload, left)
+        if decoded.payload:
+            self._last_byte = self._waited
+            sink.write(fitting)
+        if decoded.ended:
+            return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
+        if overflow or sink.written == sink.room:
+            return Outcome(Ended.FULL, overflow)
+        return None
+
+    def _adapt(self, size: int, pieces: int) -> None:
+        """Read as much at a time as the client sends, but few pieces."""
+        if pieces > MANY_PIECES:
+            self._read_size = LEAST_READ
+        elif size == self._read_size:
+            self._read_size = min(2 * self._read_size, BUFFER)
+
+
+def _split(pieces: Sequence[memoryview], room: int) -> tuple[Sequence[memoryview], bytes]:
+    """The pieces that fit into ``room`` bytes, and the bytes that do not."""
+    for index, piece in enumerate(pieces):
+        if len(piece) > room:
+            overflow = b"".join([piece[room:], *pieces[index + 1 :]])
+            return [*pieces[:index], piece[:room]], overflow
+        room -= len(piece)
+    return pieces, b""

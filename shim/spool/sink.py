@@ -1,0 +1,48 @@
+"""A body's file as a pump sees it: a place for bytes, with a limit that was agreed to beforehand.
+
+Used by one thread at a time, away from the event loop: what needs the loop (leases, limits) is settled
+before, as ``room``, and what is written is counted here for whoever looks on.
+"""
+
+from collections.abc import Callable, Sequence
+
+from shim.spool.disk import Piece, SpoolFile
+
+# pwritev costs the kernel some work for each piece: smaller ones on average are joined first.
+_WORTH_A_PIECE = 512
+
+
+class FileSink:
+    """Appends to a spool file from ``start`` on.
+
+    Attributes:
+        room: Bytes that it takes in all.
+        written: Bytes that it has taken; grows while a pump is at work.
+        is_awaited: Set by a reader that waits for more; the next write clears it and calls ``wake``.
+    """
+
+    def __init__(self, file: SpoolFile, start: int, room: int, wake: Callable[[], None]) -> None:
+        """Take the file, where to begin, how much to take, and how to wake readers from any thread."""
+        self._file = file
+        self._start = start
+        self._wake = wake
+        self.room = room
+        self.written = 0
+        self.is_awaited = False
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Add all pieces, on the calling thread.
+
+        Raises:
+            DiskFull, DiskError: Not all of it was written; ``written`` counts none of it.
+        """
+        size = sum(map(len, pieces))
+        assert self.written + size <= self.room
+        if size < len(pieces) * _WORTH_A_PIECE:
+            pieces = [b"".join(pieces)]
+        self._file.write_now(self._start + self.written, pieces)
+        # Only now, for readers go by it: what is counted can be read back.
+        self.written += size
+        if self.is_awaited:
+            self.is_awaited = False
+            self._wake()
