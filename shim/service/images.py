@@ -17,10 +17,10 @@ PATIENCE: Seconds = 10.0
 _OK = 200
 _NO_CONTENT = 204
 
-# Fields that speak of the upload's body or of the form of its answer, not of who asks.
+# Fields that speak of the upload's body, not of who asks. Accept stays: a refusal is relayed, and has to look
+# as Glance's own would (the glance command breaks on JSON there); an image is JSON whatever is accepted.
 _OF_THE_UPLOAD = frozenset(
     {
-        b"accept",
         b"accept-encoding",
         b"accept-ranges",
         b"content-encoding",
@@ -65,7 +65,7 @@ class ImageQuestions:
         """Take the client's request, whose identity is used, and the image's own target."""
         kept = [field for field in message.headers if field[0] not in _OF_THE_UPLOAD]
         # Without it a server in between might compress what is read here.
-        fields = [*kept, (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
+        fields = [*kept, (b"accept-encoding", b"identity")]
         self.question = replace(message, method="GET", target=target, headers=fields, body=None)
         self._upstream = upstream
 

@@ -9,7 +9,7 @@ import re
 import uuid
 from dataclasses import dataclass
 
-from shim.wire.headers import Headers, end_to_end, get_all, get_first
+from shim.wire.headers import TOKEN, Headers, end_to_end, get_all, get_first
 
 FORWARDED_NAMES = frozenset(
     {
@@ -108,10 +108,10 @@ def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[
     address = (peer.address or "unix").encode("ascii", "replace")
     host = get_first(headers, b"host") or b""
     hops = [*believed.get(b"x-forwarded-for", []), address]
-    scheme = peer.scheme.encode("ascii")
+    scheme = (believed.get(b"x-forwarded-proto") or [peer.scheme.encode("ascii")])[-1]
     fields = [
         (b"x-forwarded-for", b", ".join(hops)),
-        (b"x-forwarded-proto", (believed.get(b"x-forwarded-proto") or [scheme])[-1]),
+        (b"x-forwarded-proto", scheme),
     ]
     outer_host = (believed.get(b"x-forwarded-host") or [host])[-1]
     if outer_host:
@@ -119,16 +119,32 @@ def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[
     outer = (believed.get(b"x-forwarded-prefix") or [b""])[-1]
     if outer or prefix:
         fields.append((b"x-forwarded-prefix", outer + prefix.encode("ascii")))
-    element = b"for=%b;proto=%b" % (_node(peer.address), scheme)
-    if host:
-        # Another server than ours may let a quote through, behind which a client could write elements.
-        element += b';host="%b"' % host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    fields.append((b"forwarded", b", ".join([*believed.get(b"forwarded", []), element])))
+    elements = believed.get(b"forwarded", [])
+    if elements:
+        elements = [*elements, b"for=%b;proto=%b" % (_node(peer.address), peer.scheme.encode("ascii"))]
+    else:
+        elements = _translated(b", ".join(hops), scheme, outer_host)
+    fields.append((b"forwarded", b", ".join(elements)))
     return fields
 
 
+def _translated(hops: bytes, scheme: bytes, host: bytes) -> list[bytes]:
+    """Forwarded elements that say what the X-Forwarded-* fields say (RFC 7239 section 7.4), client first.
+
+    oslo.middleware reads the first element alone, and reads no X-Forwarded-* beside it. It does not know
+    quoted values either: a host with a port, which needs quotes, is left to the Host field.
+    """
+    first, *others = [_node(hop.strip().decode("ascii", "replace")) for hop in hops.split(b",")]
+    element = b"for=%b;proto=%b" % (first, scheme)
+    if TOKEN.fullmatch(host):
+        element += b";host=" + host
+    return [element, *(b"for=" + node for node in others)]
+
+
 def _node(address: str | None) -> bytes:
-    """A node identifier of RFC 7239 section 6; IPv6 is bracketed and quoted."""
-    if address is None:
+    """A node identifier of RFC 7239 section 6; IPv6 is bracketed and quoted, what is no address is unknown."""
+    try:
+        ip = ipaddress.ip_address((address or "").strip("[]"))
+    except ValueError:
         return b"unknown"
-    return b'"[%b]"' % address.encode("ascii") if ":" in address else address.encode("ascii")
+    return b'"[%b]"' % str(ip).encode("ascii") if ip.version == 6 else str(ip).encode("ascii")  # noqa: PLR2004 - IPv6

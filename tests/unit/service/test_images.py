@@ -37,7 +37,7 @@ def test_it_asks_as_the_client_would():
     assert line == b"GET " + IMAGE + b" HTTP/1.1"
     assert sorted(field.lower() for field in fields if not field.lower().startswith(b"connection")) == [
         b"accept-encoding: identity",
-        b"accept: application/json",
+        b"accept: */*",
         b"host: images.example",
         b"x-auth-token: secret-of-client",
         b"x-forwarded-for: 1.2.3.4",
