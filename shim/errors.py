@@ -75,6 +75,10 @@ class BodyTooSlow(ClientFault):
     code = "body_too_slow"
 
 
+class ServerKeptWaiting(BodyTooSlow):
+    """The client fell behind after the forwarding of its body began (``timeouts.cut_through_stall``)."""
+
+
 class ExpectationFailed(ClientFault):
     """An Expect other than 100-continue (RFC 9110 section 10.1.1)."""
 

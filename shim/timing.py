@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 Seconds: TypeAlias = float
@@ -18,6 +18,29 @@ Result = TypeVar("Result")
 UNLIMITED = math.inf
 
 monotonic: Clock = time.monotonic
+
+
+class Stopwatch:
+    """Measures how long something took, without the times at which it was stopped."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._paused: Seconds = 0.0
+
+    @property
+    def seconds(self) -> Seconds:
+        """So far."""
+        return self._clock() - self._began - self._paused
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count the time of the block."""
+        since = self._clock()
+        try:
+            yield
+        finally:
+            self._paused += self._clock() - since
 
 
 @contextlib.asynccontextmanager

@@ -24,7 +24,7 @@ from shim.service.glance import GlanceOptions, GlanceService
 from shim.spool.budget import Budget
 from shim.spool.disk import Amount, LocalDisk, measure_space
 from shim.spool.store import SpoolOptions, Store
-from shim.timing import UNLIMITED
+from shim.timing import UNLIMITED, Seconds
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
@@ -66,6 +66,7 @@ class ProxyOptions:
     spool: SpoolOptions = field(default_factory=SpoolOptions)
     max_uploads: float = 1000
     pace: BodyPace = field(default_factory=BodyPace)
+    cut_through_stall: Seconds = 30.0
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
     routes: Sequence[Route] = ()
     body: BodyMode = BodyMode.AUTO
@@ -121,6 +122,7 @@ def build(options: ProxyOptions) -> Parts:
         store=store,
         journal=journal,
         pace=options.pace,
+        stall=options.cut_through_stall,
     )
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     admin = Admin(drain, store, journal, health).application()

@@ -39,6 +39,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
             min_rate=limits.min_rate,
             grace=limits.min_rate_grace,
         ),
+        cut_through_stall=timeouts.cut_through_stall,
         timeouts=UpstreamTimeouts(
             connect=timeouts.connect,
             connect_retry=timeouts.connect_retry,

@@ -175,6 +175,13 @@ class TimeoutOptions(Options):
         "How long a refused connection, or a missing unix socket, is tried again, with growing pauses: a "
         "server that restarts costs no upload. 0s: not at all.",
     )
+    cut_through_stall: kinds.WaitLimit = option(
+        "30s",
+        "How long a client may keep the server waiting after the forwarding of its body began while it still "
+        "came in. Then the server is let go, the body is received to its end, and sent anew where that is "
+        "safe (a Glance image that is queued again), else answered with 408. The server's own timeout for "
+        "reading (uWSGI: socket-timeout) has to be longer.",
+    )
     send: kinds.WaitLimit = option(
         "1min", "No byte taken by the upstream for so long while sending to it is answered with 504."
     )

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 from shim.admission.drain import Drain
-from shim.admission.gate import Ticket, UploadGate
+from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
 from shim.observe.journal import Journal, Phase, Record
+from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
+from shim.proxy.growing import wait_for_start
+from shim.proxy.pace import Begin, Pace, choose_begin
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
@@ -20,12 +23,18 @@ from shim.routes.table import RouteTable
 from shim.service.generic import Service
 from shim.spool.body import Body
 from shim.spool.store import Store
+from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.group import Upstream
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """The parts that a request passes, made once and shared by all requests."""
+    """The parts that a request passes, made once and shared by all requests.
+
+    Attributes:
+        pace: What is asked of a client that sends a body.
+        stall: How long a client may keep a server waiting after forwarding began, in seconds.
+    """
 
     routes: RouteTable
     service: Service
@@ -35,6 +44,8 @@ class Proxy:
     store: Store
     journal: Journal
     pace: BodyPace
+    stall: Seconds = 30.0
+    clock: Clock = monotonic
 
     async def serve(self, request: ClientRequest, answer: Answer, record: Record) -> None:
         """Serve one request.
@@ -60,16 +71,32 @@ class Proxy:
             await relay(refusal, answer, record)
             return
         record.project = handling.project or record.project
-        async with self._whole_body(request, declared, route, record) as body:
-            whole = await handling.complete(replace(message, body=body))
-            delivery = Delivery(whole, upstream, handling, answer, self.journal, record)
-            await delivery.run(request.receive)
+        async with self._incoming(request, declared, route, record) as receiver:
+            begin = self._choose_begin(route, declared, upstream)
+            if receiver is not None and begin is Begin.WHOLE:
+                await receiver.fill()
+            async with ClientSide(request.receive, receiver) as client:
+                if receiver is not None and begin is Begin.PACED:
+                    await self._wait_for_start(receiver.body, client, upstream)
+                body = None if receiver is None else receiver.body
+                delivery = Delivery(
+                    message=await handling.complete(replace(message, body=body)),
+                    body=body,
+                    client=client,
+                    upstream=upstream,
+                    handling=handling,
+                    answer=answer,
+                    journal=self.journal,
+                    record=record,
+                    stall=self.stall,
+                )
+                await delivery.run()
 
     @contextlib.asynccontextmanager
-    async def _whole_body(
+    async def _incoming(
         self, request: ClientRequest, declared: int | None, route: Route, record: Record
-    ) -> AsyncIterator[Body | None]:
-        """The request's body, received to its end; None where it has none."""
+    ) -> AsyncIterator[BodyReceiver | None]:
+        """What will receive the request's body, under a ticket and a lease; None where it has none."""
         if not request.framing.has_framing:
             yield None
             return
@@ -77,21 +104,28 @@ class Proxy:
         with self.gate.ticket() as ticket:
             ticket.cover(declared or 0)
             async with self.store.body(declared, max_body=route.max_body) as body:
-                await self._receive(request, body, declared, ticket, record)
-                yield body
+                self.journal.enter(record, Phase.RECEIVE)
+                yield BodyReceiver(
+                    request.receive,
+                    body,
+                    declared=declared,
+                    pace=self.pace,
+                    ticket=ticket,
+                    record=record,
+                    take_over=request.take_over,
+                )
 
-    async def _receive(
-        self, request: ClientRequest, body: Body, declared: int | None, ticket: Ticket, record: Record
-    ) -> None:
-        self.journal.enter(record, Phase.RECEIVE)
-        receiver = BodyReceiver(
-            request.receive,
-            body,
-            declared=declared,
-            pace=self.pace,
-            ticket=ticket,
-            record=record,
-            take_over=request.take_over,
+    def _choose_begin(self, route: Route, declared: int | None, upstream: Upstream) -> Begin:
+        return choose_begin(
+            route.body,
+            declared,
+            memory_limit=self.store.memory_limit,
+            takes_growing=upstream.takes_growing,
+            takes_chunked=upstream.takes_chunked,
         )
-        await receiver.fill()
-        record.length = body.length
+
+    async def _wait_for_start(self, body: Body, client: ClientSide, upstream: Upstream) -> None:
+        assert body.length is not None
+        await wait_for_start(
+            body, Pace(body.length, upstream.drain_rate, self.clock()), client, clock=self.clock
+        )

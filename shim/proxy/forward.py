@@ -1,20 +1,20 @@
-"""Sends a request to its upstream while watching that its client is still there.
+"""Sends a request to its upstream, as often as that makes sense, and relays the answer.
 
-A client that has gone is not answered: the upstream call is cancelled, so that it holds no worker.
+Runs beside the client's own side (``client_side``): where that ends, all of this is cancelled.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shim.asgi import Receive
-from shim.errors import ClientGone, UpstreamFault
+from shim.errors import ServerKeptWaiting, ShimError, UpstreamFault
 from shim.observe.journal import Journal, Phase, Record
+from shim.proxy.client_side import ClientSide
+from shim.proxy.growing import GrowingBody
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay, relay_hints
 from shim.service.generic import Failure, Handling, Remedy
-from shim.timing import cancel_and_wait
+from shim.spool.body import Body
+from shim.timing import Seconds
+from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.question import gather
@@ -28,97 +28,77 @@ class Delivery:
     """One request on its way to its upstream, as often as that makes sense.
 
     Attributes:
-        message: What the client's request became, with its body.
+        message: What the client's request became.
+        body: Its body, which may still be coming in; None where it has none.
+        client: The client's side.
         handling: Says which answers are doubtful, and what to do about a failed attempt.
+        stall: How long a server may be kept waiting for the body, in seconds.
     """
 
     message: UpstreamRequest
+    body: Body | None
+    client: ClientSide
     upstream: Upstream
     handling: Handling
     answer: Answer
     journal: Journal
     record: Record
+    stall: Seconds
 
-    async def run(self, receive: Receive) -> None:
-        """Send the request and relay the answer, only as long as the client is there to get it.
+    async def run(self) -> None:
+        """Send the request and relay the answer.
 
         Raises:
             UpstreamFault: The upstream did not do its part.
-            ClientGone: The client left meanwhile.
+            ServerKeptWaiting: The client did not do its part, after forwarding began.
         """
         self.record.upstream = self.upstream.name
-        async with while_connected(receive):
-            while (failure := await self._attempt()) is not None:
-                if await self.handling.recover(failure) is Remedy.GIVE_UP:
-                    await self._give_up(failure)
-                    return
+        while (failure := await self._attempt()) is not None:
+            if await self.handling.recover(failure) is Remedy.GIVE_UP:
+                await self._give_up(failure)
+                return
+            # Once is enough: what is sent anew is sent whole.
+            await self.client.whole()
 
     async def _attempt(self) -> Failure | None:
         """Send the request once; None where an answer was relayed."""
         try:
             async with self.upstream.exchange(
-                self.message, interim=self._pass_hints, enter=self._enter
+                self._message(), interim=self._pass_hints, enter=self._enter
             ) as response:
                 if self.handling.is_doubtful(response):
                     return await gather(response)
-                self._enter(Phase.RESPOND)
-                await relay(response, self.answer, self.record)
+                await self._relay(response)
                 return None
-        except UpstreamFault as fault:
+        except (UpstreamFault, ServerKeptWaiting) as fault:
             # What the client has the beginning of cannot be begun anew.
             if self.answer.has_begun:
                 raise
             return fault
 
-    async def _give_up(self, failure: Failure) -> None:
-        if isinstance(failure, UpstreamFault):
-            raise failure
+    def _message(self) -> UpstreamRequest:
+        """The request with its body as one attempt reads it."""
+        if self.body is None or self.body.is_whole:
+            return self.message
+        return replace(self.message, body=GrowingBody(self.body, self.stall))
+
+    async def _relay(self, response: Response) -> None:
+        if not self.client.has_body:
+            # Answered from the head, or the beginning: nobody wants the rest of the body.
+            await self.client.dismiss()
         self._enter(Phase.RESPOND)
-        await relay(failure, self.answer, self.record)
+        await relay(response, self.answer, self.record)
+
+    async def _give_up(self, failure: Failure) -> None:
+        if isinstance(failure, ShimError):
+            raise failure
+        await self._relay(failure)
 
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)
 
     def _enter(self, phase: Phase) -> None:
         self.journal.enter(self.record, phase)
-
-
-@contextlib.asynccontextmanager
-async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Run the block only as long as the client is there.
-
-    Raises:
-        ClientGone: It left; the block was cancelled.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    watch = asyncio.ensure_future(_wait_for_disconnect(receive))
-    over = left = False
-
-    def leave(_watch: asyncio.Future[None]) -> None:
-        nonlocal left
-        # Only while the block runs: a cancellation asked for after it would hit what follows.
-        if not over and not watch.cancelled() and watch.exception() is None:
-            left = True
-            task.cancel()
-
-    watch.add_done_callback(leave)
-    try:
-        try:
-            yield
-        finally:
-            over = True
-            await cancel_and_wait(watch)
-    except asyncio.CancelledError:
-        # It is ours only if nobody else asked for one too.
-        if not left or task.uncancel() > 0:
-            raise
-        raise ClientGone("The client closed the connection while its request was under way.") from None
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:

@@ -44,8 +44,8 @@ class BodyReceiver:
         clock: Clock = monotonic,
     ) -> None:
         """Take the source, the sink, and what is asked of the client."""
+        self.body = body
         self._receive = receive
-        self._body = body
         self._declared = declared
         self._pace = pace
         self._ticket = ticket
@@ -67,13 +67,14 @@ class BodyReceiver:
         try:
             while await self._take_part():
                 # A fast path is an offer: who makes none is received from as before.
-                if self._body.is_in_file and self._take_over and (pump := self._take_over()) is not None:
+                if self.body.is_in_file and self._take_over and (pump := self._take_over()) is not None:
                     await self._fill_by(pump)
                     break
             self._check_length()
-            await self._body.seal()
+            await self.body.seal()
+            self._record.length = self.body.received
         except ShimError as error:
-            self._body.fail(error)
+            self.body.fail(error)
             raise
 
     async def _take_part(self) -> bool:
@@ -85,17 +86,17 @@ class BodyReceiver:
         return bool(message.get("more_body", False))
 
     async def _add(self, data: bytes) -> None:
-        size = self._body.received + len(data)
+        size = self.body.received + len(data)
         if self._declared is not None and size > self._declared:
             raise SizeMismatch(f"The body is longer than the {self._declared} bytes that were declared.")
         self._ticket.cover(size)
-        await self._body.append(data)
+        await self.body.append(data)
         self._record.received = size
 
     def _check_length(self) -> None:
-        if self._declared is not None and self._body.received != self._declared:
+        if self._declared is not None and self.body.received != self._declared:
             raise SizeMismatch(
-                f"The body has {self._body.received} bytes, but {self._declared} were declared."
+                f"The body has {self.body.received} bytes, but {self._declared} were declared."
             )
 
     # -- the fast way -----------------------------------------------------------------------------
@@ -105,9 +106,9 @@ class BodyReceiver:
         with pump as source:
             ended = False
             while not ended:
-                async with self._body.sink() as sink:
+                async with self.body.sink() as sink:
                     # Both limits are the loop's to judge: a pump stops where they may be crossed.
-                    sink.room = int(min(sink.room, self._ticket.room(self._body.received)))
+                    sink.room = int(min(sink.room, self._ticket.room(self.body.received)))
                     filling = asyncio.ensure_future(source.fill(sink))
                     ended, overflow = await self._watch(filling, source)
                 if overflow:
@@ -128,7 +129,7 @@ class BodyReceiver:
         return filling.result()
 
     def _look_at(self, source: BodyPump) -> None:
-        waited, size = source.waited, self._body.received
+        waited, size = source.waited, self.body.received
         self._floor.add(waited - self._waited_by_pump, size - self._record.received)
         self._waited += waited - self._waited_by_pump
         self._quiet = source.quiet

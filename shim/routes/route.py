@@ -18,6 +18,8 @@ class BodyMode(enum.StrEnum):
 
     AUTO = "auto"
     SPOOL = "spool"
+    STREAM = "stream"
+    HANDOFF = "handoff"
 
 
 @dataclass(frozen=True, slots=True)

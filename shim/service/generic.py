@@ -7,15 +7,15 @@ import enum
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-from shim.errors import UpstreamFault
+from shim.errors import ServerKeptWaiting, UpstreamFault
 from shim.routes.route import BodyMode, Route
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.question import Reply
 
-Failure: TypeAlias = UpstreamFault | Reply
-"""How an attempt failed: it broke, or it was answered with what may be an accident of the server."""
+Failure: TypeAlias = UpstreamFault | ServerKeptWaiting | Reply
+"""How an attempt failed: it broke, was given up, or got an answer that may be an accident of the server."""
 
 
 class Remedy(enum.Enum):

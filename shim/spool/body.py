@@ -1,8 +1,8 @@
 """A request body between its client and its upstream: one writer, any number of readers.
 
 Its bytes stay in memory up to a limit and go to a nameless file beyond it. A reader may wait for bytes
-not there yet: that one idea carries spooling (read after sealing), cut-through (read while it grows)
-and replay (read again).
+not there yet: that one idea carries spooling (read after sealing), cut-through (read while it grows),
+replay (read again) and hand-off (give away the file).
 """
 
 import asyncio
@@ -16,6 +16,9 @@ from shim.spool.sink import FileSink
 
 # A file is written in batches of this size: small chunks must not become small writes.
 BATCH = 512 * 1024
+# What readers do not get of a declared length before the body has ended as it should: a server that
+# lacks one byte cannot take for whole what turns out too short, too long or malformed.
+HELD_BACK = 1
 
 
 class BodyState(enum.Enum):
@@ -38,14 +41,20 @@ class Body:
         open_file: Callable[[], Awaitable[SpoolFile]],
         *,
         memory_limit: int,
+        declared: int | None = None,
         admit: Callable[[int], int] = lambda size: size,
     ) -> None:
-        """Take where files come from, bytes kept in memory at most, and who must agree to a new size.
+        """Take where files come from, and the limits.
 
-        ``admit`` says up to which size it agrees beforehand, or raises.
+        Args:
+            open_file: Makes a new spool file.
+            memory_limit: Bytes kept in memory at most.
+            declared: The length that the writer will keep to or fail; None where it is not known.
+            admit: Must agree to each new size: says up to which it agrees beforehand, or raises.
         """
         self._open_file = open_file
         self._memory_limit = memory_limit
+        self._declared = declared
         self._admit = admit
         # One buffer, not a list of pieces: a client may send its body byte by byte.
         self._memory = bytearray()
@@ -60,14 +69,28 @@ class Body:
     @property
     def received(self) -> int:
         """Bytes that have come so far."""
-        pumped = 0 if self._sink is None else self._sink.written
-        return self._on_disk + pumped + len(self._memory)
+        return self._on_disk + self._pumped + len(self._memory)
 
     @property
-    def length(self) -> int:
-        """The final length; only of a sealed body."""
-        assert self.state is BodyState.SEALED
-        return self.received
+    def _pumped(self) -> int:
+        return 0 if self._sink is None else self._sink.written
+
+    @property
+    def length(self) -> int | None:
+        """The final length: known when the body is sealed, or declared; else None."""
+        return self.received if self.is_whole else self._declared
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is there, and has ended as it should."""
+        return self.state is BodyState.SEALED
+
+    @property
+    def readable(self) -> int:
+        """Up to where readers get bytes now."""
+        if self.is_whole or self._declared is None:
+            return self.received
+        return min(self.received, self._declared - HELD_BACK)
 
     @property
     def is_in_file(self) -> bool:
@@ -75,10 +98,13 @@ class Body:
         return self._file is not None
 
     def fileno(self) -> int | None:
-        """The file's descriptor once the whole body is in it, else None."""
-        if self._file is None or self.state is not BodyState.SEALED:
-            return None
-        return self._file.fileno()
+        """The file's descriptor, None without one; ``in_file`` says how much of it may be read."""
+        return None if self._file is None else self._file.fileno()
+
+    @property
+    def in_file(self) -> int:
+        """Up to where the file holds what readers may have."""
+        return min(self.readable, self._on_disk + self._pumped)
 
     async def append(self, data: Piece) -> None:
         """Add bytes; returns when they are kept, so that a slow disk slows its own client only.
@@ -130,27 +156,34 @@ class Body:
         self.state = BodyState.FAILED
         self._wake_readers()
 
+    async def wait(self, offset: int) -> bool:
+        """Wait until bytes from ``offset`` on can be read; False where the body ends there.
+
+        Raises:
+            ShimError: What the body failed with.
+        """
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._has_come(offset):
+                return True
+            if self.is_whole:
+                return False
+            await self._changed.wait()
+
     async def read(self, offset: int, most: int) -> bytes:
         """Up to ``most`` bytes from ``offset`` on, waiting for them; ``b""`` at a sealed body's end.
 
         Raises:
             ShimError: What the body failed with, or DiskError on reading back.
         """
-        while True:
-            if self._error is not None:
-                raise self._error
-            on_disk = self.received - len(self._memory)
-            if offset < on_disk:
-                assert self._file is not None
-                return await self._file.read(offset, min(most, on_disk - offset))
-            if offset < self.received:
-                start = offset - self._on_disk
-                return bytes(memoryview(self._memory)[start : start + most])
-            if self.state is BodyState.SEALED:
-                return b""
-            if self._has_come(offset):
-                continue
-            await self._changed.wait()
+        if not await self.wait(offset):
+            return b""
+        if offset < self.in_file:
+            assert self._file is not None
+            return await self._file.read(offset, min(most, self.in_file - offset))
+        start, end = offset - self._on_disk, min(offset + most, self.readable) - self._on_disk
+        return bytes(memoryview(self._memory)[start:end])
 
     async def close(self) -> None:
         """Drop the bytes and the file."""
@@ -171,10 +204,10 @@ class Body:
         self._memory = bytearray()
 
     def _has_come(self, offset: int) -> bool:
-        """Ask to be woken by a pump, and whether it has written the byte just before it was asked."""
+        """Whether a byte is readable there; asks a pump first to tell of what it writes after this look."""
         if self._sink is not None:
             self._sink.is_awaited = True
-        return offset < self.received
+        return offset < self.readable
 
     def _wake_readers(self) -> None:
         self._changed.set()

@@ -40,6 +40,11 @@ class Store:
         return f"<Store {len(self._bodies)} bodies, {self.held} of {self.limit:.0f} bytes>"
 
     @property
+    def memory_limit(self) -> int:
+        """Bodies up to so many bytes stay in memory."""
+        return self._options.memory_limit
+
+    @property
     def held(self) -> int:
         """Bytes that bodies hold now, in memory or on disk; leases promise more."""
         return sum(body.received for body in self._bodies)
@@ -93,7 +98,12 @@ class Store:
                 lease.cover(size)
                 return int(min(lease.size, limit))
 
-            body = Body(self._disk.create, memory_limit=self._options.memory_limit, admit=admit)
+            body = Body(
+                self._disk.create,
+                memory_limit=self._options.memory_limit,
+                declared=declared,
+                admit=admit,
+            )
             self._bodies.add(body)
             try:
                 yield body

@@ -56,6 +56,11 @@ class ApplicationServer:
         """Calls that are not over; also those that nobody waits for any more."""
         return self._threads.load
 
+    @property
+    def drain_rate(self) -> float | None:
+        """Nothing is sent: it opens the body's own file."""
+        return None
+
     @contextlib.asynccontextmanager
     async def exchange(
         self,
@@ -155,6 +160,6 @@ async def _open_body(body: BodySource | None, pipe: AnswerPipe) -> BinaryIO:
         with disk_errors("open a body for the application"):
             return io.BufferedReader(BodyFile(descriptor, pipe), _READ_SIZE)
     data = bytearray()
-    while len(data) < body.length:
-        data += await body.read(len(data), body.length - len(data))
+    while piece := await body.read(len(data), _PIECE):
+        data += piece
     return io.BytesIO(data)

@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, Callable
 
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
-from shim.timing import cancel_and_wait, deadline
+from shim.timing import Clock, Stopwatch, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
+from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from shim.wire.framing import BodyKind, Framing, response_framing
 from shim.wire.headers import connection_options
 from shim.wire.http1 import ResponseHead
@@ -29,15 +30,29 @@ async def _drop_interim(_head: ResponseHead) -> None:
 
 
 class Connection:
-    """A connection to one server, used for one exchange at a time."""
+    """A connection to one server, used for one exchange at a time.
 
-    def __init__(self, stream: NetworkStream, address: UpstreamAddress, timeouts: UpstreamTimeouts) -> None:
+    Attributes:
+        exchanges: How many there were.
+        drained: Bytes of the body sent last as a whole, and the seconds that the server took to take them.
+    """
+
+    def __init__(
+        self,
+        stream: NetworkStream,
+        address: UpstreamAddress,
+        timeouts: UpstreamTimeouts,
+        *,
+        clock: Clock = monotonic,
+    ) -> None:
         self._stream = stream
         self._address = address
         self._timeouts = timeouts
         self._answer = AnswerReader(stream, address.protocol, idle=timeouts.response_idle)
         self._all_sent = False
+        self._clock = clock
         self.exchanges = 0
+        self.drained = (0, 0.0)
 
     def __repr__(self) -> str:
         return f"<Connection to {self._address}, {self.exchanges} exchanges>"
@@ -79,6 +94,7 @@ class Connection:
         """
         self.exchanges += 1
         self._all_sent = False
+        self.drained = (0, 0.0)
         self._answer.begin()
         enter(Phase.SEND)
         sending = asyncio.ensure_future(self._send(head, request.body))
@@ -110,23 +126,46 @@ class Connection:
         self._all_sent = True
 
     async def _send_all(self, head: bytes, body: BodySource | None) -> None:
-        timeout = self._timeouts.send
         if body is None:
-            await self._stream.write(head, timeout)
-            return
-        file = body.fileno()
-        if file is not None and self._stream.sends_files:
-            await self._stream.write(head, timeout)
-            await self._stream.send_file(file, 0, body.length, timeout)
-            return
-        # Head and first bytes together: one packet for a small request.
-        piece = await body.read(0, SEND_SIZE)
-        await self._stream.write(head + piece, timeout)
-        offset = len(piece)
-        while offset < body.length:
-            piece = await body.read(offset, SEND_SIZE)
-            await self._stream.write(piece, timeout)
+            await self._stream.write(head, self._timeouts.send)
+        elif body.length is None:
+            await self._send_chunks(head, body)
+        else:
+            await self._send_body(head, body, body.length)
+
+    async def _send_body(self, head: bytes, body: BodySource, length: int) -> None:
+        """Send head and body as far as it has come, again and again until its end."""
+        stopwatch = Stopwatch(self._clock)
+        offset = 0
+        while offset < length:
+            with stopwatch.stopped():
+                await body.wait(offset)
+            if self._stream.sends_files and (file := body.fileno()) is not None and body.in_file > offset:
+                offset = await self._send_file(head, file, offset, body.in_file)
+            else:
+                # Head and first bytes together: one packet for a small request.
+                piece = await body.read(offset, SEND_SIZE)
+                await self._stream.write(head + piece, self._timeouts.send)
+                offset += len(piece)
+            head = b""
+        if head:
+            await self._stream.write(head, self._timeouts.send)
+        self.drained = (length, stopwatch.seconds)
+
+    async def _send_file(self, head: bytes, file: int, start: int, end: int) -> int:
+        if head:
+            await self._stream.write(head, self._timeouts.send)
+        await self._stream.send_file(file, start, end, self._timeouts.send)
+        return end
+
+    async def _send_chunks(self, head: bytes, body: BodySource) -> None:
+        """Send a body whose end is not known; the last chunk says that it ended as it should."""
+        await self._stream.write(head, self._timeouts.send)
+        offset = 0
+        while piece := await body.read(offset, SEND_SIZE):
+            await self._stream.write(encode_chunk(piece), self._timeouts.send)
             offset += len(piece)
+        await self._stream.write(LAST_CHUNK, self._timeouts.send)
 
     async def _await_answer(self, reading: asyncio.Future[ResponseHead], request: UpstreamRequest) -> None:
         limit = self._timeouts.response_for(request.length)

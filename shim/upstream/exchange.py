@@ -50,6 +50,11 @@ class UpstreamServer(Protocol):
         """Requests that it has not done with."""
         ...
 
+    @property
+    def drain_rate(self) -> float | None:
+        """Bytes per second in which it takes bodies, None where that is not known."""
+        ...
+
     def exchange(
         self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
     ) -> contextlib.AbstractAsyncContextManager[Response]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.timing import Clock, Seconds, monotonic
+from shim.upstream.address import Protocol
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
@@ -48,6 +49,21 @@ class Upstream:
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}: {', '.join(map(repr, self.servers))}>"
+
+    @property
+    def takes_growing(self) -> bool:
+        """Whether its servers begin with a body that still comes in; an application gets a whole file."""
+        return all(server.address.protocol is not Protocol.WSGI for server in self.servers)
+
+    @property
+    def takes_chunked(self) -> bool:
+        """Whether its servers take a body whose length is not known."""
+        return all(server.address.protocol is Protocol.HTTP for server in self.servers)
+
+    @property
+    def drain_rate(self) -> float | None:
+        """How fast its servers take bodies in, in bytes per second: the fastest, for it may be the one."""
+        return max((rate for server in self.servers if (rate := server.drain_rate) is not None), default=None)
 
     @contextlib.asynccontextmanager
     async def exchange(

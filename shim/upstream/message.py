@@ -16,11 +16,20 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class BodySource(Protocol):
-    """A body that can be read from any offset, as often as needed."""
+    """A body that can be read from any offset, as often as needed, also while it still comes in."""
 
     @property
-    def length(self) -> int:
-        """Bytes in all."""
+    def length(self) -> int | None:
+        """Bytes in all; None as long as nobody can know."""
+        ...
+
+    @property
+    def in_file(self) -> int:
+        """Up to where the file behind ``fileno`` holds its bytes now."""
+        ...
+
+    async def wait(self, offset: int) -> bool:
+        """Wait until bytes from ``offset`` on are there; False where the body ends."""
         ...
 
     async def read(self, offset: int, most: int) -> bytes:
@@ -28,12 +37,14 @@ class BodySource(Protocol):
         ...
 
     def fileno(self) -> int | None:
-        """The descriptor of a file that holds exactly the whole body, or None where there is none."""
+        """The descriptor of its file, or None where there is none."""
         ...
 
 
 class BytesBody:
     """A body held in memory."""
+
+    in_file = 0
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -42,6 +53,10 @@ class BytesBody:
     def length(self) -> int:
         """Bytes in all."""
         return len(self._data)
+
+    async def wait(self, offset: int) -> bool:
+        """All is there."""
+        return offset < len(self._data)
 
     async def read(self, offset: int, most: int) -> bytes:
         """Some bytes from ``offset`` on."""
@@ -77,8 +92,13 @@ class UpstreamRequest:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body, None without one."""
+        """Bytes of the body; None without one, and where its length is not known yet."""
         return None if self.body is None else self.body.length
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body's end is told at its end only."""
+        return self.body is not None and self.body.length is None
 
     @property
     def is_repeatable(self) -> bool:
@@ -88,8 +108,12 @@ class UpstreamRequest:
     def encode_head(self, protocol: UpstreamProtocol, *, keep_alive: bool) -> bytes:
         """The bytes before the body; raises HeadTooLarge where they do not fit the uwsgi packet."""
         if protocol is UpstreamProtocol.UWSGI:
+            # Without a length uWSGI would take the body for empty (measured: an active image of no bytes).
+            assert not self.is_chunked, "the uwsgi protocol has no chunks"
             return encode_packet(self.variables())
         headers = list(self.headers)
+        if self.is_chunked:
+            headers.append((b"transfer-encoding", b"chunked"))
         if self.length is not None:
             headers.append((b"content-length", b"%d" % self.length))
         if not keep_alive:

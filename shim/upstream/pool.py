@@ -13,6 +13,7 @@ from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import Connection, EnterPhase, Response
+from shim.upstream.drain_rate import DrainRate
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
 
@@ -43,6 +44,7 @@ class Server:
         self._clock = clock
         self._idle: list[tuple[Connection, Seconds]] = []
         self._closes_until: Seconds = 0.0
+        self._drain = DrainRate()
 
     def __repr__(self) -> str:
         return f"<Server {self.address}, {self.inflight} in flight, {len(self._idle)} idle>"
@@ -51,6 +53,11 @@ class Server:
     def keeps_alive(self) -> bool:
         """Whether idle connections to it are worth keeping."""
         return self.address.protocol is Protocol.HTTP and self._clock() >= self._closes_until
+
+    @property
+    def drain_rate(self) -> float | None:
+        """Bytes per second in which it takes bodies, None before the first large one."""
+        return self._drain.value
 
     @contextlib.asynccontextmanager
     async def exchange(
@@ -94,7 +101,7 @@ class Server:
                 self._learn_closing()
                 enter(Phase.CONNECT)
         stream = await self._connect(self.address, self._timeouts.connect)
-        connection = Connection(stream, self.address, self._timeouts)
+        connection = Connection(stream, self.address, self._timeouts, clock=self._clock)
         return connection, await self._on(connection, request, head, interim, enter)
 
     async def _on(
@@ -106,12 +113,14 @@ class Server:
         enter: EnterPhase,
     ) -> Response:
         try:
-            return await connection.exchange(
+            response = await connection.exchange(
                 request, head, keep_alive=self.keeps_alive, interim=interim, enter=enter
             )
         except BaseException:
             connection.close()
             raise
+        self._drain.add(*connection.drained)
+        return response
 
     def _take_idle(self) -> Connection | None:
         """The idle connection used last that is still alive; those that are not are closed."""

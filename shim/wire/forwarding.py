@@ -142,7 +142,7 @@ def _translated(hops: bytes, scheme: bytes, host: bytes) -> list[bytes]:
 
 
 def _node(address: str | None) -> bytes:
-    """A node identifier of RFC 7239 section 6; IPv6 is bracketed and quoted, what is no address is unknown."""
+    """A node identifier of RFC 7239 section 6: IPv6 in quoted brackets; what is no address is unknown."""
     try:
         ip = ipaddress.ip_address((address or "").strip("[]"))
     except ValueError:

@@ -95,6 +95,14 @@ async def let_others_run(turns: int = 10) -> None:
         await asyncio.sleep(0)
 
 
+async def stays_quiet() -> None:
+    """Fail where a cancellation that was meant for a block comes after it."""
+    await let_others_run()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def _with_an_end(coroutine: Coroutine[Any, Any, Result]) -> Result:
     async with asyncio.timeout(LONGEST_TEST):
         return await coroutine

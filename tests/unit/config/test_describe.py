@@ -258,7 +258,7 @@ def test_the_schema_takes_every_kind_of_value(schema):
     "content",
     [
         'bodi = "auto"',
-        'body = "stream"',
+        'body = "buffer"',
         'upstream = "h:80"',
         "[spool]\nmax_body = '10GB'",
         "[spool]\nmax_body = '80%'",

@@ -45,6 +45,7 @@ DEFAULTS = {
     "timeouts.body_total": UNLIMITED,
     "timeouts.connect": 5,
     "timeouts.connect_retry": 10,
+    "timeouts.cut_through_stall": 30,
     "timeouts.send": 60,
     "timeouts.response": "auto",
     "timeouts.response_idle": 60,
@@ -90,7 +91,7 @@ REFUSED = [
     ("upstream", "uwsgi://h", "'uwsgi://h': the port is missing"),
     ("upstream", "http://h\n:80", "characters that cannot be printed"),
     ("upstream", 3, "3: write text, in quotes"),
-    ("body", "stream", "'auto' or 'spool'"),
+    ("body", "buffer", "'auto', 'spool', 'stream' or 'handoff'"),
     ("service", "cinder", "'glance' or 'none'"),
     ("server.listen", [], "must not be empty"),
     ("server.listen", ["localhost"], "'localhost': the port is missing"),
@@ -141,7 +142,7 @@ REFUSED = [
     ("routes", [{"path": "v2"}], "'v2': not a path; start it with /"),
     ("routes", [{"path": "/v2?a"}], "not a path"),
     ("routes", [{"path": "/", "methods": ["put"]}], "'put': not a method"),
-    ("routes", [{"path": "/", "body": "handoff"}], "'auto' or 'spool'"),
+    ("routes", [{"path": "/", "body": "hand-off"}], "'auto', 'spool', 'stream' or 'handoff'"),
     ("routes", [{"path": "/", "upstream": "-"}], "'-': not a name"),
 ]
 

@@ -1,15 +1,15 @@
 """Forwarding while the client is there: it leaves early, late, or in the very moment in which all is done."""
 
 import asyncio
-import itertools
 from dataclasses import replace
 
 import pytest
 
-from shim.errors import BadFraming, ClientGone, SendTimeout, TokenExpired, UpstreamClosed, UpstreamFault
+from shim.errors import ClientGone, SendTimeout, TokenExpired, UpstreamClosed, UpstreamFault
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
-from shim.proxy.forward import Delivery, upstream_request, while_connected
+from shim.proxy.client_side import ClientSide
+from shim.proxy.forward import Delivery, upstream_request
 from shim.proxy.request import Answer, ClientRequest
 from shim.service.generic import PlainHandling, Remedy
 from shim.upstream.address import parse_upstream
@@ -19,220 +19,8 @@ from shim.upstream.pool import Server
 from shim.wire.forwarding import Peer
 from shim.wire.framing import NOTHING
 from tests.fakes.client import GONE, FakeClient
-from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.fakes.loops import loop_time, run_leaping, stays_quiet
 from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
-
-# -- while_connected ------------------------------------------------------------------------------
-
-
-async def after_turns(turns, event):
-    await let_others_run(turns)
-    event.set()
-
-
-class Leaving:
-    """``receive()`` of a client that leaves when told."""
-
-    def __init__(self):
-        self.left = asyncio.Event()
-
-    async def receive(self):
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-
-async def stays_quiet():
-    """Fail where a cancellation that was meant for the block comes after it."""
-    await let_others_run()
-    assert asyncio.current_task().cancelling() == 0
-
-
-def test_a_client_that_stays():
-    async def scene():
-        client = Leaving()
-        async with while_connected(client.receive):
-            await let_others_run()
-        await stays_quiet()
-
-    run_leaping(scene())
-
-
-def test_what_else_it_sends_is_not_its_leaving():
-    async def scene():
-        client = FakeClient(b"late", b"bytes", 1, b"more")
-        async with while_connected(client.receive):
-            await asyncio.sleep(10)
-        await stays_quiet()
-
-    run_leaping(scene())
-
-
-def test_a_client_that_leaves():
-    steps = []
-
-    async def serve(client):
-        async with while_connected(client.receive):
-            try:
-                client.left.set()
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(5)  # giving back takes its time
-                steps.append("given back")
-
-    async def scene():
-        with pytest.raises(ClientGone):
-            await serve(Leaving())
-        steps.append("told")
-        await stays_quiet()
-
-    run_leaping(scene())
-    assert steps == ["given back", "told"]
-
-
-def test_a_client_that_has_left_before():
-    async def scene():
-        with pytest.raises(ClientGone):
-            async with while_connected(FakeClient(GONE).receive):
-                await asyncio.Event().wait()
-        await stays_quiet()
-
-    run_leaping(scene())
-
-
-def test_a_block_that_fails_first():
-    async def scene():
-        client = Leaving()
-        with pytest.raises(UpstreamClosed):
-            async with while_connected(client.receive):
-                raise UpstreamClosed("closed")
-        await stays_quiet()
-
-    run_leaping(scene())
-
-
-def test_a_receive_that_fails_says_nothing_of_leaving():
-    async def scene():
-        async with while_connected(FakeClient(BadFraming("malformed")).receive):
-            await let_others_run()
-        await stays_quiet()
-
-    run_leaping(scene())
-
-
-@pytest.mark.parametrize(("turns_to_leave", "turns_to_end"), list(itertools.product(range(7), range(7))))
-@pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
-def test_leaving_and_ending_at_about_the_same_time(turns_to_leave, turns_to_end, fails):
-    """Either it was done before, and is a success, or the client has gone; the rest is never touched."""
-    served = []
-
-    async def serve(client, over):
-        async with while_connected(client.receive):
-            await over.wait()
-            served.append(True)
-            if fails:
-                raise UpstreamClosed("closed")
-
-    async def scene():
-        client, over = Leaving(), asyncio.Event()
-        tasks = [
-            asyncio.ensure_future(after_turns(turns_to_leave, client.left)),
-            asyncio.ensure_future(after_turns(turns_to_end, over)),
-        ]
-        try:
-            await serve(client, over)
-        except ClientGone:
-            assert not served
-        except UpstreamClosed:
-            assert fails
-        else:
-            assert served
-        # The file's closing, say: not to be hit by a cancellation that is meant for the block.
-        await stays_quiet()
-        await asyncio.wait(tasks)
-
-    run_leaping(scene())
-
-
-@pytest.mark.parametrize("turns_to_leave", range(5))
-@pytest.mark.parametrize("turns_to_cancel", range(5))
-def test_cancelled_from_outside(turns_to_leave, turns_to_cancel):
-    """Whatever the client does at that time: it stays a cancellation, or the client had gone before."""
-
-    async def serve(client):
-        async with while_connected(client.receive):
-            await asyncio.Event().wait()
-
-    async def scene():
-        client = Leaving()
-        task = asyncio.ensure_future(serve(client))
-        await let_others_run()
-        leaving = asyncio.ensure_future(after_turns(turns_to_leave, client.left))
-        await let_others_run(turns_to_cancel)
-        was_over = task.done()
-        task.cancel()
-        await asyncio.wait([task, leaving])
-        if was_over:
-            assert isinstance(task.exception(), ClientGone)
-        else:
-            assert task.cancelled()
-
-    run_leaping(scene())
-
-
-def test_cancelled_from_outside_with_the_client_still_there():
-    async def serve(client):
-        async with while_connected(client.receive):
-            await asyncio.Event().wait()
-
-    async def scene():
-        task = asyncio.ensure_future(serve(Leaving()))
-        await let_others_run()
-        task.cancel()
-        await let_others_run()
-        assert task.cancelled()
-
-    run_leaping(scene())
-
-
-def test_cancelled_twice_while_giving_back():
-    async def serve(client, given_back):
-        async with while_connected(client.receive):
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await given_back.wait()
-
-    async def scene():
-        client, given_back = Leaving(), asyncio.Event()
-        task = asyncio.ensure_future(serve(client, given_back))
-        await let_others_run()
-        client.left.set()
-        await let_others_run()
-        assert not task.done()
-        task.cancel()
-        await let_others_run()
-        assert task.cancelled()
-
-    run_leaping(scene())
-
-
-def test_deadlines_inside_and_outside_are_their_own():
-    async def scene():
-        async with while_connected(Leaving().receive):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(1):
-                    await asyncio.Event().wait()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1), while_connected(Leaving().receive):
-                await asyncio.Event().wait()
-        async with asyncio.timeout(1):
-            with pytest.raises(ClientGone):
-                async with while_connected(FakeClient(GONE).receive):
-                    await asyncio.Event().wait()
-            await stays_quiet()
-
-    run_leaping(scene())
-
 
 # -- forward --------------------------------------------------------------------------------------
 
@@ -264,17 +52,22 @@ class Forwarding:
 
     async def forward(self, body=None):
         message = upstream_request(self.request, self.upstream.mount)
+        message = replace(message, body=None if body is None else BytesBody(body))
         with self.journal.record(id="req-1", method="GET", path="/", client="c") as self.record:
-            delivery = Delivery(
-                replace(message, body=None if body is None else BytesBody(body)),
-                self.upstream,
-                self.handling,
-                Answer(self.client.send),
-                self.journal,
-                self.record,
-            )
             try:
-                await delivery.run(self.request.receive)
+                async with ClientSide(self.request.receive) as client:
+                    delivery = Delivery(
+                        message=message,
+                        body=None,
+                        client=client,
+                        upstream=self.upstream,
+                        handling=self.handling,
+                        answer=Answer(self.client.send),
+                        journal=self.journal,
+                        record=self.record,
+                        stall=30,
+                    )
+                    await delivery.run()
             finally:
                 self.phase = self.record.phase
 

@@ -45,7 +45,7 @@ def test_only_a_body_over_the_limit_has_a_file(size, pieces):
             await body.append(data[start : start + step])
         assert body.received == size
         assert body.is_in_file == (size > LIMIT)
-        assert body.fileno() is None
+        assert body.length is None
         await body.seal()
         assert body.length == size
         assert len(disk.files) == (size > LIMIT)

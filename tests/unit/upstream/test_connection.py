@@ -389,16 +389,21 @@ def test_what_is_sent(size, writes):
 class GrowingBody:
     """A body of known length that gives its bytes in small pieces, each after a while."""
 
+    in_file = 0
+
     def __init__(self, length, step, seconds, *, fails_at=None):
         self.length = length
         self._step = step
         self._seconds = seconds
         self._fails_at = fails_at
 
-    async def read(self, offset, most):
+    async def wait(self, offset):
         if self._fails_at is not None and offset >= self._fails_at:
             raise DiskError("The spool could not read a body back: Input/output error.")
         await asyncio.sleep(self._seconds)
+        return offset < self.length
+
+    async def read(self, offset, most):
         return bytes(min(most, self._step, self.length - offset))
 
     def fileno(self):
@@ -678,10 +683,15 @@ def test_an_idle_connection_with_news_is_not_alive(step):
 class StubbornBody:
     """A body whose reads, as those of a slow disk, are over only when they are over."""
 
+    in_file = 0
+
     def __init__(self, length):
         self.length = length
         self.reading = asyncio.Event()
         self.go_on = asyncio.Event()
+
+    async def wait(self, offset):
+        return offset < self.length
 
     async def read(self, offset, most):
         self.reading.set()

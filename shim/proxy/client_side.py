@@ -1,0 +1,87 @@
+"""The client's side of a request under way: its body may still come in, and its leaving is noticed.
+
+It runs as a task beside the block that serves the request. Where the client fails or leaves, the block is
+cancelled, so that nobody's worker is held by a request that has nobody left to answer.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from shim.asgi import Receive
+from shim.errors import ClientGone
+from shim.proxy.receive import BodyReceiver
+from shim.timing import cancel_and_wait
+
+
+class ClientSide:
+    """An ``async with`` block that runs only as long as the client does its part.
+
+    Raises:
+        ClientFault, LimitReached: The body failed; the block was cancelled.
+        ClientGone: The client left; the block was cancelled.
+    """
+
+    def __init__(self, receive: Receive, receiver: BodyReceiver | None = None) -> None:
+        """Take ASGI's ``receive``, and who takes the body: first of all, where it is not whole already."""
+        self._receive = receive
+        self._receiver = receiver
+        self._whole = asyncio.Event()
+        self._is_over = False
+        self._error: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._block = task
+        self._watch = asyncio.ensure_future(self._run())
+        self._watch.add_done_callback(self._leave)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._is_over = True
+            await cancel_and_wait(self._watch)
+        except asyncio.CancelledError as cancellation:
+            error = cancellation
+        if isinstance(error, asyncio.CancelledError):
+            # It is ours only if nobody else asked for one too.
+            if self._error is None or self._block.uncancel() > 0:
+                raise error
+            raise self._error from None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the body has come to its end, as it should."""
+        return self._receiver is None or self._receiver.body.is_whole
+
+    async def whole(self) -> None:
+        """Wait until the body has come to its end; where it fails the block is cancelled."""
+        if not self.has_body:
+            await self._whole.wait()
+
+    async def dismiss(self) -> None:
+        """Stop taking the body, for there is an answer already; the client is not watched any more."""
+        self._is_over = True
+        await cancel_and_wait(self._watch)
+
+    async def _run(self) -> None:
+        if self._receiver is not None and not self.has_body:
+            await self._receiver.fill()
+            self._whole.set()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        raise ClientGone("The client closed the connection while its request was under way.")
+
+    def _leave(self, watch: asyncio.Future[None]) -> None:
+        # Only while the block runs: a cancellation asked for after it would hit what follows. And a
+        # receive() that fails once the body is there says nothing of the client's leaving.
+        if self._is_over or watch.cancelled():
+            return
+        error = watch.exception()
+        assert isinstance(error, Exception)
+        if isinstance(error, ClientGone) or not self.has_body:
+            self._error = error
+            self._block.cancel()
