@@ -23,6 +23,7 @@ from shim.service.generic import GenericService, Service
 from shim.service.glance import GlanceOptions, GlanceService
 from shim.spool.budget import Budget
 from shim.spool.disk import Amount, LocalDisk, measure_space
+from shim.spool.naming import sweep_names
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.address import UpstreamAddress
@@ -112,7 +113,8 @@ def build(options: ProxyOptions) -> Parts:
     drain = Drain()
     journal = Journal(Counters(), access=options.access_log)
     service = service_of(options.service, options.glance)
-    upstreams = {spec.name: _upstream(spec, options.timeouts, poller) for spec in options.upstreams}
+    sweep_names(options.directory)
+    upstreams = {spec.name: _upstream(spec, options, poller) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -134,17 +136,18 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     return GlanceService(glance) if name == "glance" else GenericService()
 
 
-def _upstream(spec: UpstreamSpec, timeouts: UpstreamTimeouts, poller: Poller | None) -> Upstream:
-    servers = [_server(address, timeouts, poller) for address in spec.servers]
-    return Upstream(spec.name, servers, mount=spec.mount, connect_retry=timeouts.connect_retry)
+def _upstream(spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None) -> Upstream:
+    servers = [_server(address, options, poller) for address in spec.servers]
+    return Upstream(spec.name, servers, mount=spec.mount, connect_retry=options.timeouts.connect_retry)
 
 
-def _server(address: UpstreamAddress, timeouts: UpstreamTimeouts, poller: Poller | None) -> UpstreamServer:
+def _server(address: UpstreamAddress, options: ProxyOptions, poller: Poller | None) -> UpstreamServer:
     if address.application is None:
-        return Server(address, timeouts, connect=functools.partial(connect, poller=poller))
+        opened = functools.partial(connect, poller=poller)
+        return Server(address, options.timeouts, connect=opened, directory=options.directory)
     application = load_application(address.application)
     freeze_heap()
-    return ApplicationServer(address, application, timeouts)
+    return ApplicationServer(address, application, options.timeouts)
 
 
 def _table(options: ProxyOptions, service: Service) -> RouteTable:

@@ -1,19 +1,21 @@
 """``glance-shim check``: all faults of the configuration, then what spool directory and servers are like."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shim.app.build import UpstreamSpec, service_of
+from shim.app.build import ProxyOptions, UpstreamSpec, service_of
 from shim.commands import ENDED_AS_ASKED, FAILED, load_or_report
 from shim.config.assemble import proxy_options
 from shim.config.load import Loaded
+from shim.routes.route import BodyMode
 from shim.spool.disk import measure_space
 from shim.spool.inspect import Finding, Level, inspect_directory
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.diagnosis import diagnose
+from shim.upstream.handoff_trial import try_hand_off
 
 
 def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> int:
@@ -52,13 +54,25 @@ def _upstreams(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
     options = proxy_options(loaded.settings)
     servers = [(group, address) for group in options.upstreams for address in group.servers]
     path = service_of(options.service).probe_path
-    results = asyncio.run(_diagnose_all(servers, path))
+    handed = {route.upstream for route in options.routes if route.body is BodyMode.HANDOFF}
+    results = asyncio.run(_diagnose_all(options, servers, path, handed))
     for (group, address), findings in zip(servers, results, strict=True):
         for finding in findings:
             yield f"upstream {group.name}", replace(finding, text=f"{address}: {finding.text}")
 
 
 async def _diagnose_all(
-    servers: Sequence[tuple[UpstreamSpec, UpstreamAddress]], path: bytes | None
+    options: ProxyOptions,
+    servers: Sequence[tuple[UpstreamSpec, UpstreamAddress]],
+    path: bytes | None,
+    handed: Collection[str],
 ) -> list[list[Finding]]:
-    return await asyncio.gather(*(diagnose(address, path, mount=group.mount) for group, address in servers))
+    async def findings(group: UpstreamSpec, address: UpstreamAddress) -> list[Finding]:
+        found = await diagnose(address, path, mount=group.mount)
+        is_up = all(finding.level is not Level.FAULT for finding in found)
+        if is_up and (options.body is BodyMode.HANDOFF or group.name in handed):
+            target = None if path is None else group.mount.encode("ascii") + path
+            found.append(await try_hand_off(address, options.directory, target))
+        return found
+
+    return await asyncio.gather(*(findings(group, address) for group, address in servers))

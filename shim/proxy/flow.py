@@ -18,7 +18,7 @@ from shim.proxy.pace import Begin, Pace, choose_begin
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
-from shim.routes.route import Route
+from shim.routes.route import BodyMode, Route
 from shim.routes.table import RouteTable
 from shim.service.generic import Service
 from shim.spool.body import Body
@@ -89,6 +89,7 @@ class Proxy:
                     journal=self.journal,
                     record=record,
                     stall=self.stall,
+                    is_handed_off=route.body is BodyMode.HANDOFF,
                 )
                 await delivery.run()
 

@@ -33,6 +33,7 @@ class Delivery:
         client: The client's side.
         handling: Says which answers are doubtful, and what to do about a failed attempt.
         stall: How long a server may be kept waiting for the body, in seconds.
+        is_handed_off: Whether a server on this host may open the body's file.
     """
 
     message: UpstreamRequest
@@ -44,6 +45,7 @@ class Delivery:
     journal: Journal
     record: Record
     stall: Seconds
+    is_handed_off: bool = False
 
     async def run(self) -> None:
         """Send the request and relay the answer.
@@ -78,8 +80,10 @@ class Delivery:
 
     def _message(self) -> UpstreamRequest:
         """The request with its body as one attempt reads it."""
-        if self.body is None or self.body.is_whole:
+        if self.body is None:
             return self.message
+        if self.body.is_whole:
+            return replace(self.message, is_handed_off=self.is_handed_off)
         return replace(self.message, body=GrowingBody(self.body, self.stall))
 
     async def _relay(self, response: Response) -> None:

@@ -13,6 +13,7 @@ from shim.observe.journal import Phase
 from shim.timing import Clock, Stopwatch, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import AnswerReader, Interim
+from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
@@ -76,6 +77,7 @@ class Connection:
         head: bytes,
         *,
         keep_alive: bool = False,
+        offer: Offer | None = None,
         interim: Interim = _drop_interim,
         enter: EnterPhase = lambda _phase: None,
     ) -> "Response":
@@ -85,6 +87,7 @@ class Connection:
             request: What to send.
             head: Its head in the server's protocol.
             keep_alive: Whether the connection is wanted again afterwards.
+            offer: The body's file, which the head names: it is sent only if the server does not open it.
             interim: Takes 1xx answers other than 100.
             enter: Told of the phases ``SEND`` and ``WAIT``.
 
@@ -97,7 +100,7 @@ class Connection:
         self.drained = (0, 0.0)
         self._answer.begin()
         enter(Phase.SEND)
-        sending = asyncio.ensure_future(self._send(head, request.body))
+        sending = asyncio.ensure_future(self._send(head, request.body, offer))
         reading = asyncio.ensure_future(self._answer.read_head(interim))
         try:
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,10 +120,13 @@ class Connection:
         reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
         return Response(self._answer, answer, framing, reusable=reusable)
 
-    async def _send(self, head: bytes, body: BodySource | None) -> None:
+    async def _send(self, head: bytes, body: BodySource | None, offer: Offer | None) -> None:
         """Send all; a broken pipe is no error here, for the answer may be there to be read."""
         try:
-            await self._send_all(head, body)
+            if offer is not None and body is not None:
+                await self._hand_off(head, body, offer)
+            else:
+                await self._send_all(head, body)
         except UpstreamClosed:
             return
         self._all_sent = True
@@ -157,6 +163,24 @@ class Connection:
             await self._stream.write(head, self._timeouts.send)
         await self._stream.send_file(file, start, end, self._timeouts.send)
         return end
+
+    async def _hand_off(self, head: bytes, body: BodySource, offer: Offer) -> None:
+        """Let the server open the body's file; send it where that does not happen, or until it does."""
+        await self._stream.write(head, self._timeouts.send)
+        if await offer.is_taken():
+            return
+        sending = asyncio.ensure_future(self._send_all(b"", body))
+        taken = asyncio.ensure_future(offer.opened.wait())
+        try:
+            # A worker that was busy opens it later, and then reads nothing from the connection.
+            await asyncio.wait({sending, taken}, return_when=asyncio.FIRST_COMPLETED)
+            if not taken.done():
+                sending.result()
+        finally:
+            try:
+                await cancel_and_wait(sending)
+            finally:
+                await cancel_and_wait(taken)
 
     async def _send_chunks(self, head: bytes, body: BodySource) -> None:
         """Send a body whose end is not known; the last chunk says that it ended as it should."""

@@ -78,6 +78,7 @@ class UpstreamRequest:
         mount: SCRIPT_NAME of the application.
         remote: The client's address, None on a unix socket.
         server: Name and port that the client connected to.
+        is_handed_off: Whether a server on this host may open the body's file instead of being sent it.
     """
 
     method: str
@@ -89,6 +90,7 @@ class UpstreamRequest:
     scheme: str = "http"
     remote: str | None = None
     server: tuple[str, int | None] = ("localhost", None)
+    is_handed_off: bool = False
 
     @property
     def length(self) -> int | None:
@@ -105,12 +107,20 @@ class UpstreamRequest:
         """Whether it may be sent again though it may have been delivered."""
         return self.body is None and self.method in REPEATABLE
 
-    def encode_head(self, protocol: UpstreamProtocol, *, keep_alive: bool) -> bytes:
-        """The bytes before the body; raises HeadTooLarge where they do not fit the uwsgi packet."""
+    def encode_head(
+        self, protocol: UpstreamProtocol, *, keep_alive: bool, post_file: bytes | None = None
+    ) -> bytes:
+        """The bytes before the body; raises HeadTooLarge where they do not fit the uwsgi packet.
+
+        Args:
+            protocol: The server's.
+            keep_alive: Whether the connection is wanted again.
+            post_file: Where a server that speaks uwsgi finds the body, if it is to open it itself.
+        """
         if protocol is UpstreamProtocol.UWSGI:
             # Without a length uWSGI would take the body for empty (measured: an active image of no bytes).
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
-            return encode_packet(self.variables())
+            return encode_packet(request_variables(replace(self._as_uwsgi(), post_file=post_file)))
         headers = list(self.headers)
         if self.is_chunked:
             headers.append((b"transfer-encoding", b"chunked"))

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from shim.upstream.sending import FileSender
 
 # A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
 UNIX_QUEUE_PAUSE: Seconds = 0.02
+# struct ucred: process, user, group.
+_CREDENTIALS = struct.Struct("iII")
 
 
 class NetworkStream(Protocol):
@@ -41,6 +44,10 @@ class NetworkStream(Protocol):
 
     async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
         """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read."""
+        ...
+
+    def peer_process(self) -> int:
+        """The process at the other end of a unix socket, as the kernel numbers it for us; 0: not known."""
         ...
 
     def is_readable(self) -> bool:
@@ -125,6 +132,15 @@ class SocketStream:
                 await cancel_and_wait(sending)
             sending.result()
 
+    def peer_process(self) -> int:
+        """Who listened on the unix socket (SO_PEERCRED)."""
+        if self._socket.family != socket.AF_UNIX:
+            return 0
+        process, _, _ = _CREDENTIALS.unpack(
+            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        return int(process)
+
     def is_readable(self) -> bool:
         """Look without taking."""
         try:
@@ -173,6 +189,10 @@ class TlsStream:
     async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
         """Not offered."""
         raise NotImplementedError
+
+    def peer_process(self) -> int:
+        """It is not on a unix socket."""
+        return 0
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes."""

@@ -6,6 +6,7 @@ request that may be repeated goes on one; a body, or a POST, always gets a conne
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 from shim.errors import UpstreamClosed
 from shim.observe.journal import Phase
@@ -14,6 +15,7 @@ from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import Connection, EnterPhase, Response
 from shim.upstream.drain_rate import DrainRate
+from shim.upstream.handoff import HandOff, Offer, Way
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
 
@@ -35,8 +37,18 @@ class Server:
         timeouts: UpstreamTimeouts,
         *,
         connect: Connect = connect,
+        directory: Path | None = None,
         clock: Clock = monotonic,
     ) -> None:
+        """Take where it is, and how to reach it.
+
+        Args:
+            address: Its address.
+            timeouts: How long it may take.
+            connect: Opens a connection to it.
+            directory: The spool, where it may open bodies that are handed off (None: it cannot).
+            clock: Tells the time.
+        """
         self.address = address
         self.inflight = 0
         self._timeouts = timeouts
@@ -45,6 +57,7 @@ class Server:
         self._idle: list[tuple[Connection, Seconds]] = []
         self._closes_until: Seconds = 0.0
         self._drain = DrainRate()
+        self._handoff = HandOff(address, directory, clock=clock)
 
     def __repr__(self) -> str:
         return f"<Server {self.address}, {self.inflight} in flight, {len(self._idle)} idle>"
@@ -58,6 +71,11 @@ class Server:
     def drain_rate(self) -> float | None:
         """Bytes per second in which it takes bodies, None before the first large one."""
         return self._drain.value
+
+    @property
+    def hand_off_way(self) -> Way:
+        """How it gets at spool files, as far as is known."""
+        return self._handoff.way
 
     @contextlib.asynccontextmanager
     async def exchange(
@@ -84,6 +102,7 @@ class Server:
         """Close all idle connections."""
         while self._idle:
             self._idle.pop()[0].close()
+        self._handoff.close()
 
     async def _answer(
         self, request: UpstreamRequest, interim: Interim, enter: EnterPhase
@@ -102,7 +121,13 @@ class Server:
                 enter(Phase.CONNECT)
         stream = await self._connect(self.address, self._timeouts.connect)
         connection = Connection(stream, self.address, self._timeouts, clock=self._clock)
-        return connection, await self._on(connection, request, head, interim, enter)
+        file = request.body.fileno() if request.is_handed_off and request.body is not None else None
+        if file is None:
+            return connection, await self._on(connection, request, head, interim, enter)
+        async with self._handoff.offer(file, stream) as offer:
+            if offer is not None:
+                head = request.encode_head(self.address.protocol, keep_alive=False, post_file=offer.path)
+            return connection, await self._on(connection, request, head, interim, enter, offer=offer)
 
     async def _on(
         self,
@@ -111,10 +136,12 @@ class Server:
         head: bytes,
         interim: Interim,
         enter: EnterPhase,
+        *,
+        offer: Offer | None = None,
     ) -> Response:
         try:
             response = await connection.exchange(
-                request, head, keep_alive=self.keeps_alive, interim=interim, enter=enter
+                request, head, keep_alive=self.keeps_alive, offer=offer, interim=interim, enter=enter
             )
         except BaseException:
             connection.close()

@@ -28,6 +28,7 @@ class UwsgiRequest:
         length: Bytes of the body, or None where there is none (then no CONTENT_LENGTH).
         remote: The client's address, or None on a unix socket.
         server: Name and port the client connected to.
+        post_file: A file that holds the body; None: it follows the packet.
     """
 
     method: str
@@ -39,6 +40,7 @@ class UwsgiRequest:
     scheme: str
     remote: str | None
     server: tuple[str, int | None]
+    post_file: bytes | None = None
 
 
 def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
@@ -60,6 +62,8 @@ def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
     }
     if request.length is not None:
         variables[b"CONTENT_LENGTH"] = str(request.length).encode("ascii")
+    if request.post_file is not None:
+        variables[b"UWSGI_POSTFILE"] = request.post_file
     if request.scheme == "https":
         variables[b"HTTPS"] = b"on"
     return variables | _header_variables(request.headers)

@@ -102,6 +102,10 @@ class FakeStream:
 
     sends_files = False  # the plain way; real sockets show the other
 
+    def peer_process(self) -> int:
+        """Nobody that the kernel knows."""
+        return 0
+
     def is_readable(self) -> bool:
         """Whether the next step is there already."""
         if not self.script:

@@ -40,9 +40,16 @@ def serve_echo(
 
 def check(directory: Path, upstream: str) -> tuple[int, str]:
     """``glance-shim check`` of an upstream: its exit status, and all that it printed."""
+    return check_settings(directory, upstream)
+
+
+def check_settings(directory: Path, upstream: str, *settings: str) -> tuple[int, str]:
+    """The same, with settings as ``KEY=VALUE`` beside the spool directory."""
     command = [sys.executable, "-m", "shim", "check", "--upstream", upstream]
+    for setting in (f"spool.directory={directory}", *settings):
+        command += ["--set", setting]
     ended = subprocess.run(
-        [*command, "--set", f"spool.directory={directory}"],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
