@@ -69,9 +69,14 @@ class ClientConnection(asyncio.Protocol):
         *,
         options: ConnectionOptions,
         poller: Poller | None = None,
+        relays: Poller | None = None,
     ) -> None:
-        """Take what uvicorn gives each connection, our options, and the fast way for bodies (None: none)."""
+        """Take what uvicorn gives each connection, our options, and the fast ways (None: none).
+
+        ``poller`` reads bodies into files, ``relays`` moves answers: no stalled disk holds those up.
+        """
         self.options = options
+        self.relays = relays
         self._poller = poller
         self.loop = _loop or asyncio.get_running_loop()
         self.application = config.loaded_app
@@ -244,9 +249,13 @@ class ClientConnection(asyncio.Protocol):
             return None
         assert self._exchange is not None
         assert self._decoder is not None
+        try:
+            intake = Intake(self._poller, self.stream.fileno(), self._decoder)
+        except OSError:
+            # No descriptor left: the plain way needs none.
+            return None
         self.stream.pause()
         self.state = Reading.PUMPED
-        intake = Intake(self._poller, self.stream.fileno(), self._decoder)
         return Takeover(self, intake, self._exchange.take_unread())
 
     def take_back(self, rest: bytes | None) -> None:

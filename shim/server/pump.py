@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.asgi import BodySink
-from shim.poller import BUFFER, Job, Poller
+from shim.job import Job
+from shim.poller import BUFFER, Poller
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder
 

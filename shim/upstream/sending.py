@@ -9,7 +9,8 @@ import os
 import select
 
 from shim.errors import DiskError, UpstreamClosed
-from shim.poller import Job, Poller
+from shim.job import Job
+from shim.poller import Poller
 
 # As much as a socket ever takes at once; more would only be asked for in vain.
 MOST_AT_ONCE = 4 * 1024 * 1024

@@ -11,7 +11,8 @@ import struct
 import termios
 import threading
 
-from shim.poller import Holder, Poller
+from shim.job import Holder
+from shim.poller import Poller
 from shim.server.pump import Intake
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import run as run_asyncio

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from shim.errors import BadFraming, DiskError, DiskFull
-from shim.poller import BUFFER, Holder, Poller
+from shim.job import Holder
+from shim.poller import BUFFER, Poller
 from shim.server.pump import LEAST_READ, MANY_PIECES, SLACK, Ended, Outcome
 from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
 from tests.fakes.application import Gate
@@ -677,7 +678,7 @@ def test_threads_start_with_the_first_body_and_end_with_the_poller():
         with Pumping(poller, LengthDecoder(3)) as pump:
             task = pump.start(FakeSink())
             await waits(pump.intake)
-            assert len(pump_threads()) == 3
+            assert len(pump_threads()) == 4, "and one that watches them"
             assert repr(poller) == "<Poller pump: 3 threads, 1 sockets>"
             assert repr(pump.intake) == f"<Intake {pump.intake._descriptor}, with the epoll>"
             with pytest.raises(AssertionError, match="still being served"):
