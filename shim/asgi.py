@@ -64,6 +64,25 @@ class BodyPump(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerSource:
+    """The rest of an answer's body, still in the socket that it comes from; lent to who moves it unread.
+
+    Attributes:
+        descriptor: The socket's; nobody else reads from it meanwhile.
+        size: Bytes that are still to come.
+        idle: Seconds for which the sender may be silent.
+        silent: The error where it was.
+    """
+
+    descriptor: int
+    size: int
+    idle: float
+    silent: Exception
+
+
+Moved: TypeAlias = Callable[[int], None]
+MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[bool]]
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
 
 
@@ -77,11 +96,14 @@ class Inbound:
             application answers it like any error of its own, so that all answers look alike.
         take_over: Gives a pump for the rest of the body, once all of it that came before was received;
             None where this connection offers none (TLS). Leaving the block gives the socket back.
+        move_answer: Moves the rest of an answer's body to the client, and tells of each so many bytes moved;
+            False where that does not pay or is not possible, and nothing was moved.
     """
 
     target: bytes
     refusal: Exception | None = None
     take_over: TakeOver | None = None
+    move_answer: MoveAnswer | None = None
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

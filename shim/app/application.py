@@ -44,7 +44,8 @@ class ProxyApplication:
             id=identity, method=scope["method"], path=path.decode("ascii", "backslashreplace"), client=client
         ) as record:
             record.project = client
-            answer = Answer(send)
+            offer = inbound_of(scope)
+            answer = Answer(send, None if offer is None else offer.move_answer)
             try:
                 request = self._request(scope, receive, record, headers, peer)
                 await self._proxy.serve(request, answer, record)

@@ -36,6 +36,9 @@ from shim.upstream.network import connect
 from shim.upstream.pool import Server
 from shim.wire.forwarding import TrustedProxies
 
+# They only move pages from socket to socket: more of them than cores would wait for each other.
+RELAY_THREADS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
@@ -84,6 +87,7 @@ class Parts:
 
     Attributes:
         poller: The threads of the fast way for bodies; None where all go the plain way.
+        relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
 
     application: Application
@@ -91,11 +95,13 @@ class Parts:
     drain: Drain
     disk: LocalDisk
     poller: Poller | None = None
+    relays: Poller | None = None
 
     def close(self) -> None:
         """End all threads; no request may be under way."""
-        if self.poller is not None:
-            self.poller.close()
+        for poller in (self.poller, self.relays):
+            if poller is not None:
+                poller.close()
         self.disk.close()
 
 
@@ -109,7 +115,9 @@ def build(options: ProxyOptions) -> Parts:
     disk = LocalDisk(options.directory, min_free=options.min_free)
     budget = Budget(options.max_total.of(measure_space(options.directory).total))
     store = Store(disk, budget, options.spool)
-    poller = Poller() if options.fast and sys.platform == "linux" else None
+    is_fast = options.fast and sys.platform == "linux"
+    poller = Poller() if is_fast else None
+    relays = Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay") if is_fast else None
     drain = Drain()
     journal = Journal(Counters(), access=options.access_log)
     service = service_of(options.service, options.glance)
@@ -128,7 +136,7 @@ def build(options: ProxyOptions) -> Parts:
     )
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     admin = Admin(drain, store, journal, health).application()
-    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller)
+    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller, relays)
 
 
 def service_of(name: str, glance: GlanceOptions | None = None) -> Service:

@@ -24,7 +24,14 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     configure_logs(log.format, log.level)
     try:
         parts = build(proxy_options(loaded.settings))
-        run_server(run_options(loaded.settings), parts.application, parts.admin, parts.drain, parts.poller)
+        run_server(
+            run_options(loaded.settings),
+            parts.application,
+            parts.admin,
+            parts.drain,
+            poller=parts.poller,
+            relays=parts.relays,
+        )
     except (ShimError, ListenFailed) as error:
         print(f"glance-shim: {error}", file=sys.stderr)
         return FAILED

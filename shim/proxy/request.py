@@ -5,7 +5,7 @@ Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``re
 
 from dataclasses import dataclass
 
-from shim.asgi import Receive, Send, TakeOver
+from shim.asgi import MoveAnswer, Receive, Send, TakeOver
 from shim.errors import ExpectationFailed, SizeMismatch
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
@@ -66,10 +66,16 @@ class ClientRequest:
 
 
 class Answer:
-    """The answer to one request, written through ASGI's ``send``."""
+    """The answer to one request, written through ASGI's ``send``.
 
-    def __init__(self, send: Send) -> None:
+    Attributes:
+        has_begun: Whether its head was sent.
+        move: The server's fast way for the rest of its body, where it has one.
+    """
+
+    def __init__(self, send: Send, move: MoveAnswer | None = None) -> None:
         self._send = send
+        self.move = move
         self.has_begun = False
 
     async def hint(self, links: list[bytes]) -> None:

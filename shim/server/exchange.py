@@ -11,8 +11,9 @@ import logging
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from shim.asgi import INBOUND, Application, Inbound, Message, Scope
+from shim.asgi import INBOUND, AnswerSource, Application, Inbound, Message, Moved, Scope
 from shim.errors import ShimError
+from shim.server.relay import relay_answer
 from shim.wire.chunked import LAST_CHUNK
 from shim.wire.headers import Headers, connection_options, get_first
 from shim.wire.http1 import RequestHead, encode_response_head
@@ -106,7 +107,9 @@ class Exchange:
             "headers": list(self._request.headers),
             "state": self._connection.app_state.copy(),
             "extensions": {
-                INBOUND: Inbound(self._request.target, self._refusal, self._connection.take_over),
+                INBOUND: Inbound(
+                    self._request.target, self._refusal, self._connection.take_over, self.move_answer
+                ),
                 "http.response.early_hint": {},
             },
             **self._connection.stream.ends(),
@@ -247,6 +250,16 @@ class Exchange:
                 raise RuntimeError("The answer is longer than its Content-Length.")
             self._length_left -= len(data)
         write(data)
+
+    async def move_answer(self, source: AnswerSource, moved: Moved) -> bool:
+        """Have all that is left of the answer moved from another socket; an ``Inbound`` offer."""
+        connection = self._connection
+        # What does not fit the framing is for ``send`` to complain of.
+        fits = self._ending is Ending.LENGTH and source.size == self._length_left
+        if not fits or not await relay_answer(connection.relays, connection.stream, source, moved):
+            return False
+        self._length_left = 0
+        return True
 
     def _complete(self) -> None:
         if self._ending is Ending.LENGTH and self._length_left:

@@ -51,11 +51,14 @@ def run(
     application: Application,
     admin: Application,
     drain: Drain,
+    *,
     poller: Poller | None = None,
+    relays: Poller | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
-    A ``poller`` reads the bodies that go to disk; without one the event loop does.
+    A ``poller`` reads the bodies that go to disk, ``relays`` moves large answers; without them the event
+    loop does.
 
     Raises:
         ListenFailed: An address cannot be listened on.
@@ -65,7 +68,7 @@ def run(
         open_listeners(options.admin_listen, options.socket_mode) as admin_listeners,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        main = _Server(_main_config(options, application, poller))
+        main = _Server(_main_config(options, application, poller, relays))
         control = _Server(_admin_config(admin))
         sockets = {main: listeners, control: admin_listeners}
         runner.run(_serve(main, control, drain, options.drain_delay, sockets))
@@ -144,8 +147,10 @@ def _watch_signals(main: _Server) -> asyncio.Event:
     return asked
 
 
-def _main_config(options: RunOptions, application: Application, poller: Poller | None) -> uvicorn.Config:
-    protocol = functools.partial(ClientConnection, options=options.connection, poller=poller)
+def _main_config(
+    options: RunOptions, application: Application, poller: Poller | None, relays: Poller | None
+) -> uvicorn.Config:
+    protocol = functools.partial(ClientConnection, options=options.connection, poller=poller, relays=relays)
     return uvicorn.Config(
         application,
         http=protocol,  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ class ClientStream:
     def __init__(self, transport: asyncio.Transport, *, send_timeout: Seconds) -> None:
         """Take the transport, and how long a client may take nothing of an answer."""
         self._transport = transport
-        self._send_timeout = send_timeout
+        self.send_timeout = send_timeout
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
@@ -38,6 +38,11 @@ class ClientStream:
     def is_plain(self) -> bool:
         """Whether what the socket carries is what the client sent; over TLS it is not."""
         return not is_ssl(self._transport)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport.is_closing()
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -78,13 +83,25 @@ class ClientStream:
         while not self._writable.is_set():
             left = self._transport.get_write_buffer_size()
             try:
-                async with asyncio.timeout(self._send_timeout):
+                async with asyncio.timeout(self.send_timeout):
                     await self._writable.wait()
             except TimeoutError:
                 # A client that takes a little at a time is slow, not gone.
                 if self._transport.get_write_buffer_size() >= left:
                     self._transport.abort()
                     return
+
+    async def flush(self) -> None:
+        """Wait until the kernel has all of what was written; like ``drain``, but to the last byte."""
+        if self.is_closing:
+            return
+        # Any byte that is left now counts as too many, and none lets us go on.
+        self._transport.set_write_buffer_limits(0)
+        try:
+            await self.drain()
+        finally:
+            if not self.is_closing:
+                self._transport.set_write_buffer_limits(WRITE_BUFFER)
 
     # -- ends -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Knows nothing of the request but what decides the framing; ``connection`` runs i
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
+from shim.asgi import AnswerSource
 from shim.errors import (
     BadFraming,
     BadRequest,
@@ -43,6 +44,7 @@ class AnswerReader:
         self._protocol = protocol
         self._idle = idle
         self._head = HeadBuffer(MAX_RESPONSE_HEAD)
+        self._decoder: BodyDecoder | None = None
         self.heard = False
 
     @property
@@ -108,10 +110,9 @@ class AnswerReader:
         """
         if not framing.has_body:
             return
-        decoder = _decoder(framing)
+        decoder = self._decoder = _decoder(framing)
         data = self._head.take_rest()
-        idle = self._idle
-        expired = ResponseTimeout(f"The upstream sent nothing more of its answer for {idle:g} s.")
+        idle, expired = self._idle, self._silent()
         while True:
             with _invalid_body():
                 decoded = decoder.decode(memoryview(data))
@@ -127,6 +128,19 @@ class AnswerReader:
                 if framing.kind is BodyKind.UNTIL_CLOSE:
                     return
                 raise UpstreamClosed("The upstream closed the connection in the middle of its answer.")
+
+    def source(self) -> AnswerSource | None:
+        """The socket with what is left of the body in it; None where its end can only be found by reading.
+
+        To be asked between two pieces of ``read_body``, which is not gone on with once the bytes are taken.
+        """
+        descriptor = self._stream.fileno()
+        if descriptor is None or not isinstance(self._decoder, LengthDecoder):
+            return None
+        return AnswerSource(descriptor, self._decoder.left, self._idle, self._silent())
+
+    def _silent(self) -> ResponseTimeout:
+        return ResponseTimeout(f"The upstream sent nothing more of its answer for {self._idle:g} s.")
 
 
 def _decoder(framing: Framing) -> BodyDecoder:

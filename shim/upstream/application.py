@@ -10,6 +10,7 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
 
+from shim.asgi import MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.spool.disk import disk_errors
@@ -146,6 +147,10 @@ class ApplicationResponse:
             view = memoryview(data)
             for start in range(0, len(data), _PIECE):
                 yield view[start : start + _PIECE]
+
+    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - the interface's names
+        """It comes from a thread, and there is no socket."""
+        return False
 
 
 async def _open_body(body: BodySource | None, pipe: AnswerPipe) -> BinaryIO:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
+from shim.asgi import MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
 from shim.timing import Clock, Stopwatch, cancel_and_wait, deadline, monotonic
@@ -233,3 +234,11 @@ class Response:
             async for piece in body:
                 yield piece
         self.is_complete = True
+
+    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
+        """Have the rest of the body moved straight from the socket."""
+        source = self._reader.source()
+        if source is None or not await move(source, moved):
+            return False
+        self.is_complete = True
+        return True

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+from shim.asgi import MoveAnswer, Moved
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
@@ -34,6 +35,13 @@ class Response(Protocol):
 
     def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body, to be run through once; raises UpstreamFault where it breaks off."""
+        ...
+
+    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
+        """Have what is left of the body moved by the client's server; False where it stays with ``pieces``.
+
+        Asked between two pieces. Raises as they do, or what ``move`` raises.
+        """
         ...
 
 

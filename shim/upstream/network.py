@@ -50,6 +50,10 @@ class NetworkStream(Protocol):
         """The process at the other end of a unix socket, as the kernel numbers it for us; 0: not known."""
         ...
 
+    def fileno(self) -> int | None:
+        """The socket's descriptor, where it carries the stream's bytes as they are; else None."""
+        ...
+
     def is_readable(self) -> bool:
         """Whether bytes, an end or an error wait to be read: on an idle connection that means it is over."""
         ...
@@ -141,6 +145,10 @@ class SocketStream:
         )
         return int(process)
 
+    def fileno(self) -> int | None:
+        """The socket's."""
+        return self._socket.fileno()
+
     def is_readable(self) -> bool:
         """Look without taking."""
         try:
@@ -193,6 +201,10 @@ class TlsStream:
     def peer_process(self) -> int:
         """It is not on a unix socket."""
         return 0
+
+    def fileno(self) -> int | None:
+        """Never: what is in the socket is encrypted."""
+        return None
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes."""

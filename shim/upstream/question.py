@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from shim.asgi import MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamInvalid
 from shim.timing import Seconds, deadline
 from shim.upstream.exchange import Response
@@ -36,6 +37,10 @@ class Reply:
         """The body, in one piece."""
         if self.body:
             yield self.body
+
+    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - all of it is here
+        """Nothing is left to be moved."""
+        return False
 
 
 async def ask(

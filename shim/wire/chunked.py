@@ -41,16 +41,20 @@ class BodyDecoder(Protocol):
 
 
 class LengthDecoder:
-    """A body of ``length`` bytes."""
+    """A body of ``length`` bytes.
+
+    Attributes:
+        left: Those that are still to come.
+    """
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self.left = length
 
     def decode(self, buffer: memoryview) -> Decoded:
         """Take what belongs to the body."""
-        used = min(self._left, len(buffer))
-        self._left -= used
-        return Decoded([buffer[:used]] if used else [], used, self._left == 0)
+        used = min(self.left, len(buffer))
+        self.left -= used
+        return Decoded([buffer[:used]] if used else [], used, self.left == 0)
 
 
 class UntilCloseDecoder:

@@ -106,6 +106,9 @@ class FakeStream:
         """Nobody that the kernel knows."""
         return 0
 
+    def fileno(self) -> None:
+        """There is no socket."""
+
     def is_readable(self) -> bool:
         """Whether the next step is there already."""
         if not self.script:

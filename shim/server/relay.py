@@ -1,0 +1,212 @@
+"""The fast way for answers: the poller's threads move them from the upstream's socket to the client's.
+
+By ``splice`` and through a pipe, so that the bytes never come into this process, and Python runs once for as
+much as the pipe holds. The loop keeps what needs it: both sides' timeouts, the count, the connection's end.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import select
+from typing import TYPE_CHECKING
+
+from shim.asgi import AnswerSource, Moved
+from shim.errors import ClientGone, UpstreamClosed
+from shim.job import Job, Wait
+from shim.poller import Poller
+from shim.timing import Seconds, cancel_and_wait
+
+if TYPE_CHECKING:
+    from shim.server.stream import ClientStream
+
+# Below it, two descriptors, a pipe and two threads' turns cost more than they save.
+LEAST_RELAYED = 256 * 1024
+# A pipe holds so many pages, and a packet from a network fills a part of one: some 400 KiB of packets.
+PIPE_SIZE = 1024 * 1024
+# A user with many pipes gets tiny ones (pipe(7), pipe-user-pages-soft): then the plain way is cheaper.
+LEAST_PIPE = 64 * 1024
+# How often a relay is looked at: as old as the numbers of the live view may be.
+LOOK_ON: Seconds = 0.5
+
+
+class Relay(Job[int]):
+    """``size`` bytes on their way from an upstream's socket to a client's; its result is their number.
+
+    The two sides are waited for by turns: the client as long as the pipe holds something for it, else the
+    upstream. So the silence of one is never taken for that of the other.
+
+    Attributes:
+        taken: Bytes that the client's kernel has taken.
+    """
+
+    def __init__(self, poller: Poller, upstream: int, client: int, size: int) -> None:
+        """Take both sockets, which are duplicated.
+
+        Raises:
+            OSError: There is no descriptor left, or no pipe that is worth it.
+        """
+        super().__init__(poller, upstream, select.EPOLLIN)
+        try:
+            with contextlib.ExitStack() as opened:
+                self._client = os.dup(client)
+                opened.callback(os.close, self._client)
+                self._pipe_out, self._pipe_in = _open_pipe(opened)
+                self._opened = opened.pop_all()
+        except OSError:
+            super().close()
+            raise
+        self._flags = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+        self._left = size
+        self._held = 0  # bytes in the pipe
+        self._broken: UpstreamClosed | None = None
+        self._silence: Seconds = 0.0
+        self._stand: Seconds = 0.0
+        self.taken = 0
+
+    # -- for the loop -----------------------------------------------------------------------------
+
+    @property
+    def silence(self) -> Seconds:
+        """Seconds that the upstream was waited for since its last byte."""
+        with self._lock:
+            return self._silence + (0.0 if self._waits_for_client else self._waiting)
+
+    @property
+    def stand(self) -> Seconds:
+        """Seconds that the client was waited for since it last took a byte."""
+        with self._lock:
+            return self._stand + (self._waiting if self._waits_for_client else 0.0)
+
+    def close(self) -> None:
+        """Give up the pipe and the descriptors of our own."""
+        super().close()
+        self._opened.close()
+
+    # -- for the threads --------------------------------------------------------------------------
+
+    @property
+    def _waits_for_client(self) -> bool:
+        return self._wait.descriptor == self._client
+
+    def _count_waiting(self, seconds: Seconds) -> None:
+        super()._count_waiting(seconds)
+        if self._waits_for_client:
+            self._stand += seconds
+        else:
+            self._silence += seconds
+
+    def work(self, buffer: memoryview) -> int | Wait:  # noqa: ARG002 - the bytes stay in the kernel
+        """Fill the pipe and empty it, as far as both sides go along, on a thread.
+
+        Raises:
+            ClientGone: The client's connection broke.
+            UpstreamClosed: The upstream's ended; what had come before it was passed on.
+        """
+        if self._left and self._broken is None:
+            self._fill()
+        if self._held:
+            self._empty()
+        if self._held:
+            return Wait(self._client, select.EPOLLOUT)
+        if self._broken is not None:
+            raise self._broken
+        return Wait(self._descriptor, select.EPOLLIN) if self._left else self.taken
+
+    def _fill(self) -> None:
+        try:
+            size = os.splice(self._descriptor, self._pipe_in, min(self._left, PIPE_SIZE), flags=self._flags)
+        except BlockingIOError:
+            # Nothing there, or no page of the pipe free: what it holds says which.
+            return
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            self._broken = UpstreamClosed(f"The connection to the upstream broke: {reason}.")
+            return
+        if size == 0:
+            self._broken = UpstreamClosed("The upstream closed the connection in the middle of its answer.")
+            return
+        self._silence = 0.0
+        self._left -= size
+        self._held += size
+
+    def _empty(self) -> None:
+        try:
+            size = os.splice(self._pipe_out, self._client, self._held, flags=self._flags)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise _client_gone() from error
+        self._stand = 0.0
+        self._held -= size
+        self.taken += size
+
+
+async def relay_answer(
+    poller: Poller | None, stream: "ClientStream", source: AnswerSource, moved: Moved
+) -> bool:
+    """Move the rest of an answer to a client; False where it can only go the plain way: nothing was moved.
+
+    Raises:
+        UpstreamClosed: The answer broke off.
+        ResponseTimeout: The upstream was silent for too long.
+        ClientGone: The client left, or took nothing for too long.
+    """
+    if poller is None or not stream.is_plain or source.size < LEAST_RELAYED:
+        return False
+    try:
+        relay = Relay(poller, source.descriptor, stream.fileno(), source.size)
+    except OSError:
+        # Out of descriptors or pipe pages: the plain way needs none.
+        return False
+    with contextlib.closing(relay):
+        # The transport's bytes come first, and it must not touch the socket's sending side meanwhile.
+        await stream.flush()
+        if stream.is_closing:
+            return False
+        await _watch(relay, stream, source, moved)
+    return True
+
+
+async def _watch(relay: Relay, stream: "ClientStream", source: AnswerSource, moved: Moved) -> None:
+    """Wait for the relay's end, count what it moves, and judge both sides' pace."""
+    counted = 0
+    moving = asyncio.ensure_future(relay.perform())
+    try:
+        while not moving.done():
+            nearest = min(source.idle - relay.silence, stream.send_timeout - relay.stand, LOOK_ON)
+            await asyncio.wait({moving}, timeout=max(0.0, nearest))
+            moved(relay.taken - counted)
+            counted = relay.taken
+            if not moving.done():
+                _check(relay, stream, source)
+    finally:
+        # Its threads use the sockets and the pipe until it has really stopped.
+        await cancel_and_wait(moving)
+        moved(relay.taken - counted)
+    moving.result()
+
+
+def _check(relay: Relay, stream: "ClientStream", source: AnswerSource) -> None:
+    if relay.silence >= source.idle:
+        raise source.silent
+    if relay.stand >= stream.send_timeout:
+        stream.abort()
+        raise _client_gone()
+
+
+def _client_gone() -> ClientGone:
+    return ClientGone("The client closed the connection while its request was under way.")
+
+
+def _open_pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe as large as the kernel grants, read end first; closed with ``opened``."""
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for end in ends:
+        opened.callback(os.close, end)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    if fcntl.fcntl(ends[0], fcntl.F_GETPIPE_SZ) < LEAST_PIPE:
+        raise OSError(errno.ENOSPC, "the kernel grants no pipe of a useful size")
+    return ends
