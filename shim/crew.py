@@ -4,6 +4,7 @@ A disk that stalls holds whoever writes to it, for as long as it likes and beyon
 are enough, and cheapest, as long as their turns come to an end; so more come only when none has for a while.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -44,16 +45,19 @@ class Crew:
             RuntimeError: The system has no thread for us, not even one.
         """
         with self._state:
-            self._is_ending = False
+            self._threads.clear()
+            self._waiting = 0
+            self._is_ending = self._is_watching = False
             self._add()
             while len(self._threads) < self._least and self._add_if_possible():
                 pass
         if self._most > self._least:
-            # It is a thread of its own because nobody else is free when it has work.
-            self._watch = threading.Thread(
-                target=self._add_while_stuck, name=f"{self._name}-watch", daemon=True
-            )
-            self._watch.start()
+            # A thread of its own, because nobody else is free when it has work; without it none are added.
+            name = f"{self._name}-watch"
+            watch = threading.Thread(target=self._add_while_stuck, name=name, daemon=True)
+            with contextlib.suppress(RuntimeError):
+                watch.start()
+                self._watch = watch
 
     def join(self) -> None:
         """Wait for the end of all threads, which the caller has told to end."""

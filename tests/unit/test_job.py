@@ -1,0 +1,252 @@
+"""A job between the loop and the threads: who holds it, what it waits for, and how it comes back."""
+
+import asyncio
+import os
+import select
+import socket
+import threading
+import time
+
+import pytest
+
+from shim.job import Holder, Job, Wait
+from tests.fakes.application import Gate
+from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.pumping import FakeClock, cancelled, pumping, waits
+
+on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
+
+
+class Scripted(Job):
+    """Does on each turn what its script says: an error is raised, a gate waited for, the rest is returned."""
+
+    def __init__(self, poller, *script, events=select.EPOLLIN):
+        self.other, self.ours = socket.socketpair()
+        self.second_other, self.second_ours = socket.socketpair()
+        super().__init__(poller, self.ours.fileno(), events)
+        self.second = os.dup(self.second_ours.fileno())
+        self.script = list(script)
+        self.turns = 0
+
+    def work(self, buffer):
+        self.turns += 1
+        step = self.script.pop(0)
+        if isinstance(step, Gate):
+            step.wait()
+            step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step(self) if callable(step) else step
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        os.close(self.second)
+        for end in (self.other, self.ours, self.second_other, self.second_ours):
+            end.close()
+
+
+def for_second(job):
+    return Wait(job.second, select.EPOLLIN)
+
+
+def for_first(job):
+    return Wait(job._descriptor, select.EPOLLIN)
+
+
+@on_both_loops
+def test_a_result(run):
+    async def scene(poller):
+        with Scripted(poller, None, None, 7) as job:
+            job.other.send(b"x")
+            assert await job.perform() == 7
+            assert (job.turns, job._holder, poller.active) == (3, Holder.LOOP, 0)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_an_error(run):
+    async def scene(poller):
+        with Scripted(poller, None, KeyError("a bug"), 7) as job:
+            job.other.send(b"x")
+            with pytest.raises(KeyError, match="a bug"):
+                await job.perform()
+            assert await job.perform() == 7, "it does not stick"
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_waiting_for_two_sockets_by_turns(run):
+    async def scene(poller):
+        with Scripted(poller, for_second, for_first, for_second, 7) as job:
+            task = asyncio.ensure_future(job.perform())
+            await waits(job)
+            # What comes on the other one is of no interest now.
+            job.second_other.send(b"x")
+            await asyncio.sleep(0.02)
+            assert (job.turns, poller.active) == (0, 1)
+            job.other.send(b"x")
+            assert await task == 7
+            assert (job.turns, poller.active) == (4, 0)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+@pytest.mark.parametrize("turns", [0, 1])
+def test_called_back_whichever_it_waits_for(run, turns):
+    async def scene(poller):
+        with Scripted(poller, for_second) as job:
+            task = asyncio.ensure_future(job.perform())
+            await waits(job)
+            if turns:
+                job.other.send(b"x")
+                while not job.turns:
+                    await asyncio.sleep(0)
+                await waits(job)
+            assert poller.active == 1 + turns
+            assert await cancelled(task)
+            assert (job._holder, poller.active) == (Holder.LOOP, 0)
+            job.second_other.send(b"x")
+            job.other.send(b"x")
+            await asyncio.sleep(0.02)
+            assert job.turns == turns, "nobody waits any more"
+
+    pumping(scene, run=run)
+
+
+def test_a_second_socket_that_cannot_be_watched():
+    async def scene(poller):
+        with Scripted(poller, lambda _job: Wait(1 << 20, select.EPOLLIN)) as job:
+            job.other.send(b"x")
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await job.perform()
+            assert (job._holder, poller.active) == (Holder.LOOP, 0)
+
+    pumping(scene)
+
+
+def test_a_socket_that_cannot_be_watched():
+    async def scene(poller):
+        with Scripted(poller, 7) as job:
+            watch, poller.watch = poller.watch, refuse
+            with pytest.raises(OSError, match="no space"):
+                await job.perform()
+            assert (job._holder, poller.active) == (Holder.LOOP, 0)
+            poller.watch = watch
+            job.other.send(b"x")
+            assert await job.perform() == 7
+
+    pumping(scene)
+
+
+def refuse(*_args):
+    raise OSError(28, "no space")
+
+
+@on_both_loops
+def test_called_back_and_performed_again(run):
+    """What a called back turn still has to tell the loop is not taken for the end of the next."""
+
+    async def scene(poller):
+        with Scripted(poller, 7, 8) as job:
+            task = asyncio.ensure_future(job.perform())
+            await waits(job)
+            job.other.send(b"x")
+            while job._holder is not Holder.LOOP:
+                time.sleep(0)  # noqa: ASYNC251 - the loop must not hear of it yet
+            task.cancel()
+            await asyncio.sleep(0)
+            job.ours.recv(1)
+            again = asyncio.ensure_future(job.perform())
+            await let_others_run()
+            assert not again.done()
+            job.other.send(b"x")
+            assert await again == 8
+
+    pumping(scene, run=run)
+
+
+def test_a_loop_that_has_its_job_back_is_told_nothing_more():
+    """The last word of a thread comes before the loop can know that it holds the job, and end."""
+
+    async def scene(poller):
+        with Scripted(poller, 7) as job:
+            told = []
+            tell = job._loop.call_soon_threadsafe
+
+            class Loop:
+                @staticmethod
+                def call_soon_threadsafe(call):
+                    told.append(job._holder is Holder.LOOP and not job._lock.locked())
+                    tell(call)
+
+            job._loop = Loop
+            job.other.send(b"x")
+            assert await job.perform() == 7
+            assert told == [False]
+
+    pumping(scene)
+
+
+@on_both_loops
+def test_cancelled_in_a_turn(run):
+    async def scene(poller):
+        gate = Gate()
+        with Scripted(poller, gate, None) as job:
+            task = asyncio.ensure_future(job.perform())
+            job.other.send(b"x")
+            await gate.reached()
+            task.cancel()
+            await let_others_run()
+            assert not task.done()
+            gate.open()
+            assert await cancelled(task)
+            assert (job._holder, job.turns, poller.active) == (Holder.LOOP, 1, 0)
+
+    pumping(scene, run=run)
+
+
+def test_time_is_read_and_counted_under_one_lock():
+    """A turn that begins just now must not count twice, as time waited before it and as time waited still."""
+
+    async def scene(poller):
+        with Scripted(poller, 7) as job:
+            for name in ("waited", "waiting"):
+                read = threading.Event()
+
+                def look(name=name, read=read):
+                    getattr(job, name)
+                    read.set()
+
+                thread = threading.Thread(target=look)
+                with job._lock:
+                    thread.start()
+                    assert not read.wait(0.02)
+                thread.join()
+
+    pumping(scene)
+
+
+def test_time_goes_on_only_while_a_peer_is_waited_for():
+    async def scene(poller):
+        clock, gate = poller.clock, Gate()
+        with Scripted(poller, None, gate, 7) as job:
+            clock.now += 100
+            task = asyncio.ensure_future(job.perform())
+            await waits(job)
+            clock.now += 5
+            assert (job.waited, job.waiting) == (5, 5)
+            job.other.send(b"x")
+            await gate.reached()
+            clock.now += 100
+            assert (job.waited, job.waiting) == (5, 0)
+            gate.open()
+            assert await task == 7
+            assert (job.waited, job.waiting) == (5, 0)
+
+    pumping(scene, clock=FakeClock())
