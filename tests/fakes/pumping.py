@@ -131,7 +131,10 @@ def pumping(scene, *, run=run_asyncio, **options):
     """Run a scene with a poller; afterwards nothing of it may be left."""
 
     async def whole():
-        # Inside the loop, which has descriptors of its own; libuv keeps some for the process.
+        # Inside the loop, which has descriptors of its own; libuv gets one more with its first listener.
+        listener = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        listener.close()
+        await listener.wait_closed()
         with none_left():
             poller = Poller(**options)
             try:

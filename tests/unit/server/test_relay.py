@@ -1,0 +1,596 @@
+"""Answers from socket to socket: every byte and none beyond, each side's end and each side's pace.
+
+First the relay alone between two pairs of sockets, then as a client's connection offers it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from types import SimpleNamespace
+
+import pytest
+from uvicorn.server import ServerState
+
+from shim.asgi import AnswerSource, inbound_of
+from shim.errors import ClientGone, ResponseTimeout, UpstreamClosed
+from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
+from tests.fakes.descriptors import none_left
+from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.pumping import FakeClock, Line, cancelled, pumping, waits
+from tests.fakes.session import read_answers
+
+on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
+on_both_kinds = pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+MIB = 1024 * 1024
+
+
+def numbered(size):
+    """Bytes that are different wherever one looks."""
+    block = bytes(position * 7 % 251 for position in range(251 * 1024))
+    return (block * (size // len(block) + 1))[:size]
+
+
+class Relaying:
+    """A relay between an upstream and a client; ``client`` names the far ends of both lines."""
+
+    def __init__(self, poller, size, *, tcp=False, small=False):
+        self.upstream, self.client = Line(tcp=tcp), Line(tcp=tcp)
+        if small:
+            self.client.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.relay = Relay(poller, self.upstream.ours.fileno(), self.client.ours.fileno(), size)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.relay.close()
+        self.upstream.__exit__()
+        self.client.__exit__()
+
+    def start(self):
+        """The relay at work, as a task."""
+        return asyncio.ensure_future(self.relay.perform())
+
+    async def got(self, size=None):
+        """What the client gets: so many bytes, or all until its connection ends."""
+        data = bytearray()
+        loop = asyncio.get_running_loop()
+        while size is None or len(data) < size:
+            piece = await loop.sock_recv(self.client.client, 1 << 18)
+            if not piece:
+                break
+            data += piece
+        return bytes(data)
+
+
+# -- the relay alone ------------------------------------------------------------------------------
+
+
+@on_both_kinds
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, PIPE_SIZE, 3 * PIPE_SIZE + 1])
+def test_every_byte_and_none_beyond(size, tcp):
+    data = numbered(size)
+
+    async def scene(poller):
+        with Relaying(poller, size, tcp=tcp) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data + b"the next answer"))
+            assert await line.got(size) == data
+            assert await task == size == line.relay.taken
+            await sending
+            assert line.upstream.ours.recv(100) == b"the next answer"
+            assert line.client.ours.send(b"!") == 1
+            assert line.client.client.recv(100) == b"!", "nothing came after the end"
+
+    pumping(scene)
+
+
+@on_both_loops
+@pytest.mark.parametrize("piece", [1, 1000, 70_000])
+def test_what_comes_in_pieces(run, piece):
+    data = numbered(piece * 30)
+
+    async def scene(poller):
+        with Relaying(poller, len(data)) as line:
+            task = line.start()
+            for start in range(0, len(data), piece):
+                await line.upstream.send(data[start : start + piece])
+                assert await line.got(piece) == data[start : start + piece]
+            assert await task == len(data)
+
+    pumping(scene, run=run)
+
+
+@on_both_kinds
+@pytest.mark.parametrize("most", [1, 777, PIPE_SIZE])
+def test_sockets_that_take_and_give_little(monkeypatch, most, tcp):
+    """Nothing at every third call, and else only a little: nothing is lost, doubled or mixed up."""
+    data = numbered(300 * min(most, 3000))
+    splice, calls = os.splice, iter(range(1 << 40))
+
+    def reluctant(source, target, count, **options):
+        if next(calls) % 3 == 0:
+            raise BlockingIOError
+        return splice(source, target, min(count, most), **options)
+
+    monkeypatch.setattr(os, "splice", reluctant)
+
+    async def scene(poller):
+        with Relaying(poller, len(data), tcp=tcp) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data))
+            assert await line.got(len(data)) == data
+            await sending
+            assert await task == len(data)
+
+    pumping(scene)
+
+
+@on_both_loops
+def test_a_slow_client(run):
+    """The upstream is held back meanwhile: only what pipe and sockets hold is on its way."""
+    data = numbered(8 * MIB)
+
+    async def scene(poller):
+        with Relaying(poller, len(data), small=True) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data))
+            await asyncio.sleep(0.05)
+            assert line.relay.taken < 2 * MIB
+            assert not sending.done()
+            assert await line.got(len(data)) == data
+            await sending
+            assert await task == len(data)
+
+    pumping(scene, run=run)
+
+
+@on_both_kinds
+@pytest.mark.parametrize("came", [0, 1, 5000, PIPE_SIZE])
+def test_an_upstream_that_ends_early(came, tcp):
+    """What came before is passed on, and then it is an error."""
+    data = numbered(came)
+
+    async def scene(poller):
+        with Relaying(poller, came + 1, tcp=tcp, small=not tcp) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data))
+            got = asyncio.ensure_future(line.got(came))
+            await sending
+            line.upstream.finish()
+            assert await got == data
+            with pytest.raises(UpstreamClosed, match="in the middle of its answer"):
+                await task
+
+    pumping(scene)
+
+
+def test_an_upstream_that_resets():
+    async def scene(poller):
+        with Relaying(poller, MIB, tcp=True) as line:
+            task = line.start()
+            await line.upstream.send(b"foo")
+            assert await line.got(3) == b"foo"
+            line.upstream.reset()
+            with pytest.raises(UpstreamClosed, match="broke: Connection reset by peer"):
+                await task
+
+    pumping(scene)
+
+
+@on_both_kinds
+@pytest.mark.parametrize("how", ["finish", "close", "reset"])
+def test_a_client_that_leaves(tcp, how):
+    async def scene(poller):
+        with Relaying(poller, 64 * MIB, tcp=tcp) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(numbered(64 * MIB)))
+            await line.got(1000)
+            if how == "reset" and tcp:
+                line.client.reset()
+            elif how == "finish":
+                line.client.client.shutdown(socket.SHUT_RD)
+                if tcp:
+                    # TCP tells nobody of that.
+                    line.client.client.close()
+            else:
+                line.client.client.close()
+            with pytest.raises(ClientGone):
+                await task
+            await cancelled(sending)
+
+    pumping(scene)
+
+
+@on_both_loops
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("waiting", ["upstream", "client"])
+def test_cancelled(run, waiting, times):
+    async def scene(poller):
+        with Relaying(poller, 64 * MIB) as line:
+            task = line.start()
+            await waits(line.relay)
+            sending = asyncio.ensure_future(line.upstream.send(bytes(32 * MIB if waiting == "client" else 5)))
+            while line.relay._waits_for_client != (waiting == "client") or not line.relay.taken:
+                await asyncio.sleep(0)
+            assert await cancelled(task, times)
+            assert poller.active == 0
+            await cancelled(sending)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_cancelled_at_any_moment(run):
+    """Nothing of one answer comes to the next client, though descriptors and pipes have the same numbers."""
+
+    async def scene(poller):
+        for turn in range(150):
+            kind = bytes([turn % 251])
+            with Relaying(poller, 3 * MIB) as line:
+                task = line.start()
+                sending = asyncio.ensure_future(line.upstream.send(kind * (3 * MIB)))
+                getting = asyncio.ensure_future(line.got(3 * MIB))
+                await let_others_run(turn % 40)
+                await cancelled(task, 1 + turn % 2)
+                assert poller.active == 0
+                await cancelled(sending)
+                line.client.ours.shutdown(socket.SHUT_WR)
+                got = await getting
+                assert got == kind * line.relay.taken
+
+    pumping(scene, run=run)
+
+
+def test_whose_time_it_is():
+    """Each side's clock runs only while it is waited for, and begins anew with each of its bytes."""
+
+    async def scene(poller):
+        clock = poller.clock
+        with Relaying(poller, 16 * MIB, small=True) as line:
+            relay = line.relay
+
+            def passes(seconds):
+                clock.now += seconds
+                return relay.silence, relay.stand
+
+            assert passes(100) == (0, 0), "nobody waits yet"
+            task = line.start()
+            await waits(relay)
+            assert passes(5) == (5, 0)
+            assert passes(5) == (10, 0)
+            sending = asyncio.ensure_future(line.upstream.send(numbered(16 * MIB)))
+            while not relay._waits_for_client:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)
+            assert passes(7) == (0, 7), "the client is waited for, and the upstream has sent"
+            taken = relay.taken
+            await line.got(relay.taken)
+            while relay.taken == taken:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert passes(3) == (0, 3), "it has taken something"
+            assert len(await line.got(16 * MIB - taken)) == 16 * MIB - taken
+            await sending
+            assert await task == 16 * MIB
+            assert passes(100) == (0, 0)
+
+    pumping(scene, clock=FakeClock())
+
+
+# -- pipes and descriptors ------------------------------------------------------------------------
+
+
+def small_pipes(monkeypatch, size):
+    """A kernel that grants pipes of no more than so many bytes."""
+    call = fcntl.fcntl
+
+    def granting(descriptor, command, value=0):
+        if command == fcntl.F_SETPIPE_SZ:
+            call(descriptor, command, size)
+            raise PermissionError(1, "not permitted")
+        return call(descriptor, command, value)
+
+    monkeypatch.setattr(fcntl, "fcntl", granting)
+
+
+def test_a_smaller_pipe_does_it_too(monkeypatch):
+    small_pipes(monkeypatch, LEAST_PIPE)
+    data = numbered(MIB)
+
+    async def scene(poller):
+        with Relaying(poller, MIB) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data))
+            assert await line.got(MIB) == data
+            await sending
+            assert await task == MIB
+
+    pumping(scene)
+
+
+def test_a_tiny_pipe_is_not_worth_it(monkeypatch):
+    small_pipes(monkeypatch, 4096)
+
+    async def scene(poller):
+        with Line() as line, none_left(), pytest.raises(OSError, match="useful size"):
+            Relay(poller, line.ours.fileno(), line.ours.fileno(), MIB)
+
+    pumping(scene)
+
+
+@pytest.mark.parametrize("call", ["first dup", "second dup", "pipe2"])
+def test_no_descriptor_left(monkeypatch, call):
+    name, left = {"first dup": ("dup", 0), "second dup": ("dup", 1), "pipe2": ("pipe2", 0)}[call]
+    real, calls = getattr(os, name), iter(range(10))
+
+    def limited(*values):
+        if next(calls) >= left:
+            raise OSError(24, "too many open files")
+        return real(*values)
+
+    async def scene(poller):
+        with Line() as line, none_left(), monkeypatch.context() as patch:
+            patch.setattr(os, name, limited)
+            with pytest.raises(OSError, match="too many"):
+                Relay(poller, line.ours.fileno(), line.ours.fileno(), MIB)
+
+    pumping(scene)
+
+
+# -- on a client's connection ---------------------------------------------------------------------
+
+GET = b"GET / HTTP/1.1\r\nHost: glance\r\n\r\n"
+SILENT = ResponseTimeout("silent")
+
+
+class Mover:
+    """Answers each request with ``size`` bytes: ``first`` of them sent, the rest moved from ``line``."""
+
+    def __init__(self, size=MIB, *, first=1000, idle=60.0):
+        self.size, self.first, self.idle = size, first, idle
+        self.claimed = size - first
+        self.has_length = True
+        self.line = Line()
+        self.data = numbered(size)
+        self.outcomes = []
+        self.moved = []
+
+    async def __call__(self, scope, receive, send):
+        headers = [(b"content-length", b"%d" % self.size)] if self.has_length else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        first = self.data[: self.first]
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        source = AnswerSource(self.line.ours.fileno(), self.claimed, self.idle, SILENT)
+        try:
+            outcome = await inbound_of(scope).move_answer(source, self.moved.append)
+        except BaseException as error:
+            self.outcomes.append(type(error))
+            raise
+        self.outcomes.append(outcome)
+        rest = b"" if outcome else self.data[self.first :]
+        await send({"type": "http.response.body", "body": rest})
+
+    async def ended(self, count=1):
+        """Wait for so many answers' ends, which the client may see earlier; how they were."""
+        async with asyncio.timeout(10):
+            while len(self.outcomes) < count:
+                await asyncio.sleep(0.001)
+        return self.outcomes
+
+    async def feed(self):
+        """The upstream's part, all of it."""
+        await self.line.send(self.data[self.first :])
+
+
+@contextlib.asynccontextmanager
+async def serving(mover, poller, *, relays=True, **options):
+    """Serve the mover on loopback; gives a client's stream, and the server's state."""
+    state = ServerState()
+    config = SimpleNamespace(loaded_app=mover)
+    loop = asyncio.get_running_loop()
+    limits = ConnectionOptions(**options)
+    server = await loop.create_server(
+        lambda: ClientConnection(config, state, {}, options=limits, relays=poller if relays else None),
+        "127.0.0.1",
+        0,
+    )
+    try:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield reader, writer, state
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        server.close()
+        mover.line.__exit__()
+        async with asyncio.timeout(10):
+            while state.connections or state.tasks:
+                await asyncio.sleep(0.001)
+
+
+@on_both_loops
+def test_an_answer_and_the_next_requests(run):
+    """The connection goes on: with requests that came meanwhile, and with one that comes later."""
+
+    async def scene(poller):
+        mover = Mover(3 * MIB)
+        async with serving(mover, poller) as (reader, writer, _):
+            writer.write(GET + GET)
+            for number in range(3):
+                if number == 2:
+                    writer.write(GET)
+                feeding = asyncio.ensure_future(mover.feed())
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(3 * MIB)
+                (answer,) = read_answers(head + body, "GET")
+                assert answer.body == mover.data
+                await feeding
+            assert await mover.ended(3) == [True] * 3
+            assert sum(mover.moved) == 3 * (3 * MIB - 1000)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_what_was_written_before_comes_before(run):
+    """The client takes nothing at first: the transport holds bytes that the relay must not overtake."""
+
+    async def scene(poller):
+        mover = Mover(12 * MIB, first=11 * MIB)
+        async with serving(mover, poller) as (reader, writer, _):
+            writer.write(GET)
+            feeding = asyncio.ensure_future(mover.feed())
+            await asyncio.sleep(0.1)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(12 * MIB) == mover.data
+            await feeding
+            assert await mover.ended() == [True]
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_it_is_counted_while_it_goes_on(run):
+    async def scene(poller):
+        mover = Mover(MIB, first=0)
+        async with serving(mover, poller) as (reader, writer, _):
+            writer.write(GET)
+            await mover.line.send(mover.data[: MIB // 2])
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(MIB // 2) == mover.data[: MIB // 2]
+            async with asyncio.timeout(20 * LOOK_ON):
+                while sum(mover.moved) != MIB // 2:
+                    await asyncio.sleep(0.01)
+            assert mover.outcomes == []
+            await mover.line.send(mover.data[MIB // 2 :])
+            await reader.readexactly(MIB // 2)
+
+    pumping(scene, run=run)
+
+
+@pytest.mark.parametrize("why", ["small", "another length", "no length", "no threads", "no pipe"])
+def test_what_goes_the_plain_way(monkeypatch, why):
+    if why == "no pipe":
+        small_pipes(monkeypatch, 4096)
+
+    async def scene(poller):
+        mover = Mover(LEAST_RELAYED + 1000 - (why == "small"))
+        mover.claimed += why == "another length"
+        mover.has_length = why != "no length"
+        async with serving(mover, poller, relays=why != "no threads") as (reader, writer, _):
+            writer.write(GET.replace(b"glance", b"glance\r\nConnection: close"))
+            (answer,) = read_answers(await reader.read(), "GET")
+            assert answer.body == mover.data
+            assert (mover.outcomes, mover.moved) == ([False], [])
+
+    pumping(scene)
+
+
+@on_both_loops
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+def test_a_client_that_leaves_a_connection(run, how):
+    async def scene(poller):
+        mover = Mover(64 * MIB)
+        async with serving(mover, poller) as (reader, writer, state):
+            writer.write(GET)
+            feeding = asyncio.ensure_future(mover.feed())
+            await reader.readexactly(10_000)
+            if how == "half-close":
+                writer.write_eof()
+            else:
+                if how == "reset":
+                    Line.reset(SimpleNamespace(client=writer.get_extra_info("socket").dup()))
+                writer.transport.abort()
+            # Whoever notices first: the relay, or the application, which the test's leaves to the relay.
+            async with asyncio.timeout(10):
+                while not mover.outcomes and state.tasks:
+                    for task in set(state.tasks):
+                        if how == "half-close" and not state.connections:
+                            task.cancel()
+                    await asyncio.sleep(0.001)
+            await cancelled(feeding)
+            assert mover.outcomes in ([ClientGone], [asyncio.CancelledError])
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+@pytest.mark.parametrize("written", [0, 11 * MIB], ids=["while it relays", "before it relays"])
+def test_a_client_that_takes_nothing(run, written):
+    async def scene(poller):
+        mover = Mover(64 * MIB, first=written)
+        async with serving(mover, poller, send_timeout=0.2) as (_reader, writer, state):
+            writer.write(GET)
+            feeding = asyncio.ensure_future(mover.feed())
+            async with asyncio.timeout(10):
+                while state.connections:
+                    await asyncio.sleep(0.001)
+            await cancelled(feeding)
+            assert await mover.ended() == [ClientGone if not written else False]
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_an_upstream_that_is_silent(run):
+    async def scene(poller):
+        mover = Mover(MIB, idle=0.2)
+        async with serving(mover, poller) as (reader, writer, _):
+            writer.write(GET)
+            await mover.line.send(mover.data[1000:5000])
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.read() == mover.data[:5000]
+            assert await mover.ended() == [ResponseTimeout]
+
+    pumping(scene, run=run)
+
+
+def test_the_one_sides_pause_is_not_the_others():
+    """A client that pauses longer than the upstream may, and an upstream longer than the client may."""
+
+    async def scene(poller):
+        mover = Mover(64 * MIB, idle=0.4)
+        async with serving(mover, poller, send_timeout=0.4) as (reader, writer, _):
+            writer.write(GET)
+            reader._limit = 1000  # the test's own buffer takes little
+            feeding = asyncio.ensure_future(mover.line.send(mover.data[1000 : 32 * MIB]))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head
+            await asyncio.sleep(0.25)
+            body = b""
+            while len(body) < 32 * MIB:
+                body += await reader.read(MIB)
+            await feeding
+            await asyncio.sleep(0.25)
+            feeding = asyncio.ensure_future(mover.line.send(mover.data[32 * MIB :]))
+            await asyncio.sleep(0.25)
+            while len(body) < 64 * MIB:
+                body += await reader.read(MIB)
+            await feeding
+            assert body == mover.data
+            assert await mover.ended() == [True]
+
+    pumping(scene)
+
+
+@on_both_loops
+@pytest.mark.parametrize("written", [0, 11 * MIB], ids=["while it relays", "before it relays"])
+def test_a_cut_at_the_drains_end(run, written):
+    async def scene(poller):
+        mover = Mover(64 * MIB, first=written)
+        async with serving(mover, poller) as (reader, writer, state):
+            writer.write(GET)
+            feeding = asyncio.ensure_future(mover.feed())
+            await reader.readexactly(1000)
+            (task,) = state.tasks
+            await asyncio.sleep(0.05)
+            assert await cancelled(task, 2)
+            await cancelled(feeding)
+            got = await reader.read()
+            assert len(got) < 64 * MIB - 1000
+
+    pumping(scene, run=run)
