@@ -1,0 +1,174 @@
+"""A file on its way to a socket by sendfile: every byte once, and whose fault it is where that fails."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import tempfile
+
+import pytest
+
+from shim.errors import DiskError, UpstreamClosed
+from shim.job import Holder
+from shim.upstream.sending import MOST_AT_ONCE, FileSender
+from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.pumping import Line, cancelled, pumping, waits
+
+on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
+on_both_kinds = pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+MIB = 1024 * 1024
+NUMBERED = (bytes(position * 7 % 251 for position in range(251 * 1024)) * 40)[: 9 * MIB]
+
+
+@contextlib.contextmanager
+def sending(poller, start, end, *, data=NUMBERED, tcp=False):
+    """A sender of a part of a file; gives it with the line whose far end is the server's."""
+    with tempfile.TemporaryFile() as file, Line(tcp=tcp) as line:
+        file.write(data)
+        file.flush()
+        with contextlib.closing(FileSender(poller, line.ours.fileno(), file.fileno(), start, end)) as sender:
+            yield sender, line
+
+
+async def got(line, size):
+    """So many bytes of what the server gets."""
+    data = bytearray()
+    while len(data) < size:
+        piece = await asyncio.get_running_loop().sock_recv(line.client, 1 << 18)
+        assert piece, f"it ended after {len(data)}"
+        data += piece
+    return bytes(data)
+
+
+@on_both_loops
+@on_both_kinds
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (0, 3), (5, 6), (4095, 8193), (0, MOST_AT_ONCE + 1), (1000, 9 * MIB)],
+)
+def test_a_part_of_a_file(run, tcp, start, end):
+    async def scene(poller):
+        with sending(poller, start, end, tcp=tcp) as (sender, line):
+            task = asyncio.ensure_future(sender.perform())
+            assert await got(line, end - start) == NUMBERED[start:end]
+            assert await task == end == sender.position
+            line.ours.send(b"!")
+            assert line.client.recv(100) == b"!", "nothing came after the end"
+
+    pumping(scene, run=run)
+
+
+@pytest.mark.parametrize("most", [1, 999])
+def test_a_socket_that_takes_little(monkeypatch, most):
+    """Nothing at every third call, and else only a little."""
+    sendfile, calls = os.sendfile, iter(range(1 << 40))
+    size = 200 * most
+
+    def reluctant(target, source, offset, count):
+        if next(calls) % 3 == 0:
+            raise BlockingIOError
+        return sendfile(target, source, offset, min(count, most))
+
+    monkeypatch.setattr(os, "sendfile", reluctant)
+
+    async def scene(poller):
+        with sending(poller, 7, 7 + size) as (sender, line):
+            task = asyncio.ensure_future(sender.perform())
+            assert await got(line, size) == NUMBERED[7 : 7 + size]
+            assert await task == 7 + size
+
+    pumping(scene)
+
+
+def test_the_position_is_what_was_taken():
+    async def scene(poller):
+        with sending(poller, 0, len(NUMBERED)) as (sender, line):
+            task = asyncio.ensure_future(sender.perform())
+            while not sender.position:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert 0 < sender.position < len(NUMBERED), "nobody reads"
+            taken = sender.position
+            assert await got(line, taken) == NUMBERED[:taken]
+            while sender.position == taken:
+                await asyncio.sleep(0)
+            assert await cancelled(task)
+
+    pumping(scene)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.EPIPE, UpstreamClosed),
+        (errno.ECONNRESET, UpstreamClosed),
+        (errno.ECONNABORTED, UpstreamClosed),
+        (errno.ENOTCONN, UpstreamClosed),
+        (errno.ETIMEDOUT, UpstreamClosed),
+        (errno.EHOSTUNREACH, UpstreamClosed),
+        (errno.ENETDOWN, UpstreamClosed),
+        (errno.EIO, DiskError),
+        (errno.ESTALE, DiskError),
+        (errno.ENOMEM, DiskError),
+        (errno.EOVERFLOW, DiskError),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
+def test_whose_fault_it_is(monkeypatch, number, error):
+    def fail(*_values):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "sendfile", fail)
+
+    async def scene(poller):
+        with sending(poller, 0, 10) as (sender, _):
+            with pytest.raises(error, match=os.strerror(number)):
+                await sender.perform()
+            assert sender.position == 0
+
+    pumping(scene)
+
+
+@pytest.mark.parametrize("there", [0, 9])
+def test_a_file_that_is_too_short(there):
+    async def scene(poller):
+        with sending(poller, 0, 10, data=bytes(there)) as (sender, _):
+            with pytest.raises(DiskError, match="ends too early"):
+                await sender.perform()
+            assert sender.position == there
+
+    pumping(scene)
+
+
+@on_both_kinds
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_server_that_leaves(tcp, how):
+    async def scene(poller):
+        with sending(poller, 0, len(NUMBERED), tcp=tcp) as (sender, line):
+            task = asyncio.ensure_future(sender.perform())
+            await got(line, 1000)
+            line.reset() if how == "reset" and tcp else line.client.close()
+            with pytest.raises(UpstreamClosed, match="broke"):
+                await task
+            assert sender.position < len(NUMBERED)
+
+    pumping(scene)
+
+
+@on_both_loops
+@pytest.mark.parametrize("times", [1, 2])
+def test_cancelled_at_any_moment(run, times):
+    """What the server has got is the file's beginning, and as long as the position says."""
+
+    async def scene(poller):
+        for turn in range(60):
+            with sending(poller, 0, len(NUMBERED)) as (sender, line):
+                task = asyncio.ensure_future(sender.perform())
+                if turn % 3 == 0:
+                    await waits(sender)
+                await let_others_run(turn % 20)
+                await cancelled(task, times)
+                assert (sender._holder, poller.active) == (Holder.LOOP, 0)
+                assert await got(line, sender.position) == NUMBERED[: sender.position]
+
+    pumping(scene, run=run)
