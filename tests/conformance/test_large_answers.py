@@ -1,0 +1,205 @@
+"""Answers too large to go through the shim's own memory: in the fast way they move from socket to socket.
+
+Whatever the way, each byte arrives, a cut stays visible, either side's pace is its own, and both connections
+go on afterwards.
+"""
+
+import time
+
+import pytest
+
+from tests.support import replies
+from tests.support.client import get, head
+from tests.support.rig import KEPT, SHORT, Rig, only
+from tests.support.wire import eventually
+
+KIB, MIB = 1 << 10, 1 << 20
+# No two places look alike, and it is no multiple of a page.
+BODY = b"".join(b"%07d\n" % number for number in range(5 * MIB // 8)) + b"end"
+LENGTH = f"Content-Length: {len(BODY)}"
+HEAD = replies.answer_head(200, LENGTH)
+
+
+def in_two(first: bytes, second: bytes, end: str = "keep") -> replies.Reply:
+    """The head arrives alone, or with so much of the body; the rest later."""
+
+    def reply(exchange):
+        exchange.read_body()
+        exchange.send(first)
+        time.sleep(0.02)
+        exchange.send(second)
+        replies.finish(exchange, end)
+
+    return reply
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(replies.raw(HEAD + BODY, end="keep"), id="at once"),
+        pytest.param(in_two(HEAD, BODY), id="head first"),
+        pytest.param(in_two(HEAD + BODY[:1], BODY[1:]), id="one byte first", marks=pytest.mark.more),
+        pytest.param(in_two(HEAD + BODY[:-1], BODY[-1:]), id="one byte last"),
+        pytest.param(in_two(HEAD, BODY, end="close"), id="closes without saying so"),
+        pytest.param(
+            replies.raw(replies.answer_head(200, LENGTH, "Connection: close"), BODY),
+            id="says close",
+            marks=pytest.mark.more,
+        ),
+    ],
+)
+def test_whole_and_the_next_request(rig: Rig, reply):
+    """The next one is there before the answer; a third comes after it, on the same connection."""
+    rig.stub.answer(reply, reply)
+    with rig.client() as client:
+        client.send(get("/one") + get("/two"))
+        for _ in range(2):
+            answer = client.answer()
+            assert (answer.status, answer.framing, answer.complete) == (200, "length", True)
+            assert answer.body == BODY
+        client.send(get("/three"))
+        assert client.answer().body == b"GET /three"
+    assert [seen.target for seen in rig.stub.requests] == ["/one", "/two", "/three"]
+
+
+@only("http-tcp", "http-unix")
+def test_the_connection_upstream_is_used_again(rig_with):
+    rig = rig_with(KEPT)
+    kept = rig.keep_connection()
+    rig.stub.answer(*[in_two(HEAD, BODY)] * 2)
+    for _ in range(2):
+        assert rig.ask(get("/x")).body == BODY
+    assert rig.ask(get("/small")).body == b"GET /small"
+    assert {seen.connection for seen in rig.stub.requests} == {kept}
+
+
+def test_bytes_after_the_end_go_with_their_connection(rig_with):
+    rig = rig_with(KEPT)
+    if rig.protocol == "http":
+        rig.keep_connection()
+    rig.stub.answer(in_two(HEAD, BODY + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"))
+    with rig.client() as client:
+        client.send(get("/x") + get("/next"))
+        assert client.answer().body == BODY
+        assert client.answer().body == b"GET /next"
+    assert rig.stub.requests[0].connection != rig.stub.requests[1].connection
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_client_that_wants_no_more(rig: Rig, version):
+    rig.stub.answer(in_two(HEAD, BODY))
+    with rig.client() as client:
+        client.send(head("GET", "/x", "Connection: close", version=version))
+        assert client.answer().body == BODY
+        assert client.wire.rest() == (b"", "fin")
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_no_body_where_none_belongs(rig: Rig):
+    """A length that speaks of another answer's body is not waited for."""
+    rig.stub.answer(replies.raw(HEAD, end="keep"), replies.raw(replies.answer_head(304, LENGTH), end="keep"))
+    with rig.client() as client:
+        client.send(head("HEAD", "/x"))
+        assert client.answer("HEAD").header("Content-Length") == str(len(BODY))
+        client.send(get("/y"))
+        assert client.answer().status == 304
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("came", [1, 300 * KIB, 3 * MIB, len(BODY) - 1])
+def test_a_cut_is_seen(rig: Rig, came, end, version):
+    rig.stub.answer(in_two(HEAD, BODY[:came], end))
+    start = rig.shim.log_size()
+    with rig.client() as client:
+        client.send(head("GET", "/x", version=version))
+        answer = client.answer()
+        assert (answer.status, answer.complete) == (200, False)
+        assert BODY.startswith(answer.body)
+        if end == "close":
+            assert len(answer.body) == came
+        assert client.ending() != "open"
+    eventually(lambda: "upstream_closed" in rig.shim.log_text(start), "the log says why")
+    assert len(rig.stub.requests) == 1
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_silence_is_a_cut(rig_with):
+    rig = rig_with(SHORT)
+    start = rig.shim.log_size()
+    rig.stub.answer(in_two(HEAD, BODY[: 3 * MIB], "wait"))
+    with rig.client() as client:
+        client.send(get("/x"))
+        answer = client.answer()
+    assert (answer.body, answer.complete) == (BODY[: 3 * MIB], False)
+    eventually(lambda: rig.stub.requests[0].ended, "the shim gives up the call")
+    eventually(lambda: "response_timeout" in rig.shim.log_text(start), "the log says why")
+
+
+def test_a_slow_client_is_not_a_silent_server(rig_with):
+    """It pauses longer than the server may, with more on its way than all buffers hold."""
+    rig = rig_with({"timeouts.response_idle": "400ms"})
+    times = 8
+    rig.stub.answer(
+        replies.raw(
+            replies.answer_head(200, f"Content-Length: {times * len(BODY)}"), *[BODY] * times, end="keep"
+        )
+    )
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        time.sleep(1)
+        for _ in range(times):
+            assert client.wire.exactly(len(BODY)) == BODY
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_a_client_that_takes_nothing_is_cut_off(rig_with):
+    rig = rig_with(SHORT)
+    start = rig.shim.log_size()
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        eventually(lambda: "client_gone" in rig.shim.log_text(start), "it is given up")
+        eventually(lambda: not rig.stub._sockets, "the server is left in peace")
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+def test_a_client_that_leaves(rig: Rig, how):
+    start = rig.shim.log_size()
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        assert client.wire.exactly(3 * MIB)
+        {"close": client.close, "reset": client.reset, "half-close": client.finish}[how]()
+        eventually(lambda: not rig.stub._sockets, "the call is given up")
+    eventually(lambda: "client_gone" in rig.shim.log_text(start), "the log says so")
+
+
+def endless(exchange):
+    """More than anybody will take."""
+    exchange.read_body()
+    exchange.send(replies.answer_head(200, f"Content-Length: {1 << 40}"))
+    while True:
+        exchange.send(BODY)
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_it_is_counted(rig: Rig):
+    start = rig.shim.log_size()
+    rig.stub.answer(in_two(HEAD, BODY))
+    assert rig.ask(get("/counted")).body == BODY
+
+    def sent():
+        lines = [line for line in rig.shim.log_lines(start) if line.get("path") == "/counted"]
+        return lines and lines[0]["sent"] == len(BODY)
+
+    eventually(sent, "the log has its size")
