@@ -27,6 +27,10 @@ LEAST_RELAYED = 256 * 1024
 PIPE_SIZE = 1024 * 1024
 # A user with many pipes gets tiny ones (pipe(7), pipe-user-pages-soft): then the plain way is cheaper.
 LEAST_PIPE = 64 * 1024
+# Sockets of all relays together, two each. A relay has four descriptors of its own: so many take a quarter of
+# the usual 1024, and their pipes all the memory that an ordinary user's may have. Clients beyond it are slow
+# ones, for nobody reads so many answers at once, and lose nothing in the plain way.
+MOST_WATCHED = 128
 # How often a relay is looked at: as old as the numbers of the live view may be.
 LOOK_ON: Seconds = 0.5
 
@@ -153,7 +157,13 @@ async def relay_answer(
         ResponseTimeout: The upstream was silent for too long.
         ClientGone: The client left, or took nothing for too long.
     """
-    if poller is None or not stream.is_plain or source.size < LEAST_RELAYED:
+    if poller is None or not stream.is_plain:
+        return False
+    if source.size < LEAST_RELAYED or poller.active >= MOST_WATCHED:
+        return False
+    # The transport's bytes come first, and it must not touch the socket's sending side meanwhile.
+    await stream.flush()
+    if stream.is_closing:
         return False
     try:
         relay = Relay(poller, source.descriptor, stream.fileno(), source.size)
@@ -161,10 +171,6 @@ async def relay_answer(
         # Out of descriptors or pipe pages: the plain way needs none.
         return False
     with contextlib.closing(relay):
-        # The transport's bytes come first, and it must not touch the socket's sending side meanwhile.
-        await stream.flush()
-        if stream.is_closing:
-            return False
         await _watch(relay, stream, source, moved)
     return True
 

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from shim.asgi import AnswerSource, inbound_of
 from shim.errors import ClientGone, ResponseTimeout, UpstreamClosed
+from shim.server import relay as relay_module
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
 from tests.fakes.descriptors import none_left
@@ -472,10 +473,12 @@ def test_it_is_counted_while_it_goes_on(run):
     pumping(scene, run=run)
 
 
-@pytest.mark.parametrize("why", ["small", "another length", "no length", "no threads", "no pipe"])
+@pytest.mark.parametrize("why", ["small", "another length", "no length", "no threads", "no pipe", "too many"])
 def test_what_goes_the_plain_way(monkeypatch, why):
     if why == "no pipe":
         small_pipes(monkeypatch, 4096)
+    if why == "too many":
+        monkeypatch.setattr(relay_module, "MOST_WATCHED", 0)
 
     async def scene(poller):
         mover = Mover(LEAST_RELAYED + 1000 - (why == "small"))
@@ -547,34 +550,6 @@ def test_an_upstream_that_is_silent(run):
             assert await mover.ended() == [ResponseTimeout]
 
     pumping(scene, run=run)
-
-
-def test_the_one_sides_pause_is_not_the_others():
-    """A client that pauses longer than the upstream may, and an upstream longer than the client may."""
-
-    async def scene(poller):
-        mover = Mover(64 * MIB, idle=0.4)
-        async with serving(mover, poller, send_timeout=0.4) as (reader, writer, _):
-            writer.write(GET)
-            reader._limit = 1000  # the test's own buffer takes little
-            feeding = asyncio.ensure_future(mover.line.send(mover.data[1000 : 32 * MIB]))
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head
-            await asyncio.sleep(0.25)
-            body = b""
-            while len(body) < 32 * MIB:
-                body += await reader.read(MIB)
-            await feeding
-            await asyncio.sleep(0.25)
-            feeding = asyncio.ensure_future(mover.line.send(mover.data[32 * MIB :]))
-            await asyncio.sleep(0.25)
-            while len(body) < 64 * MIB:
-                body += await reader.read(MIB)
-            await feeding
-            assert body == mover.data
-            assert await mover.ended() == [True]
-
-    pumping(scene)
 
 
 @on_both_loops
