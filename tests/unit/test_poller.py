@@ -140,7 +140,7 @@ def test_everybody_gets_turns(poller):
     """A socket that is always ready comes again only after all others that are."""
     pairs = [socket.socketpair() for _ in range(20)]
     counts = dict.fromkeys(range(20), 0)
-    ready, enough = threading.Event(), threading.Event()
+    ready, enough, lock = threading.Event(), threading.Event(), threading.Lock()
 
     class Greedy:
         def __init__(self, number, descriptor):
@@ -150,13 +150,16 @@ def test_everybody_gets_turns(poller):
             counts[self.number] += ready.is_set()
             if counts[self.number] == 200:
                 enough.set()
-            if not enough.is_set():
-                poller.watch(self, self.descriptor, select.EPOLLOUT)
+            with lock:
+                if not enough.is_set():
+                    poller.watch(self, self.descriptor, select.EPOLLOUT)
 
     for number, (one, _) in enumerate(pairs):
         poller.watch(Greedy(number, one.fileno()), one.fileno(), select.EPOLLOUT)
     ready.set()
     assert enough.wait(PATIENCE)
+    with lock:
+        pass  # whoever has it watches for the last time
     assert min(counts.values()) > 100
     for one, other in pairs:
         poller.forget(one.fileno())
