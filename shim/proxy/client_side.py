@@ -5,8 +5,9 @@ cancelled, so that nobody's worker is held by a request that has nobody left to 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from shim.asgi import Receive
 from shim.errors import ClientGone
@@ -27,6 +28,7 @@ class ClientSide:
         self._receive = receive
         self._receiver = receiver
         self._whole = asyncio.Event()
+        self._is_dismissed = False
         self._is_over = False
         self._error: Exception | None = None
 
@@ -34,8 +36,7 @@ class ClientSide:
         task = asyncio.current_task()
         assert task is not None
         self._block = task
-        self._watch = asyncio.ensure_future(self._run())
-        self._watch.add_done_callback(self._leave)
+        self._watch = self._start(self._take_body())
         return self
 
     async def __aexit__(
@@ -63,25 +64,38 @@ class ClientSide:
             await self._whole.wait()
 
     async def dismiss(self) -> None:
-        """Stop taking the body, for there is an answer already; the client is not watched any more."""
-        self._is_over = True
-        await cancel_and_wait(self._watch)
+        """Stop taking the body, for there is an answer already: what still comes of it is dropped.
 
-    async def _run(self) -> None:
+        Dropped and not left unread: a client that reads only when it has sent all would never read the
+        answer, and one that leaves would not be noticed.
+        """
+        self._is_dismissed = True
+        await cancel_and_wait(self._watch)
+        self._watch = self._start(self._notice_leaving())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        watch = asyncio.ensure_future(work)
+        watch.add_done_callback(self._leave)
+        return watch
+
+    async def _take_body(self) -> None:
         if self._receiver is not None and not self.has_body:
             await self._receiver.fill()
             self._whole.set()
+        await self._notice_leaving()
+
+    async def _notice_leaving(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         raise ClientGone("The client closed the connection while its request was under way.")
 
     def _leave(self, watch: asyncio.Future[None]) -> None:
         # Only while the block runs: a cancellation asked for after it would hit what follows. And a
-        # receive() that fails once the body is there says nothing of the client's leaving.
+        # receive() that fails once the body is there, or not wanted, says nothing of the client's leaving.
         if self._is_over or watch.cancelled():
             return
         error = watch.exception()
         assert isinstance(error, Exception)
-        if isinstance(error, ClientGone) or not self.has_body:
+        if isinstance(error, ClientGone) or not (self.has_body or self._is_dismissed):
             self._error = error
             self._block.cancel()

@@ -60,6 +60,8 @@ class Delivery:
                 await self._give_up(failure)
                 return
             # Once is enough: what is sent anew is sent whole.
+            if not self.client.has_body:
+                self._enter(Phase.RECEIVE)
             await self.client.whole()
 
     async def _attempt(self) -> Failure | None:

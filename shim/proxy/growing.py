@@ -26,20 +26,20 @@ class GrowingBody:
     """A body as an upstream reads it: waits for what is to come, but not for ever.
 
     One for each attempt: what the server was kept waiting is counted anew.
+
+    Attributes:
+        length: Bytes in all, None where they were not known when the attempt began. It stays so though the
+            body may end meanwhile: the head may have said by then how the body is framed.
     """
 
     def __init__(self, body: Body, stall: Seconds, *, clock: Clock = monotonic) -> None:
         """Take the body, and how long a server may be kept waiting (``timeouts.cut_through_stall``)."""
+        self.length = body.length
         self._body = body
         self._stall = stall
         self._patience = Patience(stall)
         self._clock = clock
         self._since = clock()
-
-    @property
-    def length(self) -> int | None:
-        """Bytes in all, as far as they are known."""
-        return self._body.length
 
     @property
     def in_file(self) -> int:
@@ -60,13 +60,14 @@ class GrowingBody:
         if self._body.is_whole or self._stall == UNLIMITED:
             return await self._body.wait(offset)
         began = self._clock()
+        self._patience.earn(began - self._since)
         try:
+            # What is there already is given also where the patience is at its end: nothing is awaited then.
             async with deadline(max(0.0, self._patience.left), self._stalled):
                 return await self._body.wait(offset)
         finally:
-            now = self._clock()
-            self._patience.spend(now - began, began - self._since)
-            self._since = now
+            self._since = self._clock()
+            self._patience.spend(self._since - began)
 
     async def read(self, offset: int, most: int) -> bytes:
         """Some bytes from ``offset`` on, ``b""`` at the end; waits as ``wait`` does."""

@@ -108,9 +108,13 @@ class Patience:
         self._limit = limit
         self.left = limit
 
-    def spend(self, waited: Seconds, busy: Seconds) -> None:
-        """Tell how long the server waited, and how long it was busy before."""
-        self.left = min(self._limit, self.left + EARNED * busy) - waited
+    def earn(self, busy: Seconds) -> None:
+        """Tell how long the server had work; before it waits again, for it may wait the longer for that."""
+        self.left = min(self._limit, self.left + EARNED * busy)
+
+    def spend(self, waited: Seconds) -> None:
+        """Tell how long the server waited."""
+        self.left -= waited
 
 
 def _rate(mark: tuple[Seconds, int], now: Seconds, received: int) -> float:

@@ -137,6 +137,8 @@ class Body:
 
         room = max(0, self._admitted - self.received)
         self._sink = FileSink(self._file, self._on_disk, room, wake)
+        # Who waits already has not asked this sink to tell: look again, and ask.
+        self._wake_readers()
         try:
             yield self._sink
         finally:

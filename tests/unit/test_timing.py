@@ -1,12 +1,13 @@
-"""Waits that end: deadlines with errors of their own, and work that is finished though it is cancelled."""
+"""Time that is measured, and waits that end: by an error of their own, or finished though cancelled."""
 
 import asyncio
+import contextlib
 import gc
 import math
 
 import pytest
 
-from shim.timing import UNLIMITED, cancel_and_wait, deadline, finish
+from shim.timing import UNLIMITED, Stopwatch, cancel_and_wait, deadline, finish
 from tests.fakes.loops import let_others_run
 from tests.fakes.loops import run_leaping as run
 
@@ -17,6 +18,41 @@ class Expired(Exception):
 
 class Broken(Exception):
     """The work's own failure."""
+
+
+# -- stopwatch ------------------------------------------------------------------------------------
+
+
+class Hands:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_stopwatch_runs_from_the_start():
+    clock = Hands()
+    stopwatch = Stopwatch(clock)
+    assert stopwatch.seconds == 0
+    clock.now += 5
+    assert stopwatch.seconds == 5
+
+
+@pytest.mark.parametrize("error", [None, Broken()], ids=["in order", "by an error"])
+def test_what_passes_while_it_is_stopped_does_not_count(error):
+    clock = Hands()
+    stopwatch = Stopwatch(clock)
+    for _ in range(3):
+        clock.now += 2
+        with contextlib.suppress(Broken), stopwatch.stopped():
+            clock.now += 100
+            if error is not None:
+                raise error
+    clock.now += 1
+    assert stopwatch.seconds == 7
 
 
 # -- deadline -------------------------------------------------------------------------------------

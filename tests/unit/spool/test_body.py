@@ -1,4 +1,4 @@
-"""A body with one writer and many readers: from memory, from its file, and across the move between them."""
+"""A body with one writer and many readers: from memory, from its file, while it grows and when it is whole."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from shim.errors import BodyTooLarge, ClientGone, DiskError, DiskFull
 from shim.spool.body import BATCH, Body, BodyState
 from tests.fakes.disk import FakeDisk
-from tests.fakes.loops import let_others_run, run_leaping
+from tests.fakes.loops import let_others_run, run, run_leaping
 
 LIMIT = 100
 
@@ -209,6 +209,170 @@ def test_a_cancelled_reader_harms_nobody():
         await body.close()
 
     run_leaping(scene())
+
+
+# -- while it grows, with a length that was declared ------------------------------------------------
+
+
+@pytest.mark.parametrize("memory_limit", [0, 4, LIMIT], ids=["file", "both", "memory"])
+def test_the_last_byte_of_a_declared_length_is_held_back(memory_limit):
+    """Nobody can take for whole what may yet turn out too long, or malformed behind its last byte."""
+
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=memory_limit, declared=6)
+        assert (body.length, body.readable, body.is_whole) == (6, 0, False)
+        await body.append(b"foob")
+        assert (body.length, body.readable) == (6, 4)
+        await body.append(b"ar")
+        assert (body.received, body.readable, body.in_file <= 5) == (6, 5, True)
+        assert await body.read(0, 100) in (b"fooba", b"foob")  # as far as it is in one place
+        reader = await waiting_reader(body, 5)
+        await body.seal()
+        assert (body.length, body.readable, body.is_whole) == (6, 6, True)
+        assert await reader == b"r"
+        assert await read_all(body) == b"foobar"
+        await body.close()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("declared", [0, 1])
+def test_a_length_with_nothing_before_its_last_byte(declared):
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=0, declared=declared)
+        reader = await waiting_reader(body, 0)
+        await body.append(bytes(declared))
+        await let_others_run()
+        assert not reader.done()
+        assert body.in_file <= 0
+        await body.seal()
+        assert await reader == bytes(declared)
+        assert (body.length, body.in_file) == (declared, declared)
+        await body.close()
+
+    run_leaping(scene())
+
+
+def test_what_comes_beyond_a_declared_length_is_never_readable():
+    async def scene():
+        body = body_on(FakeDisk(), declared=3)
+        await body.append(b"foobar")
+        reader = await waiting_reader(body, 2)
+        assert await body.read(0, 100) == b"fo"
+        body.fail(ClientGone("too long"))
+        with pytest.raises(ClientGone):
+            await reader
+        await body.close()
+
+    run_leaping(scene())
+
+
+def test_without_a_declared_length_nothing_is_held_back_and_none_is_known():
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=0)
+        await body.append(b"foo")
+        assert (body.length, body.readable, body.in_file) == (None, 3, 3)
+        assert await body.read(0, 100) == b"foo"
+        await body.seal()
+        assert body.length == 3
+        await body.close()
+
+    run_leaping(scene())
+
+
+def test_what_is_in_the_file():
+    """Between two batches the newest bytes are in memory only: a descriptor does not give them."""
+
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=3)
+        await body.append(b"abc")
+        assert (body.in_file, body.fileno()) == (0, None)
+        await body.append(b"d")
+        assert body.in_file == 4
+        await body.append(b"ef")
+        assert (body.in_file, body.readable) == (4, 6)
+        assert await body.read(3, 100) == b"d"
+        assert await body.read(4, 100) == b"ef"
+        await body.seal()
+        assert body.in_file == 6
+        await body.close()
+
+    run_leaping(scene())
+
+
+# -- while a pump writes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("waits", ["before the pump", "while it is at work"])
+@pytest.mark.parametrize("in_memory", [b"", b"mem"], ids=["all in the file", "some in memory"])
+def test_a_reader_is_woken_by_what_a_pump_writes(waits, in_memory):
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=0)
+        await body.append(b"start")
+        await body.append(in_memory)
+        offset = 5 + len(in_memory)
+        if waits == "before the pump":
+            reader = await waiting_reader(body, offset)
+        async with body.sink() as sink:
+            sink.room = 100
+            if waits == "while it is at work":
+                reader = await waiting_reader(body, offset)
+            await let_others_run()
+            for piece, turns in ((b"foo", 10), (b"bar", 10)):
+                await asyncio.to_thread(sink.write, [memoryview(piece)])
+                await let_others_run(turns)
+                assert await reader == piece
+                offset += 3
+                assert (body.received, body.in_file) == (offset, offset)
+                reader = await waiting_reader(body, offset)
+        await body.append(b"end")
+        assert await reader == b"end"
+        await body.seal()
+        assert await read_all(body) == b"start" + in_memory + b"foobarend"
+        await body.close()
+
+    run(scene())
+
+
+def test_a_reader_follows_from_pump_to_pump():
+    """A pump stops where a limit is to be judged, and another begins: who waits meanwhile is not forgotten."""
+
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=0)
+        await body.append(b"x")
+        got = asyncio.ensure_future(read_all(body, 0, 2))
+        for turn in range(20):
+            async with body.sink() as sink:
+                sink.room = 10
+                await let_others_run(turn % 4)
+                await asyncio.to_thread(sink.write, [b"ab"])
+                await asyncio.to_thread(sink.write, [b"cd"])
+            await body.append(b"over"[: turn % 5])
+            await let_others_run(turn % 3)
+        await body.seal()
+        assert await got == await read_all(body)
+        assert len(await got) == 1 + 20 * 4 + 2 * 20
+        await body.close()
+
+    run(scene())
+
+
+def test_a_pump_writes_no_more_than_a_reader_may_have():
+    async def scene():
+        body = body_on(FakeDisk(), memory_limit=0, declared=7, admit=lambda _size: 7)
+        await body.append(b"x")
+        reader = await waiting_reader(body, 6)
+        async with body.sink() as sink:
+            assert sink.room == 6
+            await asyncio.to_thread(sink.write, [b"foobar"])
+            await let_others_run()
+            assert (body.received, body.readable, body.in_file) == (7, 6, 6)
+            assert not reader.done()
+        await body.seal()
+        assert await reader == b"r"
+        await body.close()
+
+    run(scene())
 
 
 # -- while the disk is slow -----------------------------------------------------------------------
