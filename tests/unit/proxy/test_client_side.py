@@ -1,14 +1,22 @@
 """The client's side of a request: it leaves early, late, or in the very moment in which all is done."""
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
 
-from shim.errors import BadFraming, ClientGone, UpstreamClosed
+from shim.admission.gate import UploadGate
+from shim.admission.limits import BodyPace
+from shim.errors import BadFraming, BodyIdleTimeout, ClientGone, UpstreamClosed
+from shim.observe.journal import Record
 from shim.proxy.client_side import ClientSide
+from shim.proxy.receive import BodyReceiver
+from shim.spool.body import Body, BodyState
+from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient
-from tests.fakes.loops import let_others_run, run_leaping, stays_quiet
+from tests.fakes.disk import FakeDisk
+from tests.fakes.loops import let_others_run, loop_time, run_leaping, stays_quiet
 
 
 async def after_turns(turns, event):
@@ -210,5 +218,290 @@ def test_deadlines_inside_and_outside_are_their_own():
                 async with ClientSide(FakeClient(GONE).receive):
                     await asyncio.Event().wait()
             await stays_quiet()
+
+    run_leaping(scene())
+
+
+# -- with a body that still comes in --------------------------------------------------------------
+
+
+class Uploading:
+    """A client whose body comes in while the block runs: its end, its failure or its leaving are told."""
+
+    def __init__(self, *script):
+        self.client = FakeClient(*script)
+        self.body = Body(FakeDisk().create, memory_limit=1000)
+        self.gate = UploadGate(1)
+
+    @contextlib.asynccontextmanager
+    async def side(self):
+        with self.gate.ticket() as ticket:
+            receiver = BodyReceiver(
+                self.client.receive,
+                self.body,
+                declared=None,
+                pace=BodyPace(idle=60, total=UNLIMITED, min_rate=0),
+                ticket=ticket,
+                record=Record("req-1", "PUT", "/", "192.0.2.7", 0.0),
+                clock=loop_time,
+            )
+            async with ClientSide(self.client.receive, receiver) as side:
+                yield side
+
+    @property
+    def left(self):
+        """What of the script was not received."""
+        return self.client._script
+
+
+def test_a_body_comes_in_while_the_block_runs():
+    async def scene():
+        upload = Uploading(b"foo", 5, b"bar")
+        async with upload.side() as side:
+            assert not side.has_body
+            assert await upload.body.read(0, 10) == b"foo"
+            await side.whole()
+            assert side.has_body
+            await side.whole()
+            assert await upload.body.read(0, 10) == b"foobar"
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_one_that_is_whole_already_is_not_taken_again():
+    async def scene():
+        upload = Uploading()
+        await upload.body.seal()
+        async with upload.side() as side:
+            assert side.has_body
+            await side.whole()
+            await let_others_run()
+        assert upload.body.received == 0
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ((GONE,), ClientGone),
+        ((BadFraming("malformed"),), BadFraming),
+        ((61, b"late"), BodyIdleTimeout),
+        ((ConnectionResetError("reset"),), ClientGone),
+    ],
+    ids=["gone", "malformed", "idle", "reset"],
+)
+def test_a_body_that_fails_ends_the_block(end, error):
+    async def scene():
+        upload = Uploading(b"foo", *end)
+        with pytest.raises(error):
+            async with upload.side() as side:
+                await side.whole()
+        assert upload.body.state is BodyState.FAILED
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_a_client_that_leaves_after_its_body():
+    async def scene():
+        upload = Uploading(b"foobar", b"")
+        with pytest.raises(ClientGone):
+            async with upload.side() as side:
+                await side.whole()
+                upload.client.leaves.set()
+                await asyncio.Event().wait()
+        assert upload.body.is_whole
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
+def test_a_block_that_is_done_first_takes_no_more(fails):
+    async def scene():
+        upload = Uploading(b"foo", 5, b"bar")
+        try:
+            async with upload.side():
+                await upload.body.read(0, 10)
+                if fails:
+                    raise UpstreamClosed("closed")
+        except UpstreamClosed:
+            assert fails
+        await asyncio.sleep(50)
+        assert (upload.body.received, upload.body.state) == (3, BodyState.GROWING)
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+BODY_ENDS = {
+    "whole": (),
+    "malformed": (BadFraming("malformed"),),
+    "gone": (GONE,),
+}
+
+
+@pytest.mark.parametrize("end", BODY_ENDS)
+@pytest.mark.parametrize(("turns_of_body", "turns_of_block"), list(itertools.product(range(7), range(7))))
+@pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
+def test_body_and_block_ending_at_about_the_same_time(end, turns_of_body, turns_of_block, fails):
+    """Either the block was done before, or the body's failure is told; the rest is never touched."""
+    served = []
+
+    async def serve(upload, over):
+        async with upload.side():
+            await over.wait()
+            served.append(True)
+            if fails:
+                raise UpstreamClosed("closed")
+
+    async def scene():
+        body_over, block_over = asyncio.Event(), asyncio.Event()
+        upload = Uploading(b"foo", body_over, *BODY_ENDS[end])
+        tasks = [
+            asyncio.ensure_future(after_turns(turns_of_body, body_over)),
+            asyncio.ensure_future(after_turns(turns_of_block, block_over)),
+        ]
+        try:
+            await serve(upload, block_over)
+        except (BadFraming, ClientGone):
+            assert end != "whole"
+            assert not served
+        except UpstreamClosed:
+            assert fails
+        else:
+            assert served
+        await stays_quiet()
+        await asyncio.wait(tasks)
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("end", BODY_ENDS)
+@pytest.mark.parametrize("turns_of_body", range(6))
+@pytest.mark.parametrize("turns_to_cancel", range(6))
+def test_cancelled_from_outside_while_the_body_ends(end, turns_of_body, turns_to_cancel):
+    async def serve(upload):
+        async with upload.side():
+            await asyncio.Event().wait()
+
+    async def scene():
+        over = asyncio.Event()
+        upload = Uploading(b"foo", over, *BODY_ENDS[end])
+        task = asyncio.ensure_future(serve(upload))
+        await let_others_run()
+        ending = asyncio.ensure_future(after_turns(turns_of_body, over))
+        await let_others_run(turns_to_cancel)
+        was_over = task.done()
+        task.cancel()
+        await asyncio.wait([task, ending])
+        if was_over:
+            assert isinstance(task.exception(), BadFraming | ClientGone)
+        else:
+            assert task.cancelled()
+
+    run_leaping(scene())
+
+
+# -- dismissed ------------------------------------------------------------------------------------
+
+
+def test_what_still_comes_of_a_dismissed_body_is_dropped():
+    async def scene():
+        upload = Uploading(b"foo", 5, b"bar", 5, b"end")
+        async with upload.side() as side:
+            await upload.body.read(0, 10)
+            await side.dismiss()
+            await asyncio.sleep(20)
+            assert upload.left == []
+        assert (upload.body.received, upload.body.state) == (3, BodyState.GROWING)
+        assert upload.gate.under_way == 0
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_a_client_that_leaves_after_it_was_dismissed():
+    """The rest of an answer is not fetched for nobody."""
+
+    async def scene():
+        upload = Uploading(b"foo", 5, b"bar", GONE)
+        with pytest.raises(ClientGone):
+            async with upload.side() as side:
+                await side.dismiss()
+                await asyncio.Event().wait()
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+def test_how_a_dismissed_body_goes_wrong_is_nobodys_concern():
+    async def scene():
+        upload = Uploading(b"foo", 5, BadFraming("malformed"))
+        async with upload.side() as side:
+            await side.dismiss()
+            await asyncio.sleep(100)
+        await stays_quiet()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("end", BODY_ENDS)
+@pytest.mark.parametrize(("turns_of_body", "turns_to_dismiss"), list(itertools.product(range(7), range(7))))
+def test_dismissed_while_the_body_ends(end, turns_of_body, turns_to_dismiss):
+    """An answer is there: what becomes of the body changes nothing, only a client that has gone does."""
+    answered = []
+
+    async def serve(upload, answer):
+        async with upload.side() as side:
+            await answer.wait()
+            await side.dismiss()
+            await asyncio.sleep(1)
+            answered.append(True)
+
+    async def scene():
+        over, answer = asyncio.Event(), asyncio.Event()
+        upload = Uploading(b"foo", over, *BODY_ENDS[end])
+        tasks = [
+            asyncio.ensure_future(after_turns(turns_of_body, over)),
+            asyncio.ensure_future(after_turns(turns_to_dismiss, answer)),
+        ]
+        try:
+            await serve(upload, answer)
+        except BadFraming:
+            # Seen before the answer was.
+            assert end == "malformed"
+            assert not answer.is_set() or turns_of_body <= turns_to_dismiss
+        except ClientGone:
+            assert end == "gone"
+        else:
+            assert answered
+            assert end != "gone"
+        await stays_quiet()
+        await asyncio.wait(tasks)
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("turns", range(5))
+def test_cancelled_while_it_dismisses(turns, times):
+    async def serve(upload):
+        async with upload.side() as side:
+            await side.dismiss()
+            await asyncio.Event().wait()
+
+    async def scene():
+        upload = Uploading(b"foo", 5, b"bar")
+        task = asyncio.ensure_future(serve(upload))
+        await let_others_run(turns)
+        for _ in range(times):
+            task.cancel()
+            await let_others_run(1)
+        await asyncio.wait([task])
+        assert task.cancelled()
 
     run_leaping(scene())
