@@ -44,6 +44,11 @@ class FakeDisk:
         """Bytes on the disk."""
         return sum(len(file.data) for file in self.files if not file.closed)
 
+    def file(self, descriptor: int) -> "FakeFile":
+        """The file with this descriptor; it must be open."""
+        (found,) = (file for file in self.files if not file.closed and file.fileno() == descriptor)
+        return found
+
     def hold(self, call: str) -> asyncio.Event:
         """Make ``create``, ``check``, ``write``, ``read`` or ``close`` wait until the event is set."""
         self._gates[call] = asyncio.Event()

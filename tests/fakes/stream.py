@@ -5,11 +5,12 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from shim.errors import SendTimeout, UpstreamClosed
 from shim.timing import Seconds, deadline
 from shim.upstream.address import UpstreamAddress
+from tests.fakes.disk import FakeDisk
 
 EOF = b""
 
@@ -100,7 +101,11 @@ class FakeStream:
         finally:
             self._writing = False
 
-    sends_files = False  # the plain way; real sockets show the other
+    sends_files = False  # the plain way; see FileTakingStream
+
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+        """Not offered."""
+        raise NotImplementedError
 
     def peer_process(self) -> int:
         """Nobody that the kernel knows."""
@@ -184,6 +189,34 @@ class FakeStream:
     async def _stall(self, timeout: Seconds) -> None:
         async with deadline(timeout, lambda: SendTimeout(f"No byte was taken for {timeout:g} s.")):
             await asyncio.Event().wait()
+
+
+class FileTakingStream(FakeStream):
+    """A connection that sends files of a fake disk, and whose server takes its time.
+
+    Attributes:
+        parts: What was sent of files, as pairs of start and end.
+    """
+
+    sends_files = True
+
+    def __init__(self, disk: FakeDisk, *script: Step, seconds: Seconds = 0.0, **options: Any) -> None:
+        """Take where the files are, and the seconds in which a write or a part of a file is taken."""
+        super().__init__(*script, **options)
+        self.parts: list[tuple[int, int]] = []
+        self._disk = disk
+        self._seconds = seconds
+
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+        """Send a part of a file, which must be there."""
+        data = bytes(self._disk.file(file).data[start:end])
+        assert len(data) == end - start > 0, "sent beyond the file's end"
+        self.parts.append((start, end))
+        await self.write(data, timeout)
+
+    async def _take(self, data: bytes, timeout: Seconds) -> None:
+        await asyncio.sleep(self._seconds)
+        await super()._take(data, timeout)
 
 
 class FakeNetwork:

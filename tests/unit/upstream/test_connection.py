@@ -8,21 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.errors import (
+    BadFraming,
+    ClientGone,
     DiskError,
     ResponseTimeout,
     SendTimeout,
+    ServerKeptWaiting,
     ShimError,
+    SizeMismatch,
     UpstreamClosed,
     UpstreamInvalid,
 )
 from shim.observe.journal import Phase
+from shim.proxy.growing import GrowingBody
+from shim.spool.body import Body
 from shim.timing import finish
 from shim.upstream.address import parse_upstream
 from shim.upstream.answer import MAX_RESPONSE_HEAD
 from shim.upstream.connection import SEND_SIZE, Connection
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
+from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
-from tests.fakes.stream import EOF, FakeStream, Pause, Sent, answer
+from tests.fakes.stream import EOF, FakeStream, FileTakingStream, Pause, Sent, Whole, answer
 
 HTTP = parse_upstream("http://glance:9292")
 UWSGI = parse_upstream("uwsgi://glance:3031")
@@ -386,7 +393,7 @@ def test_what_is_sent(size, writes):
     run_leaping(scene())
 
 
-class GrowingBody:
+class SlowBody:
     """A body of known length that gives its bytes in small pieces, each after a while."""
 
     in_file = 0
@@ -412,7 +419,7 @@ class GrowingBody:
 
 def test_a_body_that_comes_in_small_pieces():
     async def scene():
-        request = put(GrowingBody(1000, 300, 1))
+        request = put(SlowBody(1000, 300, 1))
         talk = Talk(FakeStream(Sent(1000), answer()))
         await talk.exchange(request)
         assert talk.stream.sent == request.encode_head(HTTP.protocol, keep_alive=True) + bytes(1000)
@@ -439,7 +446,7 @@ def test_an_early_answer_ends_the_sending(status):
 def test_an_answer_to_the_head_alone():
     async def scene():
         talk = Talk(FakeStream(answer(401, b"no")))
-        response = await talk.exchange(put(GrowingBody(1000, 10, 3600)))
+        response = await talk.exchange(put(SlowBody(1000, 10, 3600)))
         assert response.status == 401
         assert talk.stream.sent == b""
         assert not response.leaves_connection_reusable
@@ -488,7 +495,7 @@ def test_no_progress_while_sending(taken):
 def test_a_body_that_cannot_be_read():
     async def scene():
         talk = Talk(FakeStream(Sent(LARGE), answer()))
-        await fail(talk, DiskError, put(GrowingBody(1000, 100, 0, fails_at=300)))
+        await fail(talk, DiskError, put(SlowBody(1000, 100, 0, fails_at=300)))
         assert len(talk.stream.sent) < 1000
 
     run_leaping(scene())
@@ -497,9 +504,253 @@ def test_a_body_that_cannot_be_read():
 def test_an_answer_that_is_there_wins_over_a_body_that_fails():
     async def scene():
         talk = Talk(FakeStream(answer(401, b"no")))
-        response = await talk.exchange(put(GrowingBody(1000, 100, 0, fails_at=0)))
+        response = await talk.exchange(put(SlowBody(1000, 100, 0, fails_at=0)))
         assert response.status == 401
         talk.connection.close()
+
+    run_leaping(scene())
+
+
+# -- sending what still comes in ------------------------------------------------------------------
+
+BYTES = bytes(position % 251 for position in range(10_000))
+BY_BOTH_WAYS = pytest.mark.parametrize("files", [False, True], ids=["by reading", "by files"])
+
+
+class Upload:
+    """A body that comes in, on a disk, and the connection that takes it meanwhile."""
+
+    def __init__(self, *script, files=False, declared=len(BYTES), memory_limit=100, address=HTTP, **options):
+        self.disk = FakeDisk()
+        self.body = Body(self.disk.create, memory_limit=memory_limit, declared=declared)
+        self.stream = FileTakingStream(self.disk, *script, **options)
+        self.stream.sends_files = files
+        self.address = address
+        self.connection = Connection(self.stream, address, TIMEOUTS, clock=loop_time)
+        self.request = put(GrowingBody(self.body, 30, clock=loop_time))
+        self.head = self.request.encode_head(address.protocol, keep_alive=False)
+
+    def start(self):
+        """The exchange as a task."""
+        return asyncio.ensure_future(self.connection.exchange(self.request, self.head))
+
+    async def receive(self, *steps):
+        """What comes of the client: bytes, or seconds that pass before more."""
+        for step in steps:
+            if isinstance(step, bytes):
+                await self.body.append(step)
+            else:
+                await asyncio.sleep(step)
+
+    @property
+    def sent(self):
+        """Of the body, as it stands on the wire."""
+        assert self.stream.sent.startswith(self.head)
+        return self.stream.sent[len(self.head) :]
+
+    async def end(self):
+        self.connection.close()
+        await self.body.close()
+        assert self.disk.open_files == 0
+
+
+@BY_BOTH_WAYS
+@pytest.mark.parametrize("address", [HTTP, UWSGI])
+@pytest.mark.parametrize("memory_limit", [0, 100, 20_000], ids=["file", "both", "memory"])
+def test_a_body_is_sent_as_it_comes_but_for_its_last_byte(address, memory_limit, files):
+    async def scene():
+        upload = Upload(Whole(), answer(), files=files, memory_limit=memory_limit, address=address)
+        exchange = upload.start()
+        for start in range(0, len(BYTES), 1000):
+            await upload.receive(BYTES[start : start + 1000], 1)
+            assert upload.sent == BYTES[: min(start + 1000, len(BYTES) - 1)]
+        await asyncio.sleep(5)
+        assert len(upload.sent) == len(BYTES) - 1
+        await upload.body.seal()
+        assert (await exchange).status == 200
+        assert upload.sent == BYTES
+        assert bool(upload.stream.parts) == (files and memory_limit < len(BYTES))
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@BY_BOTH_WAYS
+def test_files_and_memory_take_turns(files):
+    """What is not in the file yet goes from memory; what was sent is never sent again from the other."""
+
+    async def scene():
+        upload = Upload(Whole(), answer(), files=files)
+        exchange = upload.start()
+        for start in range(0, len(BYTES), 10):
+            await upload.receive(BYTES[start : start + 10])
+            await let_others_run(start % 7)
+        await upload.body.seal()
+        await exchange
+        assert upload.sent == BYTES
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@BY_BOTH_WAYS
+@pytest.mark.parametrize("error", [BadFraming("malformed"), ClientGone("gone"), SizeMismatch("too long")])
+def test_a_body_that_fails_is_never_sent_whole(error, files):
+    async def scene():
+        upload = Upload(Sent(len(BYTES) - 1), Pause(1), EOF, files=files)
+        exchange = upload.start()
+        await upload.receive(BYTES, 0.5)
+        upload.body.fail(error)
+        with pytest.raises(type(error)) as raised:
+            await exchange
+        assert raised.value is error
+        assert upload.sent == BYTES[:-1]
+        assert not upload.stream.is_busy
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@BY_BOTH_WAYS
+def test_a_client_that_keeps_the_server_waiting(files):
+    async def scene():
+        upload = Upload(files=files)
+        exchange = upload.start()
+        await upload.receive(BYTES[:500])
+        began = loop_time()
+        with pytest.raises(ServerKeptWaiting):
+            await exchange
+        assert loop_time() - began == pytest.approx(30)
+        assert upload.sent == BYTES[:500]
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@BY_BOTH_WAYS
+def test_the_servers_own_slowness_is_not_the_clients(files):
+    """It takes ten seconds for each piece; the client is never behind."""
+
+    async def scene():
+        upload = Upload(Whole(), answer(), files=files, seconds=10)
+        exchange = upload.start()
+        for start in range(0, len(BYTES), 1000):
+            await upload.receive(BYTES[start : start + 1000], 9)
+        await upload.body.seal()
+        assert (await exchange).status == 200
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@BY_BOTH_WAYS
+@pytest.mark.parametrize("pause", [0, 10], ids=["a fast client", "a slow client"])
+def test_what_is_learnt_of_a_server_is_how_fast_it_takes(pause, files):
+    """Not how fast its client sends."""
+
+    async def scene():
+        upload = Upload(Whole(), answer(), files=files, memory_limit=0, seconds=3)
+        assert upload.connection.drained == (0, 0.0)
+        exchange = upload.start()
+        await upload.receive(BYTES[:5000], pause, BYTES[5000:-1], pause, BYTES[-1:])
+        await upload.body.seal()
+        await exchange
+        length, seconds = upload.connection.drained
+        assert length == len(BYTES)
+        assert seconds == pytest.approx(3 * len(upload.stream.writes))
+        await upload.end()
+
+    run_leaping(scene())
+
+
+def test_nothing_is_learnt_of_a_body_that_was_not_taken_whole():
+    async def scene():
+        upload = Upload(Sent(300), answer(409), seconds=3)
+        exchange = upload.start()
+        await upload.receive(BYTES[:500])
+        assert (await exchange).status == 409
+        assert upload.connection.drained == (0, 0.0)
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("declared", [1, 2])
+def test_the_shortest_bodies(declared):
+    async def scene():
+        upload = Upload(Whole(), answer(), declared=declared)
+        exchange = upload.start()
+        await upload.receive(BYTES[:declared], 5)
+        assert upload.stream.sent in (b"", upload.head + BYTES[: declared - 1])
+        await upload.body.seal()
+        assert (await exchange).status == 200
+        assert upload.sent == BYTES[:declared]
+        await upload.end()
+
+    run_leaping(scene())
+
+
+def unchunked(data):
+    """The body that chunks carry, and whether its last chunk is there."""
+    body = b""
+    while data and not data.startswith(b"0\r\n"):
+        size, _, rest = data.partition(b"\r\n")
+        piece, end = rest[: int(size, 16)], rest[int(size, 16) :][:2]
+        assert (len(piece), end) == (int(size, 16), b"\r\n")
+        body, data = body + piece, rest[len(piece) + 2 :]
+    assert data in (b"", b"0\r\n\r\n")
+    return body, bool(data)
+
+
+@BY_BOTH_WAYS
+def test_a_body_of_unknown_length_goes_in_chunks(files):
+    async def scene():
+        upload = Upload(Pause(60), answer(), files=files, declared=None)
+        assert b"\r\ntransfer-encoding: chunked\r\n" in upload.head
+        assert b"content-length" not in upload.head
+        exchange = upload.start()
+        await let_others_run()
+        assert upload.sent == b""  # the head did not wait for the body
+        for start in range(0, len(BYTES), 1000):
+            await upload.receive(BYTES[start : start + 1000], 1)
+            assert unchunked(upload.sent) == (BYTES[: start + 1000], False)
+        await upload.body.seal()
+        await exchange
+        assert unchunked(upload.sent) == (BYTES, True)
+        await upload.end()
+
+    run_leaping(scene())
+
+
+def test_chunks_of_a_body_that_fails_have_no_end():
+    async def scene():
+        upload = Upload(declared=None)
+        exchange = upload.start()
+        await upload.receive(BYTES, 1)
+        upload.body.fail(ClientGone("gone"))
+        with pytest.raises(ClientGone):
+            await exchange
+        assert unchunked(upload.sent) == (BYTES, False)
+        await upload.end()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_body_that_ends_under_way_stays_as_its_head_announced_it(turns):
+    """Its length is known by then; the head has said that it is not."""
+
+    async def scene():
+        upload = Upload(Pause(60), answer(), declared=None)
+        ending = asyncio.ensure_future(upload.receive(BYTES))
+        await let_others_run(turns % 3)
+        exchange = upload.start()
+        await let_others_run(turns)
+        await ending
+        await upload.body.seal()
+        await exchange
+        assert unchunked(upload.sent) == (BYTES, True)
+        await upload.end()
 
     run_leaping(scene())
 
@@ -537,7 +788,7 @@ def test_closed_without_an_answer(address, request_, script, words):
 @pytest.mark.parametrize("pause", [0, 1, 299])
 def test_the_time_to_answer_does_not_count_the_sending(pause):
     async def scene():
-        request = put(GrowingBody(10_000, 10, 2))
+        request = put(SlowBody(10_000, 10, 2))
         talk = Talk(FakeStream(whole(request), Pause(pause), answer()))
         started = loop_time()
         await talk.exchange(request)
@@ -549,7 +800,7 @@ def test_the_time_to_answer_does_not_count_the_sending(pause):
 
 def test_silence_is_measured_from_the_last_byte_sent():
     async def scene():
-        request = put(GrowingBody(10_000, 10, 2))
+        request = put(SlowBody(10_000, 10, 2))
         talk = Talk(FakeStream(whole(request), Pause(301), answer()))
         started = loop_time()
         await fail(talk, ResponseTimeout, request, match="300 s after the request")
