@@ -1,17 +1,31 @@
-"""Forwarding while the client is there: it leaves early, late, or in the very moment in which all is done."""
+"""Forwarding while the client is there: with nothing to send, a whole body, or one that still comes in."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from shim.errors import ClientGone, SendTimeout, TokenExpired, UpstreamClosed, UpstreamFault
+from shim.admission.gate import UploadGate
+from shim.admission.limits import BodyPace
+from shim.errors import (
+    BadFraming,
+    ClientGone,
+    SendTimeout,
+    ServerKeptWaiting,
+    SizeMismatch,
+    TokenExpired,
+    UpstreamClosed,
+    UpstreamFault,
+)
 from shim.observe.counters import Counters
-from shim.observe.journal import Journal, Phase
+from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
+from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.service.generic import PlainHandling, Remedy
+from shim.spool.body import Body
+from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamTimeouts
@@ -19,8 +33,9 @@ from shim.upstream.pool import Server
 from shim.wire.forwarding import Peer
 from shim.wire.framing import NOTHING
 from tests.fakes.client import GONE, FakeClient
-from tests.fakes.loops import loop_time, run_leaping, stays_quiet
-from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
+from tests.fakes.disk import FakeDisk
+from tests.fakes.loops import let_others_run, loop_time, run_leaping, stays_quiet
+from tests.fakes.stream import EOF, FakeNetwork, FakeStream, Pause, Sent, Whole, answer
 
 # -- forward --------------------------------------------------------------------------------------
 
@@ -259,5 +274,203 @@ def test_there_is_always_a_host(headers, server, host):
         await talk.forward()
         assert talk.network.streams[0].sent.count(b"\r\nhost: " + host + b"\r\n") == 1
         await talk.end()
+
+    run_leaping(scene())
+
+
+# -- with a body that still comes in --------------------------------------------------------------
+
+PART, REST = b"x" * 500, b"y" * 500
+UPLOAD_STALL = 30
+
+
+class Upload(Forwarding):
+    """An upload that is forwarded at once, whatever has come of it."""
+
+    def __init__(self, *outcomes, client, declared=len(PART + REST), **options):
+        super().__init__(*outcomes, client=client, method="PUT", **options)
+        self.disk = FakeDisk()
+        self.body = Body(self.disk.create, memory_limit=100, declared=declared)
+        self.declared = declared
+        self.phases = []
+
+    async def forward(self, body=None):
+        message = replace(upstream_request(self.request, self.upstream.mount), body=self.body)
+        record = Record("req-1", "PUT", "/", "c", loop_time())
+        with UploadGate(1).ticket() as ticket:
+            receiver = BodyReceiver(
+                self.client.receive,
+                self.body,
+                declared=self.declared,
+                pace=BodyPace(idle=UNLIMITED, total=UNLIMITED, min_rate=0),
+                ticket=ticket,
+                record=record,
+                clock=loop_time,
+            )
+            try:
+                async with ClientSide(self.client.receive, receiver) as client:
+                    delivery = Delivery(
+                        message=message,
+                        body=self.body,
+                        client=client,
+                        upstream=self.upstream,
+                        handling=self.handling,
+                        answer=Answer(self.client.send),
+                        journal=Noting(self.phases),
+                        record=record,
+                        stall=UPLOAD_STALL,
+                    )
+                    await delivery.run()
+            finally:
+                await self.body.close()
+
+
+class Noting(Journal):
+    """A journal that keeps the phases entered."""
+
+    def __init__(self, phases):
+        super().__init__(Counters(), clock=loop_time, access=False)
+        self._phases = phases
+
+    def enter(self, record, phase):
+        self._phases.append(phase)
+        super().enter(record, phase)
+
+
+def run_upload(*outcomes, script, error=None, **options):
+    async def scene():
+        talk = Upload(*outcomes, client=FakeClient(*script), **options)
+        if error is None:
+            await talk.forward()
+        else:
+            with pytest.raises(error):
+                await talk.forward()
+        await stays_quiet()
+        await talk.end()
+        return talk
+
+    return run_leaping(scene())
+
+
+def test_a_body_goes_up_while_it_comes_in():
+    talk = run_upload(FakeStream(Whole(), answer(204, b"")), script=(PART, 10, REST))
+    assert talk.client.status == 204
+    assert sent_bodies(talk) == [PART + REST]
+    assert Phase.RECEIVE not in talk.phases
+
+
+@pytest.mark.parametrize("status", [200, 401, 409, 500])
+def test_an_answer_before_the_bodys_end_is_relayed_and_the_rest_is_dropped(status):
+    """The client has still to send; it gets its answer at once, and what it sends is not kept."""
+
+    async def scene():
+        client = FakeClient(PART, 1000, REST)
+        talk = Upload(FakeStream(Sent(len(PART)), Pause(1), answer(status, b"early")), client=client)
+        began = loop_time()
+        await talk.forward()
+        assert loop_time() - began == pytest.approx(1)
+        assert (client.status, client.body) == (status, b"early")
+        assert client.is_answered
+        assert not talk.body.is_whole
+        await stays_quiet()
+        await talk.end()
+
+    run_leaping(scene())
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_early_answer():
+    """Nobody is left to read it, so its server is let go."""
+    endless = [b"x" * 100, Pause(1)] * 10_000
+    stream = FakeStream(answer(200, b"", framing=b"Content-Length: 1000000"), *endless)
+    talk = run_upload(stream, script=(PART, 5, b"z", GONE), error=ClientGone)
+    assert 0 < len(talk.client.body) < 10_000
+
+
+@pytest.mark.parametrize("script", [(PART, GONE), (PART, BadFraming("bad")), (PART, REST + b"z"), (PART, b"y")])
+def test_a_body_that_fails_cuts_the_server_off(script):
+    errors = (ClientGone, BadFraming, SizeMismatch)
+    talk = run_upload(FakeStream(), script=script, error=errors)
+    (sent,) = sent_bodies(talk)
+    assert (PART + REST).startswith(sent)
+    assert len(sent) < len(PART + REST)
+
+
+@pytest.mark.parametrize("failure", ["closed", "answered 503"])
+def test_what_failed_early_is_sent_again_when_it_is_whole(failure):
+    first = [EOF] if failure == "closed" else [answer(503, b"busy"), EOF]
+    handling = Scripted(Remedy.SEND_AGAIN)
+    streams = [FakeStream(Sent(len(PART)), *first), FakeStream(Whole(), answer(204, b""))]
+    talk = run_upload(*streams, script=(PART, 25, REST), handling=handling)
+    assert talk.client.status == 204
+    assert sent_bodies(talk) == [PART, PART + REST]
+    # In between it was waited for, and nobody's worker held.
+    assert [phase for phase in talk.phases if phase in (Phase.RECEIVE, Phase.CONNECT)] == [
+        Phase.CONNECT,
+        Phase.RECEIVE,
+        Phase.CONNECT,
+    ]
+
+
+def test_a_client_that_falls_behind_loses_the_server_but_not_the_upload():
+    handling = Scripted(Remedy.SEND_AGAIN)
+    streams = [FakeStream(), FakeStream(Whole(), answer(204, b""))]
+    talk = run_upload(*streams, script=(PART, 10 * UPLOAD_STALL, REST), handling=handling)
+    assert talk.client.status == 204
+    assert sent_bodies(talk) == [PART, PART + REST]
+    assert [type(failure) for failure in handling.failures] == [ServerKeptWaiting]
+
+
+def test_a_client_that_falls_behind_where_nothing_can_be_sent_again():
+    talk = run_upload(FakeStream(), script=(PART, 10 * UPLOAD_STALL, REST), error=ServerKeptWaiting)
+    assert sent_bodies(talk) == [PART]
+    assert talk.client.status is None
+
+
+@pytest.mark.parametrize("end", [GONE, BadFraming("bad")])
+def test_nothing_is_sent_again_of_a_body_that_does_not_become_whole(end):
+    handling = Scripted(Remedy.SEND_AGAIN)
+    script = (PART, 10, end)
+    talk = run_upload(FakeStream(EOF), script=script, handling=handling, error=(ClientGone, BadFraming))
+    assert len(talk.network.streams) == 1
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("end", ["whole", "bad", "gone"])
+def test_an_answer_and_the_bodys_end_at_about_the_same_time(turns, end):
+    """The answer is relayed, or the body's failure told: never neither, and never a half of one."""
+
+    async def scene():
+        now = asyncio.Event()
+        last = {"whole": (REST,), "bad": (BadFraming("bad"),), "gone": (GONE,)}[end]
+        client = FakeClient(PART, 1, *[b""] * turns, *last)
+        talk = Upload(FakeStream(Sent(len(PART)), now, answer(409, b"no")), client=client)
+        asyncio.get_running_loop().call_later(1, now.set)
+        try:
+            await talk.forward()
+        except (BadFraming, ClientGone):
+            assert end != "whole"
+            assert not client.is_answered
+        else:
+            assert (client.status, client.body, client.is_answered) == (409, b"no", True)
+        await stays_quiet()
+        await talk.end()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("times", [1, 2])
+def test_cancelled_at_any_turn_of_an_upload(turns, times):
+    async def scene():
+        talk = Upload(FakeStream(Whole(), answer(204, b"")), client=FakeClient(PART, b"", REST))
+        task = asyncio.ensure_future(talk.forward())
+        await let_others_run(turns)
+        for _ in range(times):
+            task.cancel()
+            await let_others_run(1)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await talk.end()
+        assert talk.disk.open_files == 0
 
     run_leaping(scene())
