@@ -263,7 +263,9 @@ class ClientConnection(asyncio.Protocol):
         if self.state is not Reading.PUMPED:
             return
         if rest is None:
+            # What still comes is dropped: a client that reads only when it has sent all gets to its answer.
             self.state = Reading.REFUSED
+            self.stream.resume()
             return
         assert self._exchange is not None
         self.state, self._held = Reading.AFTER, rest

@@ -57,6 +57,8 @@ class Flow:
         protocol: Of the servers.
         servers: How many there are.
         glance: What the Glance room does; by default it asks nothing: each request is one connection.
+        body: The mode of uploads.
+        drain: How fast the servers are known to take bodies, in bytes per second.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Flow:
         pace=None,
         routes=None,
         glance=None,
+        body=BodyMode.AUTO,
+        drain=None,
         **disk,
     ):
         self.network = FakeNetwork(*outcomes)
@@ -94,12 +98,12 @@ class Flow:
             connect_retry=retry,
             clock=loop_time,
         )
+        for server in upstream.servers:
+            server._drain.value = drain
         self.upstream = upstream
         proxy = Proxy(
             routes=routes
-            or RouteTable(
-                self.service.default_routes("images", BodyMode.AUTO), fallback=Route("default", "images")
-            ),
+            or RouteTable(self.service.default_routes("images", body), fallback=Route("default", "images")),
             service=self.service,
             upstreams={"images": upstream},
             drain=self.drain,
@@ -107,6 +111,7 @@ class Flow:
             store=self.store,
             journal=self.journal,
             pace=pace or BodyPace(idle=60, total=UNLIMITED, min_rate=0),
+            clock=loop_time,
         )
         self.application = ProxyApplication(proxy, self.journal, TrustedProxies())
 

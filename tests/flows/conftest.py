@@ -2,6 +2,7 @@
 
 import pytest
 
+from shim.proxy.growing import GrowingBody
 from shim.proxy.receive import BodyReceiver
 from tests.fakes.flow import Flow
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
@@ -10,7 +11,8 @@ from tests.fakes.loops import let_others_run, loop_time, run_leaping
 @pytest.fixture
 def run_flow(monkeypatch):
     """Run a scene over a ``Flow``, and check at its end that nothing is held."""
-    monkeypatch.setitem(BodyReceiver.__init__.__kwdefaults__, "clock", loop_time)
+    for waiting in (BodyReceiver, GrowingBody):
+        monkeypatch.setitem(waiting.__init__.__kwdefaults__, "clock", loop_time)
 
     def run(scene, *outcomes, **options):
         async def whole():

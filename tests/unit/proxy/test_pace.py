@@ -1,4 +1,4 @@
-"""When forwarding begins, on clients and servers made of arithmetic, and how long a server is kept waiting."""
+"""When forwarding begins, for clients and servers made of arithmetic, and how long a server may wait."""
 
 import itertools
 
@@ -158,7 +158,7 @@ def test_a_server_slower_than_was_guessed_is_not_kept_waiting(client, draining):
 @quickly
 @given(clients, seconds_of_draining, st.floats(1, 20))
 def test_a_server_faster_than_was_guessed_waits_for_as_long_as_it_is_faster(client, draining, factor):
-    """What it takes in ``draining`` was thought to take ``factor`` times as long: so much earlier it begins."""
+    """What takes it ``draining`` was thought to take ``factor`` times as long: so much earlier it begins."""
     rate, seconds, share = client
     size = int(rate * seconds)
     steady, drain = Steady(size, rate, int(share * size)), size / draining

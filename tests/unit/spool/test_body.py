@@ -1,4 +1,4 @@
-"""A body with one writer and many readers: from memory, from its file, while it grows and when it is whole."""
+"""A body with one writer and many readers: from memory, from its file, growing and whole."""
 
 import asyncio
 
@@ -335,7 +335,7 @@ def test_a_reader_is_woken_by_what_a_pump_writes(waits, in_memory):
 
 
 def test_a_reader_follows_from_pump_to_pump():
-    """A pump stops where a limit is to be judged, and another begins: who waits meanwhile is not forgotten."""
+    """A pump stops where a limit is to be judged, and another begins: who waits is not forgotten."""
 
     async def scene():
         body = body_on(FakeDisk(), memory_limit=0)

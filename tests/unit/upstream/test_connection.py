@@ -520,7 +520,7 @@ BY_BOTH_WAYS = pytest.mark.parametrize("files", [False, True], ids=["by reading"
 class Upload:
     """A body that comes in, on a disk, and the connection that takes it meanwhile."""
 
-    def __init__(self, *script, files=False, declared=len(BYTES), memory_limit=100, address=HTTP, **options):
+    def __init__(self, *script, files=False, declared=10_000, memory_limit=100, address=HTTP, **options):
         self.disk = FakeDisk()
         self.body = Body(self.disk.create, memory_limit=memory_limit, declared=declared)
         self.stream = FileTakingStream(self.disk, *script, **options)

@@ -259,3 +259,34 @@ def test_a_group_describes_itself():
         )
 
     run_group(scene, FIRST, SECOND)
+
+
+# -- what its servers can do ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("urls", "growing", "chunked"),
+    [
+        (["http://one"], True, True),
+        (["https://one", "http+unix:///two.sock"], True, True),
+        (["uwsgi://one:1"], True, False),
+        (["http://one", "uwsgi+unix:///two.sock"], True, False),
+        (["wsgi:one:application"], False, False),
+        (["http://one", "wsgi:two:application"], False, False),
+    ],
+)
+def test_which_bodies_it_takes(urls, growing, chunked):
+    """Any of its servers may be the one that takes the request."""
+    group = Upstream("images", [Server(parse_upstream(url), UpstreamTimeouts()) for url in urls])
+    assert (group.takes_growing, group.takes_chunked) == (growing, chunked)
+
+
+@pytest.mark.parametrize(
+    ("rates", "rate"), [([None], None), ([None, None], None), ([5, None], 5), ([5, 9, 7], 9)]
+)
+def test_its_fastest_server_counts(rates, rate):
+    """Thought slower than it is, a server would be kept waiting."""
+    servers = [Server(FIRST, UpstreamTimeouts()) for _ in rates]
+    for server, value in zip(servers, rates, strict=True):
+        server._drain.value = value
+    assert Upstream("images", servers).drain_rate == rate
