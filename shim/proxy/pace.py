@@ -19,6 +19,8 @@ MARGIN = 0.97
 WINDOW: Seconds = 2.0
 # How long a client is looked at before anything is believed of it: first come what its buffers held.
 FIRST_LOOK: Seconds = 0.02
+# Shorter ones took a burst of some megabytes, on a busy machine, for the client's rate (measured).
+LEAST_LOOK: Seconds = 0.05
 LONGEST_LOOK: Seconds = 0.5
 LOOK_SHARE = 0.02
 LEAST_PAUSE: Seconds = 0.01
@@ -61,7 +63,7 @@ class Pace:
         """Take the body's length in bytes, and how fast its server takes bodies in, in bytes per second."""
         self._length = length
         self._draining: Seconds = length / (drain_rate or FIRST_GUESS)
-        self._look: Seconds = min(LONGEST_LOOK, LOOK_SHARE * self._draining)
+        self._look: Seconds = min(LONGEST_LOOK, max(LEAST_LOOK, LOOK_SHARE * self._draining))
         self._marks: deque[tuple[Seconds, int]] = deque()
         self._begun = now
         self._first: tuple[Seconds, int] | None = None
@@ -74,7 +76,7 @@ class Pace:
                 return FIRST_LOOK
             self._first = (now, received)
             self._marks.append(self._first)
-            return max(LEAST_PAUSE, self._look)
+            return self._look
         self._mark(now, received)
         to_wait = max(self._left(now, received) - MARGIN * self._draining, self._first[0] + self._look - now)
         if to_wait <= 0:

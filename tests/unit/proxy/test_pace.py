@@ -22,7 +22,7 @@ from shim.routes.route import BodyMode
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 START = 1000.0
 # What cut-through may cost over the slower one of client and server: a share of it, and seconds.
-SHARE, CONSTANT = 1.08, 0.05
+SHARE, CONSTANT = 1.08, 0.08
 
 # -- which way a body goes ------------------------------------------------------------------------
 
@@ -164,6 +164,13 @@ def test_a_server_faster_than_was_guessed_waits_for_as_long_as_it_is_faster(clie
     steady, drain = Steady(size, rate, int(share * size)), size / draining
     _, _, waited = outcome(steady, drain, known=drain / factor)
     assert waited <= (factor - 1) * draining + 1e-6
+
+
+def test_a_burst_at_the_start_is_not_the_clients_rate():
+    """6 MiB that the kernels on the way had kept, after the first look at a client of 64 MiB/s."""
+    client = Pieces((0.01, MIB), (0.035, 6 * MIB), *[(1 / 64, MIB)] * 57)
+    _, _, waited = outcome(client, FIRST_GUESS)
+    assert waited <= 0.05
 
 
 def test_nothing_is_known_of_a_server_at_first():
