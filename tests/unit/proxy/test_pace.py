@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.proxy.pace import (
@@ -126,7 +126,7 @@ clients = st.tuples(
     st.floats(0, 1),  # of it all, what is there at the start
 )
 seconds_of_draining = st.floats(0.001, 200)
-quickly = settings(deadline=None, max_examples=60)
+quickly = settings(deadline=None, max_examples=40)
 
 
 @quickly
@@ -143,11 +143,11 @@ def test_a_steady_client_keeps_nobody_waiting_and_loses_nothing(client, draining
 
 
 @quickly
-@given(clients, seconds_of_draining)
-def test_a_server_slower_than_was_guessed_is_not_kept_waiting(client, draining):
+@given(clients, st.floats(1, 100))
+def test_a_server_slower_than_was_guessed_is_not_kept_waiting(client, factor):
     rate, seconds, share = client
     size = int(rate * seconds)
-    assume(size / draining <= FIRST_GUESS)
+    draining = factor * size / FIRST_GUESS
     steady = Steady(size, rate, int(share * size))
     _, total, waited = outcome(steady, size / draining, known=FIRST_GUESS)
     assert waited <= 1e-6
