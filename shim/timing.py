@@ -21,17 +21,21 @@ monotonic: Clock = time.monotonic
 
 
 class Stopwatch:
-    """Measures how long something took, without the times at which it was stopped."""
+    """Measures how long something took, without the times at which it was stopped.
+
+    Attributes:
+        paused: Seconds for which it was stopped.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = clock()
-        self._paused: Seconds = 0.0
+        self.paused: Seconds = 0.0
 
     @property
     def seconds(self) -> Seconds:
         """So far."""
-        return self._clock() - self._began - self._paused
+        return self._clock() - self._began - self.paused
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -40,7 +44,7 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._paused += self._clock() - since
+            self.paused += self._clock() - since
 
 
 @contextlib.asynccontextmanager

@@ -76,8 +76,8 @@ class Proxy:
             if receiver is not None and begin is Begin.WHOLE:
                 await receiver.fill()
             async with ClientSide(request.receive, receiver) as client:
-                if receiver is not None and begin is Begin.PACED:
-                    await self._wait_for_start(receiver.body, client, upstream)
+                if receiver is not None and begin is not Begin.WHOLE:
+                    await self._wait_for_start(receiver.body, begin, client, upstream)
                 body = None if receiver is None else receiver.body
                 delivery = Delivery(
                     message=await handling.complete(replace(message, body=body)),
@@ -125,7 +125,11 @@ class Proxy:
             takes_chunked=upstream.takes_chunked,
         )
 
-    async def _wait_for_start(self, body: Body, client: ClientSide, upstream: Upstream) -> None:
+    async def _wait_for_start(self, body: Body, begin: Begin, client: ClientSide, upstream: Upstream) -> None:
+        if begin is Begin.AT_ONCE:
+            # A server that is connected to waits for its request, but for some seconds only.
+            await body.wait(0)
+            return
         assert body.length is not None
         await wait_for_start(
             body, Pace(body.length, upstream.drain_rate, self.clock()), client, clock=self.clock

@@ -157,7 +157,9 @@ class Connection:
             head = b""
         if head:
             await self._stream.write(head, self._timeouts.send)
-        self.drained = (length, stopwatch.seconds)
+        # Where the server waited most of the time it took small pieces at once, into its buffers.
+        if stopwatch.paused <= stopwatch.seconds:
+            self.drained = (length, stopwatch.seconds)
 
     async def _send_file(self, head: bytes, file: int, start: int, end: int) -> int:
         if head:
