@@ -78,7 +78,7 @@ class LocalTable:
         self._passed_over = 0
 
     def __repr__(self) -> str:
-        return f"<LocalTable: {len(self._holders)} of {self.capacity} held, {len(self._waiters)} waiting>"
+        return f"<LocalTable: {len(self._holders)} held, {len(self._waiters)} waiting, of {self.capacity}>"
 
     def resize(self, capacity: Capacity) -> None:
         """Set how much there is; what is held beyond it stays held."""
