@@ -5,6 +5,7 @@ beside uploads.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,7 @@ def _of_size(slots: float, share: float) -> list[Finding]:
     elif slots * share < 1:
         text = f"upload_share = {share:g} of {slots:g} is less than one slot: uploads get one all the same"
         found.append(Finding(Level.WARNING, text))
-    elif slots * share > uploads and slots * share > slots - 1:
+    elif math.floor(slots * share) > uploads:
         text = f"upload_share = {share:g} of {slots:g} leaves no slot to small requests: one is kept for them"
         found.append(Finding(Level.WARNING, text))
     return found
