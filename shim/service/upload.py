@@ -14,6 +14,7 @@ from shim.errors import (
     ConnectTimeout,
     ImageConflict,
     NoUpstream,
+    QueueTimeout,
     ResponseTimeout,
     ShimError,
     TokenExpired,
@@ -114,7 +115,7 @@ class ImageUpload:
                 reply = await self._questions.show()
             except _NEVER_DELIVERED:
                 raise
-            except UpstreamFault as fault:
+            except (UpstreamFault, QueueTimeout) as fault:
                 log.info("No look at the image before its body: %s", fault.for_operator)
                 return None
             if reply.status in _REFUSALS:
