@@ -34,7 +34,7 @@ class QueueOptions:
     without_body: Seconds = 60.0
     with_body: Seconds = 3600.0
 
-    def patience(self, length: int | None) -> Seconds:
+    def patience(self, length: float | None) -> Seconds:
         """How long a request with so many bytes of body (None: without one) may wait."""
         return self.without_body if length is None else self.with_body
 
@@ -112,12 +112,12 @@ class SlotQueue:
         self._resize()
 
     @contextlib.contextmanager
-    def place(self, project: str, length: int | None) -> Iterator["Place"]:
+    def place(self, project: str, length: float | None) -> Iterator["Place"]:
         """A place for a request; at the end it leaves the line, or gives its slot back.
 
         Args:
             project: Whose request it is.
-            length: Bytes of its body, None without one.
+            length: Bytes of its body, ``UNLIMITED`` where that is not known; None without one.
         """
         kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
         waiter = self._table.enter(kind, project_key(project))

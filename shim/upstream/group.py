@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from shim.admission.queue import Place, SlotQueue
 from shim.errors import ConnectTimeout, UpstreamRefused
 from shim.observe.journal import Phase
-from shim.timing import Clock, Seconds, monotonic
+from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 from shim.upstream.address import Protocol
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
@@ -89,7 +89,9 @@ class Upstream:
         if self._watch is not None:
             await self._watch.refresh()
         async with contextlib.AsyncExitStack() as stack:
-            place = stack.enter_context(self.queue.place(request.project, request.length))
+            # What has no length yet may become large.
+            length = UNLIMITED if request.is_chunked else request.length
+            place = stack.enter_context(self.queue.place(request.project, length))
             yield await self._first_answer(stack, place, request, interim, enter)
 
     def check_head(self, request: UpstreamRequest, length: int | None) -> None:
