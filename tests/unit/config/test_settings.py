@@ -198,7 +198,7 @@ def test_every_option_has_a_reason(key):
 
 
 @pytest.mark.parametrize(
-    "later", ["server.workers", "admin.token", "timeouts.cut_through_stall", "spool.max_per_project"]
+    "later", ["server.workers", "admin.token", "limits.max_uploads_per_project", "spool.max_per_project"]
 )
 def test_what_does_not_work_yet_is_unknown(later):
     with pytest.raises(pydantic.ValidationError, match="extra_forbidden"):
