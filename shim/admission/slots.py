@@ -170,12 +170,12 @@ def _rank(waiter: Waiter, held: Held) -> tuple[int, int, int, int]:
 
 def _free_server(waiter: Waiter, held: Held, capacity: Capacity) -> int | None:
     """Of the servers with a free slot the one that does least; of equal ones the first."""
-    free = [
-        server
-        for server, limit in enumerate(capacity.servers)
-        if held.servers[server] < limit and waiter.takes(server)
-    ]
-    return min(free, key=held.servers.__getitem__, default=None)
+    best: int | None = None
+    for server, limit in enumerate(capacity.servers):
+        busy = held.servers[server]
+        if busy < limit and waiter.takes(server) and (best is None or busy < held.servers[best]):
+            best = server
+    return best
 
 
 def upload_limit(slots: float, share: float) -> float:

@@ -322,6 +322,24 @@ def test_a_timeout_and_a_slot_at_the_same_time():
     run_line(scene, 1)
 
 
+def test_who_gave_up_is_out_of_line_at_once():
+    """Also where its place is still in use: the next slot is another's."""
+
+    async def scene(line):
+        over = asyncio.Event()
+        held = line.start("held", until=over)
+        await let_others_run()
+        with line.queue.place("", None) as place:
+            with pytest.raises(QueueTimeout):
+                await place.take(on_wait=lambda: None)
+            assert line.queue.waiting == 0
+            next_one = line.start("next")
+            over.set()
+            await asyncio.gather(held, next_one)
+
+    run_line(scene, 1)
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_leaving_in_any_order(order):
     async def scene(line):
