@@ -65,7 +65,13 @@ class Admin:
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
-        text = render_metrics(self._journal, self._store, await self._space(), await self._health.servers())
+        text = render_metrics(
+            self._journal,
+            self._store,
+            await self._space(),
+            await self._health.servers(),
+            self._health.queues(),
+        )
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, _request: Request) -> Response:
@@ -94,11 +100,13 @@ class Admin:
                         "upstream": server.upstream,
                         "server": str(server.address),
                         "inflight": server.inflight,
+                        "slots": None if server.slots == UNLIMITED else server.slots,
                         "up": server.health.up,
                         "reason": server.health.reason,
                     }
                     for server in await self._health.servers()
                 ],
+                "waiting": self._health.queues(),
                 "uploads": [self._describe(record) for record in self._journal.live() if record.has_body],
             }
         )

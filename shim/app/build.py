@@ -9,6 +9,7 @@ from pathlib import Path
 from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
+from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.health import HealthWatch
@@ -34,6 +35,7 @@ from shim.upstream.loading import freeze_heap, load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import connect
 from shim.upstream.pool import Server
+from shim.upstream.sizing import Sizing, size_watch, sized_queue
 from shim.wire.forwarding import TrustedProxies
 
 # They only move pages from socket to socket: more of them than cores would wait for each other.
@@ -42,11 +44,12 @@ RELAY_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
-    """One upstream: its servers in the order they are tried, and the path it lives under."""
+    """One upstream: its servers in the order they are tried, the path it lives under, and its size."""
 
     name: str
     servers: tuple[UpstreamAddress, ...]
     mount: str = ""
+    sizing: Sizing = field(default_factory=Sizing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class ProxyOptions:
     min_free: Amount = field(default_factory=Amount)
     spool: SpoolOptions = field(default_factory=SpoolOptions)
     max_uploads: float = 1000
+    queue: QueueOptions = field(default_factory=QueueOptions)
     pace: BodyPace = field(default_factory=BodyPace)
     cut_through_stall: Seconds = 30.0
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
@@ -122,7 +126,8 @@ def build(options: ProxyOptions) -> Parts:
     journal = Journal(Counters(), access=options.access_log)
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
-    upstreams = {spec.name: _upstream(spec, options, poller) for spec in options.upstreams}
+    room = WaitingRoom(options.queue.most)
+    upstreams = {spec.name: _upstream(spec, options, poller, room) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -144,18 +149,30 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     return GlanceService(glance) if name == "glance" else GenericService()
 
 
-def _upstream(spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None) -> Upstream:
-    servers = [_server(address, options, poller) for address in spec.servers]
-    return Upstream(spec.name, servers, mount=spec.mount, connect_retry=options.timeouts.connect_retry)
+def _upstream(
+    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom
+) -> Upstream:
+    servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
+    queue = sized_queue(servers, spec.sizing, options.queue, room)
+    return Upstream(
+        spec.name,
+        servers,
+        mount=spec.mount,
+        connect_retry=options.timeouts.connect_retry,
+        queue=queue,
+        watch=size_watch(spec.name, servers, spec.sizing, queue),
+    )
 
 
-def _server(address: UpstreamAddress, options: ProxyOptions, poller: Poller | None) -> UpstreamServer:
+def _server(
+    address: UpstreamAddress, options: ProxyOptions, poller: Poller | None, threads: int
+) -> UpstreamServer:
     if address.application is None:
         opened = functools.partial(connect, poller=poller)
         return Server(address, options.timeouts, connect=opened, directory=options.directory)
     application = load_application(address.application)
     freeze_heap()
-    return ApplicationServer(address, application, options.timeouts)
+    return ApplicationServer(address, application, options.timeouts, threads=threads)
 
 
 def _table(options: ProxyOptions, service: Service) -> RouteTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shim.admission.drain import Drain
 from shim.errors import ShimError
 from shim.spool.store import Store
-from shim.timing import Clock, Seconds, monotonic
+from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
@@ -20,12 +20,18 @@ PROBE_AGE: Seconds = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ServerHealth:
-    """One server's state, as last probed."""
+    """One server's state, as last probed.
+
+    Attributes:
+        inflight: Requests that it has not done with.
+        slots: How many it takes at once, ``UNLIMITED`` where no limit is known.
+    """
 
     upstream: str
     address: UpstreamAddress
     inflight: int
     health: Health
+    slots: float = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,20 @@ class HealthWatch:
             if self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE:
                 await self._probe_all()
         return [
-            ServerHealth(name, server.address, server.inflight, self._probed[name, server.address])
+            ServerHealth(
+                name,
+                server.address,
+                server.inflight,
+                self._probed[name, server.address],
+                upstream.queue.slots(number),
+            )
             for name, upstream in self._upstreams.items()
-            for server in upstream.servers
+            for number, server in enumerate(upstream.servers)
         ]
+
+    def queues(self) -> dict[str, int]:
+        """How many requests wait for a slot, by upstream."""
+        return {name: upstream.queue.waiting for name, upstream in self._upstreams.items()}
 
     async def _probe_all(self) -> None:
         servers = [

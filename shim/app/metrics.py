@@ -4,7 +4,7 @@ Names and labels are fixed (others build dashboards on them); this module is the
 prometheus-client.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -24,11 +24,17 @@ from shim.spool.store import Store
 
 
 def render_metrics(
-    journal: Journal, store: Store, space: Space | None, servers: Sequence[ServerHealth]
+    journal: Journal,
+    store: Store,
+    space: Space | None,
+    servers: Sequence[ServerHealth],
+    queues: Mapping[str, int] | None = None,
 ) -> bytes:
-    """All metrics in Prometheus' text format."""
+    """All metrics in Prometheus' text format; ``queues`` says how many wait, by upstream."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot([*_counters(journal), *_spool(store, space), *_upstreams(servers)]))
+    registry.register(
+        _Snapshot([*_counters(journal), *_spool(store, space), *_upstreams(servers), _queues(queues or {})])
+    )
     return generate_latest(registry)
 
 
@@ -78,13 +84,27 @@ def _spool(store: Store, space: Space | None) -> Iterable[Metric]:
 def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:
     labels = ("upstream", "server")
     inflight = GaugeMetricFamily("glance_shim_upstream_inflight", "Requests in a server.", labels=labels)
+    slots = GaugeMetricFamily(
+        "glance_shim_upstream_slots", "Requests that a server takes at once.", labels=labels
+    )
     up = GaugeMetricFamily("glance_shim_upstream_up", "Whether a server takes requests.", labels=labels)
     for server in servers:
         values = [server.upstream, str(server.address)]
         inflight.add_metric(values, server.inflight)
+        slots.add_metric(values, server.slots)
         up.add_metric(values, server.health.up)
     yield inflight
+    yield slots
     yield up
+
+
+def _queues(queues: Mapping[str, int]) -> Metric:
+    length = GaugeMetricFamily(
+        "glance_shim_queue_length", "Requests waiting for a slot of a server.", labels=["upstream"]
+    )
+    for upstream, waiting in queues.items():
+        length.add_metric([upstream], waiting)
+    return length
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

@@ -16,6 +16,7 @@ from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.diagnosis import diagnose
 from shim.upstream.handoff_trial import try_hand_off
+from shim.upstream.sizing import inspect_size
 
 
 def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> int:
@@ -24,7 +25,7 @@ def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> i
     if loaded is None:
         return FAILED
     print("ok       configuration: no faults")
-    findings = [*_spool(loaded), *_upstreams(loaded)]
+    findings = [*_spool(loaded), *_upstreams(loaded), *_sizes(loaded)]
     for subject, finding in sorted(findings, key=lambda found: list(Level).index(found[1].level)):
         print(f"{finding.level.value:8} {subject}: {finding.text}")
     faults = sum(finding.level is Level.FAULT for _, finding in findings)
@@ -59,6 +60,12 @@ def _upstreams(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
     for (group, address), findings in zip(servers, results, strict=True):
         for finding in findings:
             yield f"upstream {group.name}", replace(finding, text=f"{address}: {finding.text}")
+
+
+def _sizes(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
+    for group in proxy_options(loaded.settings).upstreams:
+        for finding in asyncio.run(inspect_size(group.servers, group.sizing)):
+            yield f"upstream {group.name}", finding
 
 
 async def _diagnose_all(

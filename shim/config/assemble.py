@@ -4,6 +4,7 @@
 """
 
 from shim.admission.limits import BodyPace
+from shim.admission.queue import QueueOptions
 from shim.app.build import ProxyOptions, UpstreamSpec
 from shim.config import options
 from shim.config.settings import Settings
@@ -18,6 +19,7 @@ from shim.spool.disk import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.sizing import Sizing
 
 
 def proxy_options(settings: Settings) -> ProxyOptions:
@@ -26,13 +28,14 @@ def proxy_options(settings: Settings) -> ProxyOptions:
     return ProxyOptions(
         directory=spool.directory,
         upstreams=[
-            UpstreamSpec(name, tuple(group.servers), group.mount)
+            UpstreamSpec(name, tuple(group.servers), group.mount, _sizing(group))
             for name, group in settings.upstream_groups.items()
         ],
         max_total=_amount(spool.max_total),
         min_free=_amount(spool.min_free),
         spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
         max_uploads=limits.max_uploads,
+        queue=QueueOptions(most=limits.queue, without_body=timeouts.queue, with_body=timeouts.queue_body),
         pace=BodyPace(
             idle=timeouts.body_idle,
             total=timeouts.body_total,
@@ -90,6 +93,15 @@ def _routes(settings: Settings) -> list[Route]:
         )
         for route in settings.routes
     ]
+
+
+def _sizing(group: options.UpstreamOptions) -> Sizing:
+    limit = group.max_inflight
+    return Sizing(
+        max_inflight=None if isinstance(limit, str) else limit,
+        stats=group.stats,
+        upload_share=group.upload_share,
+    )
 
 
 def _glance(options: options.GlanceOptions) -> GlanceOptions:

@@ -5,6 +5,7 @@ reasons, and validation, printing and JSON Schema take the rest from here. Quant
 addresses, paths and names in ``places.py``.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias
@@ -32,7 +33,7 @@ class Kind:
 
     takes: str
     parse: Callable[[object], Any]
-    format: Callable[[Any], str | int | bool]
+    format: Callable[[Any], str | float | bool]
     schema: Mapping[str, Any]
     parsed: tuple[type, ...] = ()
 
@@ -85,6 +86,12 @@ def _measured(measure: units.Measure) -> dict[str, Any]:
 
 # Schemas tell forms only: that a limit is more than 0 is left to the parser, which can say why.
 _SHARE = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"}
+_PART = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^[01](\.[0-9]+)?$"},
+    ]
+}
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]}
 
 # One kind for each quantity; the option types below are these, as they are or within limits.
@@ -133,6 +140,26 @@ def _format_response(wait: Seconds | Literal["auto"]) -> str:
     return wait if isinstance(wait, str) else units.format_duration(wait)
 
 
+def _parse_slots(value: object) -> float | Literal["auto"] | units.Share:
+    return "auto" if value == "auto" else units.limit(units.parse_count)(value)
+
+
+def _format_slots(slots: float | Literal["auto"]) -> int | str:
+    return slots if isinstance(slots, str) else units.format_count(slots)
+
+
+def _parse_part(value: object) -> float:
+    # true is an int to Python, and a mistake here.
+    is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    try:
+        part = float(value) if is_number else math.nan  # type: ignore[arg-type] # narrowed one line above
+    except ValueError:
+        part = math.nan
+    if not 0 < part <= 1:
+        raise ValueError(f"{value!r}: not a part; write a number more than 0 and at most 1, as in 0.75")
+    return part
+
+
 def _parse_switch(value: object) -> bool:
     # "true" as text comes from the environment; yes and 1 would be two more ways to say one thing.
     if isinstance(value, bool):
@@ -149,6 +176,13 @@ ResponseWait: TypeAlias = Annotated[
     replace(or_text(limited(_duration), "auto", _parse_response), format=_format_response),
 ]
 """Seconds, UNLIMITED, or ``"auto"``: by the size of the body."""
+SlotLimit: TypeAlias = Annotated[
+    float | Literal["auto"],
+    replace(or_text(limited(_count), "auto", _parse_slots), format=_format_slots),
+]
+"""A whole number from 1 on, UNLIMITED, or ``"auto"``: as the server says."""
+Part: TypeAlias = Annotated[float, Kind("part, more than 0 and at most 1", _parse_part, float, _PART)]
+"""A part of a whole: more than 0, at most 1."""
 Switch: TypeAlias = Annotated[
     bool, Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false", "on", "off"]})
 ]

@@ -82,6 +82,11 @@ class LimitOptions(Options):
         "Bodies over 64 KiB being received or waiting, all clients together; one more is answered with 503 "
         "and Retry-After. Each may hold an open file of the spool.",
     )
+    queue: kinds.CountLimit = option(
+        1000,
+        "Requests waiting for a slot of an upstream (upstreams.NAME.max_inflight), all together; one more is "
+        "answered with 503 and Retry-After. A place costs no memory beyond the body.",
+    )
     min_rate: kinds.Rate = option(
         "1KiB/s",
         "A body that comes slower than this, over the last min_rate_grace, is answered with 408: it holds a "
@@ -166,6 +171,16 @@ class TimeoutOptions(Options):
         "unlimited",
         "A whole body, then 408. Unlimited, since a large image over a slow line takes hours and "
         "limits.min_rate already ends those that only drip.",
+    )
+    queue: kinds.WaitLimit = option(
+        "1min",
+        "How long a request without a body may wait for a slot of its upstream, then 503 and Retry-After. By "
+        "then most clients have given up themselves.",
+    )
+    queue_body: kinds.WaitLimit = option(
+        "1h",
+        "The same for a request with a body: it is here whole, and to send it again would cost the client "
+        "more than to wait.",
     )
     connect: kinds.Wait = option(
         "5s",
@@ -274,6 +289,24 @@ class UpstreamOptions(Options):
         "",
         "The path that the service lives under, which it is told as SCRIPT_NAME and which is not part of "
         'PATH_INFO, like "/image".',
+    )
+    max_inflight: kinds.SlotLimit = option(
+        "auto",
+        "Requests in each of its servers at once; further ones wait here, where small ones pass uploads and "
+        "projects take turns. Set it to the server's workers times threads. auto finds that out where it "
+        "can: from stats, or as the threads of a wsgi: application; else there is no limit.",
+    )
+    stats: places.Stats | None = option(
+        None,
+        "Where uWSGI tells its state (its option stats): HOST:PORT or a socket's path; with stats-http an "
+        "http:// URL. Read for max_inflight = auto, now and then while requests go there; what it says holds "
+        "for each of the servers.",
+        example="127.0.0.1:9191",
+    )
+    upload_share: kinds.Part = option(
+        0.75,
+        "Part of max_inflight, of all servers together, that bodies over 1 MiB may hold, so that small "
+        "requests never wait for uploads to end: at least one slot; of several never all.",
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from shim.config.kinds import Kind, Takes
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
 from shim.upstream.address import UpstreamAddress, parse_upstream
+from shim.upstream.stats import StatsAddress, parse_stats
 
 TrustedPeer: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network | Literal["unix"]
 
@@ -98,6 +99,9 @@ ListenOneOrMore: TypeAlias = Annotated[
 """One address, or a list of them; an empty list is none."""
 UpstreamUrl: TypeAlias = Annotated[
     UpstreamAddress, _written("upstream URL", _UPSTREAM, parse_upstream, UpstreamAddress)
+]
+Stats: TypeAlias = Annotated[
+    StatsAddress, _written("address", r"/.+|https?(\+unix)?://.+|.+:[0-9]+", parse_stats, StatsAddress)
 ]
 UpstreamUrls: TypeAlias = Annotated[tuple[UpstreamUrl, ...], *_AT_LEAST_ONE]
 

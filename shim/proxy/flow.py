@@ -80,7 +80,7 @@ class Proxy:
                     await self._wait_for_start(receiver.body, begin, client, upstream)
                 body = None if receiver is None else receiver.body
                 delivery = Delivery(
-                    message=await handling.complete(replace(message, body=body)),
+                    message=await handling.complete(replace(message, body=body, project=record.project)),
                     body=body,
                     client=client,
                     upstream=upstream,

@@ -122,4 +122,5 @@ def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
         scheme=request.peer.scheme,
         remote=request.peer.address,
         server=request.server,
+        project=request.client,
     )

@@ -6,6 +6,7 @@ What Glance answers to that token is all the shim ever learns; it has no rights 
 import json
 from dataclasses import dataclass, replace
 
+from shim.errors import QueueFull, QueueTimeout, UpstreamFault
 from shim.timing import Seconds
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
@@ -13,6 +14,9 @@ from shim.upstream.question import Reply, ask
 
 # Longer, and all workers are busy: then the body is taken in meanwhile, and Glance judges afterwards.
 PATIENCE: Seconds = 10.0
+
+# What a question may end with. One that finds no slot must not take the place of what it is asked about.
+UNANSWERED = (UpstreamFault, QueueFull, QueueTimeout)
 
 _OK = 200
 _NO_CONTENT = 204

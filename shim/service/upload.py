@@ -14,6 +14,7 @@ from shim.errors import (
     ConnectTimeout,
     ImageConflict,
     NoUpstream,
+    QueueTimeout,
     ResponseTimeout,
     ShimError,
     TokenExpired,
@@ -23,7 +24,7 @@ from shim.errors import (
 )
 from shim.service.admissions import Admissions
 from shim.service.generic import Failure, Remedy
-from shim.service.images import Image, ImageQuestions, read_image
+from shim.service.images import UNANSWERED, Image, ImageQuestions, read_image
 from shim.service.service_token import ServiceTokens
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.exchange import Response
@@ -114,7 +115,7 @@ class ImageUpload:
                 reply = await self._questions.show()
             except _NEVER_DELIVERED:
                 raise
-            except UpstreamFault as fault:
+            except (UpstreamFault, QueueTimeout) as fault:
                 log.info("No look at the image before its body: %s", fault.for_operator)
                 return None
             if reply.status in _REFUSALS:
@@ -199,7 +200,7 @@ class ImageUpload:
         while True:
             try:
                 reply = await self._questions.show(service_token=self._service_token)
-            except UpstreamFault as fault:
+            except UNANSWERED as fault:
                 log.warning("The state of the image could not be asked for: %s", fault.for_operator)
                 return image
             image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
@@ -239,7 +240,7 @@ class ImageUpload:
             return f"{stuck}: it must be deleted and made anew."
         try:
             deleted = await self._questions.delete(service_token=self._service_token)
-        except UpstreamFault as fault:
+        except UNANSWERED as fault:
             log.warning("The stuck image could not be deleted: %s", fault.for_operator)
             deleted = False
         if deleted:

@@ -1,13 +1,14 @@
 """The WSGI application in this process, as a server of an upstream: no connection, no other program.
 
 It runs on threads, for it blocks as long as it likes; the loop waits for its answer under the same
-timeouts as for any server. A call that is given up keeps its thread until the application returns.
+timeouts as for any server. A call that is given up keeps its thread until the application returns: such
+threads are told of, so that nobody is sent to wait for them.
 """
 
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import BinaryIO
 
 from shim.asgi import MoveAnswer, Moved
@@ -47,10 +48,27 @@ class ApplicationServer:
         self.address = address
         self.application = application
         self._timeouts = timeouts
-        self._threads = WorkerThreads(threads, "application")
+        self._threads = WorkerThreads(threads, "application", on_idle=self._thread_is_idle)
+        self._waited_for = 0
+        self._lost = 0
+        self._is_recounted = False
+        self._tell_lost: Callable[[int], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<ApplicationServer {self.address}, {self.inflight} in flight, {self._threads.most} threads>"
+
+    @property
+    def threads(self) -> int:
+        """How many calls there may be at once."""
+        return self._threads.most
+
+    def tell_lost(self, tell: Callable[[int], None]) -> None:
+        """Have ``tell`` called on the loop with the number of threads whose calls nobody waits for any more.
+
+        It is called whenever the number has changed.
+        """
+        self._tell_lost = tell
 
     @property
     def inflight(self) -> int:
@@ -77,15 +95,17 @@ class ApplicationServer:
             UpstreamFault: The application failed, or took too long.
             DiskError: The body cannot be opened again.
         """
-        pipe = AnswerPipe(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        pipe = AnswerPipe(self._loop)
         call = ApplicationCall(self.application, request, await _open_body(request.body, pipe), pipe)
-        enter(Phase.QUEUE)
+        enter(Phase.CONNECT)
         try:
             self._threads.submit(call.run)
         except RuntimeError as error:
             call.drop()
             text = "The application has no thread for this request."
             raise UpstreamRefused(text, for_operator=f"{text[:-1]}: {error}.") from error
+        self._waited_for += 1
         try:
             await self._await_thread(pipe, request)
             enter(Phase.WAIT)
@@ -95,10 +115,34 @@ class ApplicationServer:
             pipe.abandon()
             if self._threads.withdraw(call.run):
                 call.drop()
+            self._waited_for -= 1
+            self._recount()
 
     async def close(self) -> None:
         """Let the threads end: idle ones now, others when their call is over."""
         self._threads.close()
+
+    # -- threads that are lost for a while ------------------------------------------------------------
+
+    def _recount(self) -> None:
+        """Find out how many threads work for nobody."""
+        # Set before the look at the load: a thread that ends between the two asks for another count.
+        self._is_recounted = True
+        lost = max(0, self._threads.load - self._waited_for)
+        self._is_recounted = lost > 0
+        if lost != self._lost:
+            self._lost = lost
+            if self._tell_lost is not None:
+                self._tell_lost(lost)
+
+    def _thread_is_idle(self) -> None:
+        """On the thread: its call is over."""
+        if self._is_recounted and self._loop is not None:
+            # A loop that is closed has no requests: its process is about to end.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._recount)
+
+    # -- waiting for the application ------------------------------------------------------------------
 
     async def _await_thread(self, pipe: AnswerPipe, request: UpstreamRequest) -> None:
         limit = self._timeouts.response_for(request.length)

@@ -1,6 +1,7 @@
-"""An upstream: one or more servers, tried in turn until one takes the connection.
+"""An upstream: one or more servers; a request waits for a free slot, and is tried until one takes it.
 
-Only what provably delivered nothing is tried again here: a refused or unanswered connection. Whether
+It holds its slot from before the connection until its answer is read to the end: a worker is busy that
+long. Only what provably delivered nothing is tried again here: a refused or unanswered connection. Whether
 a request that may have been delivered can be sent anew is for the service room to say.
 """
 
@@ -8,13 +9,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
-from shim.timing import Clock, Seconds, monotonic
+from shim.admission.queue import Place, SlotQueue
+from shim.errors import ConnectTimeout, UpstreamRefused
+from shim.observe.journal import Phase
+from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 from shim.upstream.address import Protocol
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.watch import SizeWatch
 
 FIRST_PAUSE: Seconds = 0.05
 LONGEST_PAUSE: Seconds = 1.0
@@ -30,20 +34,26 @@ class Upstream:
         *,
         mount: str = "",
         connect_retry: Seconds = 10.0,
+        queue: SlotQueue | None = None,
+        watch: SizeWatch | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        """Take the servers in the order in which they are tried.
+        """Take the servers in the order in which they are tried, where all do the same.
 
         Args:
             name: Its name in the configuration.
             servers: At least one.
             mount: SCRIPT_NAME of the application.
             connect_retry: How long refused connections are tried again, in seconds.
+            queue: The slots of the servers; by default there is no limit to them.
+            watch: Finds out how many there are, where a server can be asked.
             clock: Tells the time.
         """
         self.name = name
         self.servers = tuple(servers)
         self.mount = mount
+        self.queue = queue or SlotQueue(len(self.servers), clock=clock)
+        self._watch = watch
         self._connect_retry = connect_retry
         self._clock = clock
 
@@ -69,14 +79,20 @@ class Upstream:
     async def exchange(
         self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
     ) -> AsyncIterator[Response]:
-        """Send a request to the first server that takes it and give its answer.
+        """Send a request to a server that has a slot for it, and give its answer.
 
         Raises:
+            QueueFull, QueueTimeout: No slot came free; nothing was delivered.
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
+        if self._watch is not None:
+            await self._watch.refresh()
         async with contextlib.AsyncExitStack() as stack:
-            yield await self._first_answer(stack, request, interim, enter)
+            # What has no length yet may become large.
+            length = UNLIMITED if request.is_chunked else request.length
+            place = stack.enter_context(self.queue.place(request.project, length))
+            yield await self._first_answer(stack, place, request, interim, enter)
 
     def check_head(self, request: UpstreamRequest, length: int | None) -> None:
         """Raise HeadTooLarge where the head fits no server; asked before a byte of the body is taken."""
@@ -91,23 +107,28 @@ class Upstream:
     async def _first_answer(
         self,
         stack: contextlib.AsyncExitStack,
+        place: Place,
         request: UpstreamRequest,
         interim: Interim,
         enter: EnterPhase,
     ) -> Response:
-        give_up = self._clock() + self._connect_retry
+        give_up: Seconds | None = None
         pause = FIRST_PAUSE
         while True:
-            failure: UpstreamFault | None = None
-            for server in self.servers:
-                try:
-                    return await stack.enter_async_context(
-                        server.exchange(request, interim=interim, enter=enter)
-                    )
-                except (UpstreamRefused, ConnectTimeout) as error:
-                    failure = error
-            assert failure is not None
+            server = self.servers[await place.take(on_wait=lambda: enter(Phase.QUEUE))]
+            # From the first attempt on: the time in line has a limit of its own.
+            give_up = give_up or self._clock() + self._connect_retry
+            try:
+                return await stack.enter_async_context(server.exchange(request, interim=interim, enter=enter))
+            except (UpstreamRefused, ConnectTimeout) as error:
+                failure = error
+            if self._watch is not None:
+                self._watch.doubt()
+            if place.refuse():
+                continue
             if self._clock() + pause > give_up:
                 raise failure
+            # Without a slot: others may find the server back meanwhile.
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+            place.start_over()

@@ -79,6 +79,7 @@ class UpstreamRequest:
         remote: The client's address, None on a unix socket.
         server: Name and port that the client connected to.
         is_handed_off: Whether a server on this host may open the body's file instead of being sent it.
+        project: Whose request it is, for a fair turn where requests wait.
     """
 
     method: str
@@ -91,6 +92,7 @@ class UpstreamRequest:
     remote: str | None = None
     server: tuple[str, int | None] = ("localhost", None)
     is_handed_off: bool = False
+    project: str = ""
 
     @property
     def length(self) -> int | None:

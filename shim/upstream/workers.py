@@ -21,9 +21,13 @@ class WorkerThreads:
     Jobs must not raise. Safe to use from any thread.
     """
 
-    def __init__(self, most: int, name: str) -> None:
-        """Take how many threads there may be, and what they are called in a process list."""
+    def __init__(self, most: int, name: str, *, on_idle: Job = lambda: None) -> None:
+        """Take how many threads there may be, and what they are called in a process list.
+
+        ``on_idle`` is called on a thread that has nothing more to do, once ``load`` has sunk.
+        """
         self.most = most
+        self._on_idle = on_idle
         self._name = name
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -99,7 +103,8 @@ class WorkerThreads:
             if self._waiting:
                 return self._waiting.popleft()
             self._busy -= 1
-            if generation != self._generation:
-                return None
-            self._idle.append(mailbox)
-        return mailbox.get()
+            is_kept = generation == self._generation
+            if is_kept:
+                self._idle.append(mailbox)
+        self._on_idle()
+        return mailbox.get() if is_kept else None

@@ -56,6 +56,7 @@ class Flow:
         outcomes: What connecting to a server gives, in order.
         protocol: Of the servers.
         servers: How many there are.
+        slots: Requests that each of them takes at once.
         glance: What the Glance room does; by default it asks nothing: each request is one connection.
         body: The mode of uploads.
         drain: How fast the servers are known to take bodies, in bytes per second.
@@ -66,6 +67,7 @@ class Flow:
         *outcomes,
         protocol="http",
         servers=1,
+        slots=UNLIMITED,
         budget=UNLIMITED,
         max_body=UNLIMITED,
         uploads=1000,
@@ -101,6 +103,8 @@ class Flow:
         for server in upstream.servers:
             server._drain.value = drain
         self.upstream = upstream
+        for server in range(servers):
+            upstream.queue.limit(server, slots)
         proxy = Proxy(
             routes=routes
             or RouteTable(self.service.default_routes("images", body), fallback=Route("default", "images")),
@@ -152,6 +156,10 @@ class Flow:
         assert self.disk.open_files == 0
         assert self.gate.under_way == 0
         assert self.journal.live() == []
+        assert self.upstream.queue.waiting == 0
+        assert [self.upstream.queue.used(server) for server in range(len(self.upstream.servers))] == [
+            0
+        ] * len(self.upstream.servers)
         assert [server.inflight for server in self.upstream.servers] == [0] * len(self.upstream.servers)
         assert all(stream.closed for stream in self.network.streams)
 

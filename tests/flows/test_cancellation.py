@@ -20,6 +20,7 @@ def stream(*script, **options):
 MOMENTS = [
     ("receiving", (*LARGE, 1000, b"x"), [], {}),
     ("trying", tuple(LARGE), [lambda: UpstreamRefused("refused")] * 200, {"retry": 1000}),
+    ("in line", tuple(LARGE), [], {"slots": 0}),
     ("sending", tuple(LARGE), [stream(stalls_after=200)], {}),
     ("waiting", tuple(LARGE), [stream()], {}),
     ("half a head", tuple(LARGE), [stream(b"HTTP/1.1 2")], {}),

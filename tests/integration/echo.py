@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import struct
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
@@ -74,6 +75,14 @@ def endless(_environ: Environ, respond: Respond, _query: dict[str, str]) -> Iter
     return numbered_pieces(1 << 50)
 
 
+def hold(environ: Environ, respond: Respond, query: dict[str, str]) -> Iterable[bytes]:
+    """``/hold?until=PATH``: the worker is busy until that file is there."""
+    read_body(environ)
+    while not os.path.exists(query["until"]):  # noqa: PTH110 - imports as little as it can
+        time.sleep(0.01)
+    return _answer(respond, HTTPStatus.OK, b"{}")
+
+
 def die(environ: Environ, respond: Respond, query: dict[str, str]) -> Iterable[bytes]:
     """``/die?when=head`` or ``body``, or ``answer``: the worker is killed at that point of the request."""
     if query["when"] == "head":
@@ -108,4 +117,4 @@ def _answer(respond: Respond, status: HTTPStatus, body: bytes) -> Iterable[bytes
     return [body]
 
 
-_VERBS = {"refuse": refuse, "download": download, "endless": endless, "die": die}
+_VERBS = {"refuse": refuse, "download": download, "endless": endless, "hold": hold, "die": die}

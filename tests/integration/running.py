@@ -15,7 +15,7 @@ WORKERS = 2
 """Processes of an echo server."""
 
 
-def run_shim(folder: Path, upstream: str, *, ready: int = 200, **settings: object) -> Shim:
+def run_shim(folder: Path, upstream: str | None, *, ready: int = 200, **settings: object) -> Shim:
     """A shim with the product's own defaults, but for what is given.
 
     Option names have ``__`` for their dot; ``ready`` is what /readyz will say.
@@ -43,9 +43,10 @@ def check(directory: Path, upstream: str) -> tuple[int, str]:
     return check_settings(directory, upstream)
 
 
-def check_settings(directory: Path, upstream: str, *settings: str) -> tuple[int, str]:
+def check_settings(directory: Path, upstream: str | None, *settings: str) -> tuple[int, str]:
     """The same, with settings as ``KEY=VALUE`` beside the spool directory."""
-    command = [sys.executable, "-m", "shim", "check", "--upstream", upstream]
+    command = [sys.executable, "-m", "shim", "check"]
+    command += [] if upstream is None else ["--upstream", upstream]
     for setting in (f"spool.directory={directory}", *settings):
         command += ["--set", setting]
     ended = subprocess.run(

@@ -23,7 +23,8 @@ def test_the_right_url_and_the_wrong_one(kind, environment, tmp_path):
         status, output = check(tmp_path, f"{right}://{place}")
         assert status == 0, output
         assert "answers" in output
-        assert "upstream default" not in "".join(line for line in output.splitlines() if "warning" in line)
+        warnings = [line for line in output.splitlines() if line.startswith("warning  upstream default")]
+        assert ["max_inflight is not known" in line for line in warnings] == [True]
         status, output = check(tmp_path, f"{wrong}://{place}")
         assert status == 1, output
         assert f"write {right}://{place} instead" in output

@@ -30,26 +30,32 @@ READY = Readiness(ready=True, faults=[])
 class ToldHealth:
     """In place of the health watch."""
 
-    def __init__(self, readiness: Readiness = READY) -> None:
+    def __init__(self, readiness: Readiness = READY, slots: float = 3) -> None:
         self._readiness = readiness
+        self.slots = slots
 
     async def readiness(self) -> Readiness:
         return self._readiness
 
     async def servers(self) -> list[ServerHealth]:
-        return [ServerHealth("glance", SERVER, 2, Health(up=True, reason="answers the ping"))]
+        return [ServerHealth("glance", SERVER, 2, Health(up=True, reason="answers the ping"), self.slots)]
+
+    def queues(self) -> dict[str, int]:
+        return {"glance": 5}
 
 
 class Pages:
     """The admin application and the parts behind it."""
 
-    def __init__(self, *, readiness: Readiness = READY, limit: float = 4096) -> None:
+    def __init__(self, *, readiness: Readiness = READY, limit: float = 4096, slots: float = 3) -> None:
         self.now = 100.0
         self.drain = Drain()
         self.disk = FakeDisk(free=600)
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
-        self.application = Admin(self.drain, self.store, self.journal, ToldHealth(readiness)).application()
+        self.application = Admin(
+            self.drain, self.store, self.journal, ToldHealth(readiness, slots)
+        ).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
         async def story() -> httpx.Response:
@@ -158,16 +164,20 @@ def test_status():
                 "upstream": "glance",
                 "server": "uwsgi+unix:///run/glance.sock",
                 "inflight": 2,
+                "slots": 3,
                 "up": True,
                 "reason": "answers the ping",
             }
         ],
+        "waiting": {"glance": 5},
         "uploads": [UPLOAD],
     }
 
 
 def test_no_limit_is_null():
-    assert Pages(limit=UNLIMITED).get("/status.json").json()["spool"]["limit"] is None
+    status = Pages(limit=UNLIMITED, slots=UNLIMITED).get("/status.json").json()
+    assert status["spool"]["limit"] is None
+    assert status["servers"][0]["slots"] is None
 
 
 class Sources(html.parser.HTMLParser):

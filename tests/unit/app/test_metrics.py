@@ -1,6 +1,7 @@
 """The metrics as Prometheus reads them: names and labels of SPEC, the numbers of the parts, few labels."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,7 +34,9 @@ SPEC = {
     "glance_shim_phase_seconds_sum": {"phase"},
     "glance_shim_phase_seconds_count": {"phase"},
     "glance_shim_upstream_inflight": {"upstream", "server"},
+    "glance_shim_upstream_slots": {"upstream", "server"},
     "glance_shim_upstream_up": {"upstream", "server"},
+    "glance_shim_queue_length": {"upstream"},
     "glance_shim_build_info": {"version"},
 }
 SPACE = Space(total=1000, free=600)
@@ -74,7 +77,7 @@ def value(samples: Samples, name: str, **labels: str) -> float | None:
 
 
 def test_the_names_and_labels_of_spec():
-    samples = read(render_metrics(told_journal(), store(), SPACE, servers()))
+    samples = read(render_metrics(told_journal(), store(), SPACE, servers(), {"up": 0}))
     found: dict[str, set[str]] = {}
     for name, labels in samples:
         found.setdefault(name, {label for label, _ in labels})
@@ -143,6 +146,15 @@ def test_servers_whatever_they_are_called(up):
     labels = {"upstream": "up", "server": str(ODD_SERVER)}
     assert value(samples, "glance_shim_upstream_up", **labels) == up
     assert value(samples, "glance_shim_upstream_inflight", **labels) == 3
+
+
+@pytest.mark.parametrize("slots", [8, UNLIMITED])
+def test_slots_and_the_line_for_them(slots):
+    told = [replace(server, slots=slots) for server in servers()]
+    samples = read(render_metrics(Journal(Counters()), store(), SPACE, told, {"up": 17, "other": 0}))
+    assert value(samples, "glance_shim_upstream_slots", upstream="up", server=str(ODD_SERVER)) == slots
+    assert value(samples, "glance_shim_queue_length", upstream="up") == 17
+    assert value(samples, "glance_shim_queue_length", upstream="other") == 0
 
 
 def test_histograms_are_cumulative():

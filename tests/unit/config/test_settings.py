@@ -1,6 +1,7 @@
 """The options: their defaults as values, what each takes, and what each refuses."""
 
 import ipaddress
+import re
 from pathlib import Path
 
 import pydantic
@@ -15,6 +16,7 @@ from shim.routes.route import BodyMode
 from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
+from shim.upstream.stats import parse_stats
 from shim.wire.forwarding import TrustedProxies
 
 # SPEC.md's table: a change here changes what operators rely on.
@@ -29,6 +31,7 @@ DEFAULTS = {
     "limits.max_head": 64 * 1024,
     "limits.max_connections": 10000,
     "limits.max_uploads": 1000,
+    "limits.queue": 1000,
     "limits.min_rate": 1024,
     "limits.min_rate_grace": 30,
     "admin.listen": (TcpAddress("127.0.0.1", 9293),),
@@ -43,6 +46,8 @@ DEFAULTS = {
     "timeouts.header": 30,
     "timeouts.body_idle": 60,
     "timeouts.body_total": UNLIMITED,
+    "timeouts.queue": 60,
+    "timeouts.queue_body": 3600,
     "timeouts.connect": 5,
     "timeouts.connect_retry": 10,
     "timeouts.cut_through_stall": 30,
@@ -66,6 +71,7 @@ TAKEN = [
     ("limits.max_head", 4096, 4096),
     ("limits.max_connections", "unlimited", UNLIMITED),
     ("limits.max_uploads", "17", 17),
+    ("limits.queue", "unlimited", UNLIMITED),
     ("limits.min_rate", 0, 0),
     ("admin.listen", "[::1]:9293", (TcpAddress("::1", 9293),)),
     ("admin.listen", ["[::1]:9293", "unix:/a"], (TcpAddress("::1", 9293), UnixAddress("/a"))),
@@ -81,6 +87,8 @@ TAKEN = [
     ("timeouts.header", "1500ms", 1.5),
     ("timeouts.response", "6h", 21600),
     ("timeouts.response", "unlimited", UNLIMITED),
+    ("timeouts.queue", "90s", 90),
+    ("timeouts.queue_body", "unlimited", UNLIMITED),
     ("timeouts.connect_retry", "0s", 0),
 ]
 
@@ -103,6 +111,7 @@ REFUSED = [
     ("limits.max_head", 0, "0: must be more than 0"),
     ("limits.max_head", "unlimited", "'unlimited' is not possible here"),
     ("limits.max_connections", 0, 'for no limit write "unlimited"'),
+    ("limits.queue", 0, 'for no limit write "unlimited"'),
     ("limits.max_uploads", "all", "'all': not a count"),
     ("limits.min_rate", "unlimited", "'unlimited' is not possible here"),
     ("limits.min_rate_grace", 0, "must be more than 0"),
@@ -188,7 +197,9 @@ def test_every_option_has_a_reason(key):
     assert len(table_at(table).model_fields[name].description) > 20
 
 
-@pytest.mark.parametrize("later", ["server.workers", "admin.token", "limits.queue", "spool.max_per_project"])
+@pytest.mark.parametrize(
+    "later", ["server.workers", "admin.token", "limits.max_uploads_per_project", "spool.max_per_project"]
+)
 def test_what_does_not_work_yet_is_unknown(later):
     with pytest.raises(pydantic.ValidationError, match="extra_forbidden"):
         Settings.model_validate(nested(later, 1))
@@ -213,6 +224,42 @@ def test_settings_can_be_made_of_values():
     settings = Settings(upstream=address, server=ServerOptions(listen=(TcpAddress("h", 1),)))
     assert settings.upstream is address
     assert settings.server.listen == (TcpAddress("h", 1),)
+
+
+SIZES = [
+    ("max_inflight", "auto", "auto"),
+    ("max_inflight", 8, 8),
+    ("max_inflight", "8", 8),
+    ("max_inflight", "unlimited", UNLIMITED),
+    ("stats", "127.0.0.1:9191", parse_stats("127.0.0.1:9191")),
+    ("stats", "/run/stats.sock", parse_stats("/run/stats.sock")),
+    ("stats", "http://h:9191", parse_stats("http://h:9191")),
+    ("upload_share", 1, 1),
+    ("upload_share", "0.5", 0.5),
+]
+NO_SIZES = [
+    ("max_inflight", 0, 'for no limit write "unlimited"'),
+    ("max_inflight", 1.5, "1.5: not a count"),
+    ("max_inflight", "many", "'many': not a count"),
+    ("stats", "127.0.0.1", "'127.0.0.1': write HOST:PORT"),
+    ("stats", "https://h:9191", "speaks plain HTTP"),
+    ("stats", 9191, "9191: write text, in quotes"),
+    ("upload_share", 0, "more than 0 and at most 1"),
+    ("upload_share", 1.01, "more than 0 and at most 1"),
+    ("upload_share", "75%", "'75%': not a part"),
+    ("upload_share", True, "True: not a part"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), SIZES)
+def test_the_size_of_an_upstream(name, value, expected):
+    assert getattr(UpstreamOptions(servers=["http://h"], **{name: value}), name) == expected
+
+
+@pytest.mark.parametrize(("name", "value", "message"), NO_SIZES)
+def test_no_size_of_an_upstream(name, value, message):
+    with pytest.raises(pydantic.ValidationError, match=re.escape(message)):
+        UpstreamOptions(servers=["http://h"], **{name: value})
 
 
 def test_a_single_upstream_is_a_group_of_one():

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from shim.admission.queue import QueueOptions, SlotQueue
 from shim.errors import (
     ConnectTimeout,
     ImageConflict,
+    QueueFull,
     ResponseTimeout,
     SendTimeout,
     TokenExpired,
@@ -292,6 +294,38 @@ def test_what_was_never_delivered_was_tried_enough(failure):
     remedy, upload = recover(failure)
     assert remedy is Remedy.GIVE_UP
     assert upload.methods == ["GET"]
+
+
+@pytest.mark.parametrize("most", [0, 10], ids=["a full line", "a long line"])
+def test_a_question_that_finds_no_slot_hides_no_failure(most):
+    """The failed attempt has given its slot back, but others were before the question."""
+
+    async def story():
+        upload = await Upload(*telling("queued")).admitted()
+        upload.upstream.queue = SlotQueue(1, options=QueueOptions(most=most), clock=loop_time)
+        upload.upstream.queue.limit(0, 1)
+        with upload.upstream.queue.place("another", None) as place:
+            await place.take(on_wait=lambda: None)
+            with pytest.raises(UpstreamClosed, match="state of the image could not be learnt"):
+                await upload.upload.recover(CLOSED)
+        assert upload.upstream.queue.waiting == 0
+
+    run_leaping(story())
+
+
+def test_a_look_that_finds_no_slot():
+    """A full line refuses the upload before its body; a long one leaves the verdict to Glance."""
+
+    async def story(**options):
+        upload = Upload()
+        upload.upstream.queue = SlotQueue(1, options=QueueOptions(**options), clock=loop_time)
+        upload.upstream.queue.limit(0, 0)
+        return await upload.upload.admit()
+
+    with pytest.raises(QueueFull):
+        run_leaping(story(most=0))
+    assert run_leaping(story(most=10)) is None
+    assert run_leaping(story(most=10, without_body=1)) is None
 
 
 def test_it_is_sent_again_so_often_and_no_more():

@@ -290,7 +290,7 @@ def test_no_answer_in_time(pieces):
     gate = Gate()
     error, made = fails_while_hanging(gate, hanging(gate, *pieces), Timeouts(head=SOON))
     assert made.status is None
-    assert made.phases == [Phase.QUEUE, Phase.WAIT]
+    assert made.phases == [Phase.CONNECT, Phase.WAIT]
     assert error.detail == "The application gave no answer within 0.02 s."
 
 
@@ -323,7 +323,7 @@ def test_all_threads_busy():
         late = Exchange(server)
         with pytest.raises(ResponseTimeout) as raised:
             await late.task
-        assert late.phases == [Phase.QUEUE]
+        assert late.phases == [Phase.CONNECT]
         # It left the line: nothing of it is run later.
         assert server.inflight == 2
         for gate in gates:

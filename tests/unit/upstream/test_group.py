@@ -14,6 +14,7 @@ from shim.errors import (
     UpstreamInvalid,
     UpstreamRefused,
 )
+from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import LONGEST_PAUSE, Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
@@ -75,16 +76,15 @@ class Group:
         request = UpstreamRequest(method, b"/", [], None if body is None else BytesBody(body))
         return await self.exchange(request)
 
-    async def exchange(self, request):
-        async with self.upstream.exchange(
-            request, interim=self._ignore, enter=lambda _phase: None
-        ) as response:
+    async def exchange(self, request, enter=lambda _phase: None):
+        async with self.upstream.exchange(request, interim=self._ignore, enter=enter) as response:
             return b"".join([bytes(piece) async for piece in response.pieces()])
 
     async def end(self):
         await self.upstream.close()
         assert all(stream.closed for stream in self.network.streams)
-        assert [server.inflight for server in self.upstream.servers] == [0] * len(self.upstream.servers)
+        for number, server in enumerate(self.upstream.servers):
+            assert (server.inflight, self.upstream.queue.used(number)) == (0, 0)
 
     async def _ignore(self, _head):
         pass
@@ -249,6 +249,107 @@ def test_cancelled_between_attempts(outcome):
         assert task.cancelled()
 
     run_group(scene, FIRST, outcomes=[(FIRST, outcome)])
+
+
+# -- slots ----------------------------------------------------------------------------------------
+
+
+def sized(group, *slots):
+    """Limit the servers of a group."""
+    for server, limit in enumerate(slots):
+        group.upstream.queue.limit(server, limit)
+
+
+def test_a_slot_is_held_until_the_answer_is_read():
+    event, phases = asyncio.Event(), []
+
+    async def scene(group):
+        sized(group, 1)
+        first = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        waiting = asyncio.ensure_future(group.exchange(UpstreamRequest("GET", b"/", []), phases.append))
+        await let_others_run()
+        assert (phases, group.network.asked) == ([Phase.QUEUE], [FIRST])
+        event.set()
+        assert (await first, await waiting) == (b"ok", b"two")
+        assert phases[:2] == [Phase.QUEUE, Phase.CONNECT]
+
+    half = answer(200, b"o", framing=b"Content-Length: 2\r\nConnection: close")
+    outcomes = [(FIRST, FakeStream(half, event, b"k"), FakeStream(answer(200, b"two")))]
+    run_group(scene, FIRST, outcomes=outcomes)
+
+
+def test_a_request_goes_to_the_server_that_does_least():
+    async def scene(group):
+        sized(group, 5, 5)
+        asked = [asyncio.ensure_future(group.ask()) for _ in range(4)]
+        await let_others_run()
+        assert group.network.asked == [FIRST, SECOND, FIRST, SECOND]
+        for one in asked:
+            one.cancel()
+        await asyncio.wait(asked)
+
+    outcomes = [(FIRST, FakeStream(), FakeStream()), (SECOND, FakeStream(), FakeStream())]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_no_slot_is_held_while_a_server_is_away():
+    """So a second request may find it back while the first pauses."""
+
+    async def scene(group):
+        sized(group, 1)
+        first = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        assert group.upstream.queue.used(0) == 0
+        assert await group.ask() == b"back"
+        assert await first == b"again"
+
+    outcomes = [(FIRST, REFUSED, FakeStream(answer(200, b"back")), FakeStream(answer(200, b"again")))]
+    run_group(scene, FIRST, outcomes=outcomes)
+
+
+def test_a_refused_request_waits_for_a_slot_of_the_other_server():
+    async def scene(group):
+        sized(group, 1, 1)
+        group.upstream.queue.lose(1, 1)
+        asked = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        assert (group.network.asked, group.upstream.queue.waiting) == ([FIRST], 1)
+        group.upstream.queue.lose(1, 0)
+        assert await asked == b"two"
+
+    run_group(scene, FIRST, SECOND, outcomes=[(FIRST, REFUSED), (SECOND, FakeStream(answer(200, b"two")))])
+
+
+def test_the_time_in_line_is_not_taken_from_the_attempts():
+    async def scene(group):
+        group.upstream.queue.lose(0, 1)
+        sized(group, 1)
+        asked = asyncio.ensure_future(group.ask())
+        await asyncio.sleep(50)
+        group.upstream.queue.lose(0, 0)
+        assert await asked == b"back"
+
+    outcomes = [(FIRST, *[REFUSED] * 3, FakeStream(answer(200, b"back")))]
+    run_group(scene, FIRST, retry=10, outcomes=outcomes)
+
+
+def test_who_finds_out_the_size_is_asked_before_each_request_and_told_of_refusals():
+    class Watch:
+        told = ()
+
+        async def refresh(self):
+            self.told += ("refresh",)
+
+        def doubt(self):
+            self.told += ("doubt",)
+
+    async def scene(group):
+        watch = group.upstream._watch = Watch()
+        await group.ask()
+        assert watch.told == ("refresh", "doubt")
+
+    run_group(scene, FIRST, SECOND, outcomes=[(FIRST, REFUSED), (SECOND, FakeStream(answer(200, b"two")))])
 
 
 def test_a_group_describes_itself():

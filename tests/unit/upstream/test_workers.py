@@ -143,3 +143,22 @@ def test_no_more_threads_to_be_had(work, monkeypatch):
     assert work.workers.load == 0
     work.submit("later")
     work.await_begun("later")
+
+
+def test_a_thread_says_when_it_has_nothing_more_to_do():
+    loads, told = [], threading.Semaphore(0)
+
+    def on_idle():
+        loads.append(made.load)
+        told.release()
+
+    made = WorkerThreads(1, "worker", on_idle=on_idle)
+    work = Work(made)
+    work.submit("one")
+    work.submit("two")
+    work.end("one", "two")
+    assert told.acquire(timeout=LAST_RESORT)
+    # Not between the two, and not before its load has sunk.
+    assert loads == [0]
+    made.close()
+    work.end_all()

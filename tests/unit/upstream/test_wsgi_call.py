@@ -55,7 +55,7 @@ def test_an_answer(run):
     assert (made.status, made.reason, made.body) == (201, b"Made", b"onetwo")
     assert made.headers == ((b"content-type", b"text/plain"), (b"x-name", b"\xe4"))
     assert made.is_complete
-    assert made.phases == [Phase.QUEUE, Phase.WAIT]
+    assert made.phases == [Phase.CONNECT, Phase.WAIT]
 
 
 def test_an_answer_without_a_body():

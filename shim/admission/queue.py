@@ -1,0 +1,239 @@
+"""The line for the slots of an upstream: who finds none free waits here for a turn, with an end to it.
+
+Thin: whose turn it is ``slots`` says, who waits and holds ``table`` knows. A place in line is a record and a
+future; the body stays where it is.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from shim.admission.slots import Capacity, Kind, Waiter, project_key
+from shim.admission.table import LocalTable, SlotTable
+from shim.admission.turnover import Turnover
+from shim.errors import QueueFull, QueueTimeout
+from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
+
+# SPEC: "bodies over 1 MiB" are what holds a worker for long.
+UPLOAD_FROM = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """How many may wait, and for how long.
+
+    Attributes:
+        most: Requests waiting, for all upstreams together (``limits.queue``).
+        without_body: Longest wait in seconds (``timeouts.queue``).
+        with_body: The same for a request with a body, which has cost its client something
+            (``timeouts.queue_body``).
+    """
+
+    most: float = 1000
+    without_body: Seconds = 60.0
+    with_body: Seconds = 3600.0
+
+    def patience(self, length: float | None) -> Seconds:
+        """How long a request with so many bytes of body (None: without one) may wait."""
+        return self.without_body if length is None else self.with_body
+
+
+class WaitingRoom:
+    """Counts who waits, in all lines together, against ``limits.queue``."""
+
+    def __init__(self, limit: float = UNLIMITED) -> None:
+        self.limit = limit
+        self.waiting = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody more may wait."""
+        return self.waiting >= self.limit
+
+
+class SlotQueue:
+    """The slots of one upstream's servers, and the line for them."""
+
+    def __init__(
+        self,
+        servers: int,
+        *,
+        upload_share: float = 1.0,
+        options: QueueOptions | None = None,
+        room: WaitingRoom | None = None,
+        table: SlotTable | None = None,
+        clock: Clock = monotonic,
+    ) -> None:
+        """Begin without limits; ``limit`` sets them.
+
+        Args:
+            servers: How many there are.
+            upload_share: Part of all slots that uploads may hold.
+            options: How long to wait.
+            room: Shared by the queues of all upstreams.
+            table: Where slots and line are kept; by default in this process.
+            clock: Tells the time.
+        """
+        self._slots = [UNLIMITED] * servers
+        self._lost = [0] * servers
+        self._upload_share = upload_share
+        self._options = options or QueueOptions()
+        self._room = room or WaitingRoom(self._options.most)
+        self._table = table or LocalTable(Capacity.of(self._slots, upload_share))
+        self.clock = clock
+        self._turns: dict[int, asyncio.Future[int]] = {}
+        self._turnover = {kind: Turnover() for kind in Kind}
+
+    def __repr__(self) -> str:
+        return f"<SlotQueue: {self.waiting} waiting, {self._table}>"
+
+    @property
+    def waiting(self) -> int:
+        """Requests in line."""
+        return self._table.waiting()
+
+    def slots(self, server: int) -> float:
+        """How many requests a server takes at once."""
+        return self._slots[server]
+
+    def used(self, server: int) -> int:
+        """How many of them are taken."""
+        return self._table.held(server) + self._lost[server]
+
+    def limit(self, server: int, slots: float) -> None:
+        """A server is known to take so many at once, from now on."""
+        self._slots[server] = slots
+        self._resize()
+
+    def lose(self, server: int, slots: int) -> None:
+        """So many of a server's slots are taken up by requests that were given up here, but not there."""
+        self._lost[server] = slots
+        self._resize()
+
+    @contextlib.contextmanager
+    def place(self, project: str, length: float | None) -> Iterator["Place"]:
+        """A place for a request; at the end it leaves the line, or gives its slot back.
+
+        Args:
+            project: Whose request it is.
+            length: Bytes of its body, ``UNLIMITED`` where that is not known; None without one.
+        """
+        kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
+        waiter = self._table.enter(kind, project_key(project))
+        place = Place(self, waiter, len(self._slots), self._options.patience(length))
+        try:
+            yield place
+        finally:
+            self.leave(waiter)
+
+    # -- for a place --------------------------------------------------------------------------------
+
+    async def turn(self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None]) -> int:
+        """Get a slot, waiting for it in line where there is none; the server that it is a slot of.
+
+        Raises:
+            QueueFull: As many wait as may.
+            QueueTimeout: None came free within ``patience``.
+        """
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._turns[waiter.number] = turn
+        try:
+            self._table.join(waiter)
+            self._grant()
+            if not turn.done():
+                await self._wait(waiter, turn, patience, on_wait)
+            return turn.result()
+        except BaseException:
+            # Also where it was cancelled in the moment in which it got its slot.
+            self.leave(waiter)
+            raise
+        finally:
+            del self._turns[waiter.number]
+
+    def leave(self, waiter: Waiter) -> None:
+        """Give back what it holds, or its place in line; safe to call twice."""
+        self._table.leave(waiter.number)
+        self._grant()
+
+    async def _wait(
+        self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
+    ) -> None:
+        if self._room.is_full:
+            raise QueueFull(
+                f"{self._room.waiting} requests wait for the server behind already.",
+                retry_after=self._retry_after(waiter),
+            )
+        if self._table.waiting(waiter.kind) == 1:
+            self._turnover[waiter.kind].begin(self.clock())
+        on_wait()
+        self._room.waiting += 1
+        try:
+            async with deadline(patience, lambda: self._expired(waiter)):
+                await turn
+        finally:
+            self._room.waiting -= 1
+        self._turnover[waiter.kind].add(self.clock())
+
+    def _expired(self, waiter: Waiter) -> QueueTimeout:
+        return QueueTimeout(
+            "The server behind was busy with other requests for all the time that this one may wait.",
+            retry_after=self._retry_after(waiter),
+        )
+
+    def _retry_after(self, waiter: Waiter) -> int:
+        return self._turnover[waiter.kind].retry_after(self._table.place(waiter), self.clock())
+
+    def _resize(self) -> None:
+        free = [max(0, slots - lost) for slots, lost in zip(self._slots, self._lost, strict=True)]
+        self._table.resize(Capacity.of(free, self._upload_share))
+        self._grant()
+
+    def _grant(self) -> None:
+        """Decided first, told after: who is told runs later, and finds its slot taken."""
+        for holder in self._table.grant():
+            turn = self._turns[holder.number]
+            # One that was cancelled meanwhile gives its slot back when it gets to run.
+            if not turn.done():
+                turn.set_result(holder.server)
+
+
+class Place:
+    """One request's place: in line, with a slot, or neither, while it waits for a server to come back."""
+
+    def __init__(self, queue: SlotQueue, waiter: Waiter, servers: int, patience: Seconds) -> None:
+        self._queue = queue
+        self._waiter = waiter
+        self._servers = servers
+        self._patience = patience
+        self._server: int | None = None
+
+    async def take(self, *, on_wait: Callable[[], None]) -> int:
+        """Get a slot of a server that has not refused the request, and say which.
+
+        Args:
+            on_wait: Called where there is none free, before the wait for it.
+
+        Raises:
+            QueueFull, QueueTimeout: It got none.
+        """
+        clock = self._queue.clock
+        began = clock()
+        try:
+            self._server = await self._queue.turn(self._waiter, self._patience, on_wait=on_wait)
+        finally:
+            # All waits of a request together have one limit.
+            self._patience = max(0, self._patience - (clock() - began))
+        return self._server
+
+    def refuse(self) -> bool:
+        """Give the slot back, for its server took no connection; whether there is another server to try."""
+        assert self._server is not None
+        self._queue.leave(self._waiter)
+        self._waiter = replace(self._waiter, avoided=self._waiter.avoided | 1 << self._server)
+        self._server = None
+        return any(self._waiter.takes(server) for server in range(self._servers))
+
+    def start_over(self) -> None:
+        """All servers may be tried again."""
+        self._waiter = replace(self._waiter, avoided=0)

@@ -1,0 +1,190 @@
+"""Whose turn it is when a slot of an upstream is free: one decision over plain records, without a clock.
+
+A server works on as many requests at once as it has workers. Who waits for one and who holds one are
+records of integers, so that they may as well stand in a table that several processes share; ``choose``
+looks at them and changes nothing.
+"""
+
+import enum
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# So many turns in a row may pass over whoever has waited longest; then the turn is theirs. Large enough that
+# the order below decides under any honest load, small enough that nobody waits for ever.
+MOST_PASSED_OVER = 32
+
+
+class Kind(enum.IntEnum):
+    """What a request asks of a worker; in the order in which they are served."""
+
+    SMALL = 0
+    UPLOAD = 1
+
+
+Share: TypeAlias = tuple[Kind, int]
+"""What fairness counts by: a kind, and the key of a project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A request in line.
+
+    Attributes:
+        number: In the order in which they came; it stays with the request in line and out of it.
+        project: ``project_key`` of whose request it is.
+        avoided: Servers that have refused it, a bit for each.
+    """
+
+    number: int
+    kind: Kind
+    project: int
+    avoided: int = 0
+
+    @property
+    def share(self) -> Share:
+        """Whose share of the slots it asks for."""
+        return self.kind, self.project
+
+    def takes(self, server: int) -> bool:
+        """Whether a slot of this server is of use to it."""
+        return not self.avoided >> server & 1
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A request that has a slot of a server (its place in the upstream's list)."""
+
+    number: int
+    kind: Kind
+    project: int
+    server: int
+
+    @property
+    def share(self) -> Share:
+        """Whose share of the slots it counts for."""
+        return self.kind, self.project
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many requests there may be.
+
+    Attributes:
+        servers: In each server, ``math.inf`` where there is no limit.
+        uploads: Of them uploads, in all servers together.
+    """
+
+    servers: tuple[float, ...]
+    uploads: float
+
+    @classmethod
+    def of(cls, servers: Sequence[float], upload_share: float) -> "Capacity":
+        """What these slots mean for uploads."""
+        return cls(tuple(servers), upload_limit(sum(servers), upload_share))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The next one, and the server whose slot it gets."""
+
+    waiter: Waiter
+    server: int
+
+
+class Held:
+    """What is held, counted: by server, by kind, and by project.
+
+    Attributes:
+        turns: For each project that waits or holds, the number of the turn in which it last got a slot.
+    """
+
+    def __init__(self, servers: int) -> None:
+        self.servers = [0] * servers
+        self.kinds: Counter[Kind] = Counter()
+        self.shares: Counter[Share] = Counter()
+        self.turns: dict[Share, int] = {}
+
+    def add(self, holder: Holder) -> None:
+        """Count a slot that was taken."""
+        self.servers[holder.server] += 1
+        self.kinds[holder.kind] += 1
+        self.shares[holder.share] += 1
+
+    def remove(self, holder: Holder) -> None:
+        """Count it no more."""
+        self.servers[holder.server] -= 1
+        self.kinds[holder.kind] -= 1
+        self.shares[holder.share] -= 1
+        # Projects are without number: a count of nothing must not stay behind.
+        if not self.shares[holder.share]:
+            del self.shares[holder.share]
+
+
+def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_over: int) -> Choice | None:
+    """Who gets the next slot, or None where none of them can have one.
+
+    1. Small requests go before uploads: they are over in moments, and uploads leave them a slot anyway.
+    2. Of several projects the one that holds least, and then the one whose last turn is longest ago.
+    3. Of one project's requests the one that came first.
+    4. Nobody is passed over for ever: see ``MOST_PASSED_OVER``.
+
+    Args:
+        waiters: All of them, or at least the first of each project and kind that could have a slot.
+        held: What the others hold.
+        capacity: How much there is to be held.
+        passed_over: For how many turns in a row the one that has waited longest was not chosen.
+    """
+    fitting = [waiter for waiter in waiters if may_enter(waiter, held, capacity)]
+    if not fitting:
+        return None
+    if passed_over >= MOST_PASSED_OVER:
+        chosen = longest_waiting(fitting)
+    else:
+        chosen = min(fitting, key=lambda waiter: _rank(waiter, held))
+    server = _free_server(chosen, held, capacity)
+    assert server is not None
+    return Choice(chosen, server)
+
+
+def may_enter(waiter: Waiter, held: Held, capacity: Capacity) -> bool:
+    """Whether there is a slot that this one could have."""
+    if waiter.kind is Kind.UPLOAD and held.kinds[Kind.UPLOAD] >= capacity.uploads:
+        return False
+    return _free_server(waiter, held, capacity) is not None
+
+
+def longest_waiting(waiters: Iterable[Waiter]) -> Waiter:
+    """The one that came first, of at least one."""
+    return min(waiters, key=lambda waiter: waiter.number)
+
+
+def _rank(waiter: Waiter, held: Held) -> tuple[int, int, int, int]:
+    share = waiter.share
+    # A project that is new has had no turn: it comes before all that have.
+    return waiter.kind, held.shares[share], held.turns.get(share, 0), waiter.number
+
+
+def _free_server(waiter: Waiter, held: Held, capacity: Capacity) -> int | None:
+    """Of the servers with a free slot the one that does least; of equal ones the first."""
+    best: int | None = None
+    for server, limit in enumerate(capacity.servers):
+        busy = held.servers[server]
+        if busy < limit and waiter.takes(server) and (best is None or busy < held.servers[best]):
+            best = server
+    return best
+
+
+def upload_limit(slots: float, share: float) -> float:
+    """How many of ``slots`` uploads may hold: their share, at least one, never all of several."""
+    if slots == math.inf:
+        return math.inf
+    return max(1, min(math.floor(slots * share), slots - 1))
+
+
+def project_key(name: str) -> int:
+    """The project as an integer of 64 bits, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

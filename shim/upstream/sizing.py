@@ -1,0 +1,120 @@
+"""How many requests an upstream takes at once: set by the operator, told by the server, or not known.
+
+Makes the line for its slots from that; and says, for ``check``, what the figures mean for small requests
+beside uploads.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shim.admission.queue import QueueOptions, SlotQueue, WaitingRoom
+from shim.admission.slots import upload_limit
+from shim.errors import UpstreamFault
+from shim.spool.inspect import Finding, Level
+from shim.timing import UNLIMITED
+from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.application import THREADS, ApplicationServer
+from shim.upstream.exchange import UpstreamServer
+from shim.upstream.stats import StatsAddress, read_slots
+from shim.upstream.watch import SizeWatch
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """What is set about the size of an upstream's servers.
+
+    Attributes:
+        max_inflight: Requests in each of them at once, ``UNLIMITED`` for no limit; None: to be found out.
+        stats: uWSGI's stats server, which says it.
+        upload_share: Part of all slots that uploads may hold.
+    """
+
+    max_inflight: float | None = None
+    stats: StatsAddress | None = None
+    upload_share: float = 0.75
+
+    @property
+    def threads(self) -> int:
+        """How many threads an application in this process gets: there has to be a number."""
+        if self.max_inflight is None or self.max_inflight == UNLIMITED:
+            return THREADS
+        return int(self.max_inflight)
+
+    @property
+    def asks(self) -> StatsAddress | None:
+        """Who is asked, where the operator gave no number."""
+        return self.stats if self.max_inflight is None else None
+
+
+def sized_queue(
+    servers: Sequence[UpstreamServer], sizing: Sizing, options: QueueOptions, room: WaitingRoom
+) -> SlotQueue:
+    """The line for the slots of these servers, with what is known of them by now."""
+    queue = SlotQueue(len(servers), upload_share=sizing.upload_share, options=options, room=room)
+    for number, server in enumerate(servers):
+        if isinstance(server, ApplicationServer):
+            queue.limit(number, server.threads)
+            server.tell_lost(functools.partial(queue.lose, number))
+        elif sizing.max_inflight is not None:
+            queue.limit(number, sizing.max_inflight)
+    return queue
+
+
+def size_watch(
+    upstream: str, servers: Sequence[UpstreamServer], sizing: Sizing, queue: SlotQueue
+) -> SizeWatch | None:
+    """Who finds out the rest while requests go there; None where there is nobody to ask."""
+    asked = [number for number, server in enumerate(servers) if not isinstance(server, ApplicationServer)]
+    if sizing.asks is None or not asked:
+        return None
+
+    def tell(size: int) -> None:
+        for number in asked:
+            queue.limit(number, size)
+
+    return SizeWatch(upstream, functools.partial(read_slots, sizing.asks), tell)
+
+
+# -- for check --------------------------------------------------------------------------------------
+
+
+async def inspect_size(servers: Sequence[UpstreamAddress], sizing: Sizing) -> list[Finding]:
+    """What is to be said of an upstream's size; nothing is raised for its faults."""
+    if all(address.protocol is Protocol.WSGI for address in servers):
+        return _of_size(sizing.threads * len(servers), sizing.upload_share)
+    size = sizing.max_inflight
+    if size is None:
+        if sizing.stats is None:
+            return [Finding(Level.WARNING, _UNKNOWN)]
+        try:
+            size = await read_slots(sizing.stats)
+        except UpstreamFault as fault:
+            text = f"stats server {sizing.stats}: {fault.for_operator} {_UNTIL_THEN}"
+            return [Finding(Level.WARNING, text)]
+    return _of_size(size * len(servers), sizing.upload_share)
+
+
+_UNKNOWN = (
+    "max_inflight is not known: without it requests wait in the server's own line, where a small one stands "
+    "behind all uploads. Set it to the number of workers times threads, or name uWSGI's stats server in stats"
+)
+_UNTIL_THEN = "Until it answers nobody waits for a slot, and small requests stand behind uploads"
+
+
+def _of_size(slots: float, share: float) -> list[Finding]:
+    uploads = upload_limit(slots, share)
+    if slots == UNLIMITED:
+        return [Finding(Level.FINE, "takes any number of requests at once (max_inflight)")]
+    found = [Finding(Level.FINE, f"takes {slots:g} requests at once, {uploads:g} of them uploads")]
+    if slots == 1:
+        text = "takes one request at once: while an upload is in it, everything else waits"
+        found.append(Finding(Level.WARNING, text))
+    elif slots * share < 1:
+        text = f"upload_share = {share:g} of {slots:g} is less than one slot: uploads get one all the same"
+        found.append(Finding(Level.WARNING, text))
+    elif math.floor(slots * share) > uploads:
+        text = f"upload_share = {share:g} of {slots:g} leaves no slot to small requests: one is kept for them"
+        found.append(Finding(Level.WARNING, text))
+    return found
