@@ -9,6 +9,7 @@ from shim.config import options
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.routes.route import BodyMode, Route
+from shim.server.certificates import TlsFiles
 from shim.server.protocol import ConnectionOptions
 from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
@@ -74,7 +75,15 @@ def run_options(settings: Settings) -> RunOptions:
         ),
         drain=timeouts.drain,
         drain_delay=timeouts.drain_delay,
+        tls=tls_files(settings),
+        proxy_protocol=settings.server.trusted if settings.server.proxy_protocol else None,
     )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The files of ``server.tls``, None where the proxied listener is plain."""
+    tls = settings.server.tls
+    return None if tls is None else TlsFiles(tls.certificate, tls.key, tls.client_ca)
 
 
 def _routes(settings: Settings) -> list[Route]:
