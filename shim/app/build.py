@@ -23,6 +23,7 @@ from shim.service.generic import GenericService, Service
 from shim.service.glance import GlanceOptions, GlanceService
 from shim.spool.budget import Budget
 from shim.spool.disk import Amount, LocalDisk, measure_space
+from shim.spool.encrypted import EncryptedDisk
 from shim.spool.naming import sweep_names
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED, Seconds
@@ -56,6 +57,7 @@ class ProxyOptions:
     Attributes:
         max_total: What all bodies together may hold.
         min_free: What stays free on the spool's file system.
+        encryption: Whether files are encrypted; needs the extra of that name.
         routes: The operator's; empty: those of the service.
         body: Mode of what no route speaks of.
         service: ``glance`` or ``none``.
@@ -67,6 +69,7 @@ class ProxyOptions:
     upstreams: Sequence[UpstreamSpec]
     max_total: Amount = field(default_factory=lambda: Amount(UNLIMITED))
     min_free: Amount = field(default_factory=Amount)
+    encryption: bool = False
     spool: SpoolOptions = field(default_factory=SpoolOptions)
     max_uploads: float = 1000
     pace: BodyPace = field(default_factory=BodyPace)
@@ -112,7 +115,7 @@ def build(options: ProxyOptions) -> Parts:
         DiskError: The spool directory cannot be looked at.
         NoUpstream: An application that is to run in this process cannot be loaded.
     """
-    disk = LocalDisk(options.directory, min_free=options.min_free)
+    disk = (EncryptedDisk if options.encryption else LocalDisk)(options.directory, min_free=options.min_free)
     budget = Budget(options.max_total.of(measure_space(options.directory).total))
     store = Store(disk, budget, options.spool)
     is_fast = options.fast and sys.platform == "linux"

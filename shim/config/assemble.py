@@ -32,6 +32,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         ],
         max_total=_amount(spool.max_total),
         min_free=_amount(spool.min_free),
+        encryption=spool.encryption,
         spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
         max_uploads=limits.max_uploads,
         pace=BodyPace(

@@ -177,6 +177,12 @@ class SpoolOptions(Options):
         "Free space that is never used, for whatever else is on the file system; a body that would is "
         "answered with 507. 0 leaves no reserve.",
     )
+    encryption: kinds.Switch = option(
+        False,
+        "Whether bodies on disk are encrypted (AES-256-GCM, a key for each body, never stored), for disks "
+        "that may be lost or imaged. Off, since files have no name and mode 0600, and encrypting costs "
+        "sendfile and hand-off. Needs the cryptography library: pip install glance-shim[encryption].",
+    )
 
 
 class TimeoutOptions(Options):
