@@ -11,6 +11,7 @@ from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
+from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.asgi import Application
 from shim.observe.counters import Counters
@@ -62,6 +63,7 @@ class ProxyOptions:
         body: Mode of what no route speaks of.
         service: ``glance`` or ``none``.
         glance: What ``glance`` does for its requests.
+        admin_token: What the admin pages ask for; None: nothing.
         fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
@@ -80,6 +82,7 @@ class ProxyOptions:
     service: str = "glance"
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
+    admin_token: str | None = None
     access_log: bool = True
     fast: bool = True
 
@@ -138,7 +141,7 @@ def build(options: ProxyOptions) -> Parts:
         stall=options.cut_through_stall,
     )
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
-    admin = Admin(drain, store, journal, health).application()
+    admin = Guard(Admin(drain, store, journal, health).application(), options.admin_token)
     return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller, relays)
 
 

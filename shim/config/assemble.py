@@ -54,6 +54,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         service=settings.service,
         glance=_glance(settings.glance),
         trusted=settings.server.trusted,
+        admin_token=settings.admin.token.get_secret_value() if settings.admin.token else None,
         access_log=settings.log.access,
         fast=settings.server.fast,
     )

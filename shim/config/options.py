@@ -130,6 +130,12 @@ class AdminOptions(Options):
         "Where health, metrics and the status page are served: one address, or a list of them ([]: nowhere). "
         "A listener of its own, so that no client of the proxy reaches them.",
     )
+    token: places.Token | None = option(
+        None,
+        "What everything but /healthz and /readyz asks for, as Authorization: Bearer. Needed where others "
+        "reach the address; better in the environment than in the file: GLANCE_SHIM_ADMIN__TOKEN.",
+        example="a-long-random-text",
+    )
 
 
 class LogOptions(Options):

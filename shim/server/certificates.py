@@ -17,6 +17,9 @@ log = logging.getLogger("shim.server")
 # How often the files are looked at; renewals are days ahead of what they replace.
 WATCH_INTERVAL: Seconds = 5.0
 
+# The last is a key of another kind: OpenSSL keeps certificates by kind, and finds none.
+_MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+
 _Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -87,7 +90,7 @@ def _load_pair(context: ssl.SSLContext, files: TlsFiles) -> None:
     try:
         context.load_cert_chain(files.certificate, files.key, password=refuse)
     except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        if error.reason in _MISMATCHES:
             raise CertificateFault(f"{files.key}: is not the key of {files.certificate}") from error
         whose = files.key if _has_certificate(files.certificate) else files.certificate
         what = "private key" if whose is files.key else "certificate"
