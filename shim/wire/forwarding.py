@@ -157,7 +157,7 @@ def _elements(hops: Sequence[str], scheme: bytes, host: bytes) -> list[bytes]:
 
 
 def _node(address: str) -> bytes:
-    """A node identifier of RFC 7239 section 6; IPv6 is bracketed and quoted, what is no address is unknown."""
+    """A node of RFC 7239 section 6: IPv6 bracketed and quoted; what is no address is unknown."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
