@@ -104,7 +104,9 @@ def _servers(tree: Mapping[str, Any]) -> Iterator[str]:
     named = groups.values() if isinstance(groups, dict) else ()
     lists = [group.get("servers") for group in named if isinstance(group, dict)]
     for servers in ([tree.get("upstream")], *lists):
-        yield from (server for server in servers or () if isinstance(server, str))
+        yield from (
+            (server for server in servers if isinstance(server, str)) if isinstance(servers, list) else ()
+        )
 
 
 def _listener_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
