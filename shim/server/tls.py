@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 # One TLS record holds no more; a larger buffer for each read would only be allocated for nothing.
 RECORD = 16 * 1024
+# OpenSSL's memory buffers never shrink, and an idle connection keeps what it once needed.
+MOST_IN_MEMORY = 64 * 1024
 # An answer leaves its own limit in the transport, and what it writes at once. More is messages of TLS
 # itself (key updates) that a client asked for without end and does not read.
 MOST_UNSENT = 8 * 1024 * 1024
@@ -62,13 +64,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take encrypted bytes."""
-        if self.state is Tls.ENDED:
-            return
-        self._incoming.write(data)
-        if self.state is Tls.HANDSHAKE:
-            self._go_on_shaking()
-        else:
-            self._deliver()
+        for start in range(0, len(data), MOST_IN_MEMORY):
+            if self.state is Tls.ENDED:
+                return
+            self._incoming.write(memoryview(data)[start : start + MOST_IN_MEMORY])
+            if self.state is Tls.HANDSHAKE:
+                self._go_on_shaking()
+            else:
+                self._deliver()
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
@@ -152,6 +155,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             while left:
                 # A record at a time: OpenSSL is told to return after each.
                 left = left[self._tls.write(left) :]
+                if self._outgoing.pending >= MOST_IN_MEMORY:
+                    self._flush()
         except ssl.SSLError:
             self.abort()
             return

@@ -156,23 +156,32 @@ class _Chunks:
     def __init__(self, rest: bytes) -> None:
         self.rest = bytearray(rest)
 
-    def batches(self, pieces: Sequence[Piece]) -> Iterator[list[bytes]]:
+    def batches(self, pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
         """The whole chunks, a few at a time, so that little is held twice."""
-        batch: list[bytes] = []
+        batch: list[Piece] = []
         for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                room = CHUNK - len(self.rest)
-                self.rest += left[:room]
-                left = left[room:]
-                if len(self.rest) == CHUNK:
-                    batch.append(bytes(self.rest))
-                    self.rest.clear()
+            for chunk in self._cut(memoryview(piece)):
+                batch.append(chunk)
                 if len(batch) == _BATCH:
                     yield batch
                     batch = []
         if batch:
             yield batch
+
+    def _cut(self, piece: memoryview) -> Iterator[Piece]:
+        start = 0
+        while start < len(piece):
+            if not self.rest and len(piece) - start >= CHUNK:
+                # From where it lies: most of a large piece is never copied.
+                yield piece[start : start + CHUNK]
+                start += CHUNK
+                continue
+            part = piece[start : start + CHUNK - len(self.rest)]
+            self.rest += part
+            start += len(part)
+            if len(self.rest) == CHUNK:
+                whole, self.rest = self.rest, bytearray()
+                yield whole
 
 
 def _new_cipher() -> "AESGCM":

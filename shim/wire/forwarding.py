@@ -105,7 +105,7 @@ def client_group(client: str) -> str:
 
 
 def forwarded_headers(
-    headers: Headers, peer: Peer, *, identity: str, prefix: str
+    headers: Headers, peer: Peer, *, identity: str, prefix: str, http_version: str = "1.1"
 ) -> list[tuple[bytes, bytes]]:
     """The fields for the upstream, without those of the body's framing.
 
@@ -114,6 +114,7 @@ def forwarded_headers(
         peer: Its connection; of what the fields say of the way here, only what it believes goes on.
         identity: The request id.
         prefix: The mount, ``""`` or like ``/image``.
+        http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
     dropped = _NEVER_FORWARDED | _REQUEST_ID_NAMES | FORWARDED_NAMES
     # A name with "_" would become the same HTTP_* variable as its twin with "-".
@@ -121,7 +122,7 @@ def forwarded_headers(
     via = [value for name, value in kept if name == b"via"]
     kept = [field for field in kept if field[0] != b"via"]
     kept += _forwarding_fields(headers, peer, prefix)
-    kept.append((b"via", b", ".join([*via, b"1.1 glance-shim"])))
+    kept.append((b"via", b", ".join([*via, b"%b glance-shim" % http_version.encode("ascii")])))
     kept += [(name, identity.encode("ascii")) for name in sorted(_REQUEST_ID_NAMES)]
     return kept
 

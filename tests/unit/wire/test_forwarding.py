@@ -248,6 +248,11 @@ def test_via(fields, via):
     assert get_all(forward(*fields), b"via") == [via]
 
 
+def test_via_tells_what_the_client_spoke():
+    headers = forwarded_headers((), STRANGER, identity=ID, prefix="", http_version="1.0")
+    assert get_all(headers, b"via") == [b"1.0 glance-shim"]
+
+
 # -- request ids ----------------------------------------------------------------------------------
 
 OTHER_ID = b"req-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
