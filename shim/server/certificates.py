@@ -61,13 +61,15 @@ def make_context(files: TlsFiles) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     for path in files.all:
         _check_readable(path)
-    _load_pair(context, files)
-    if files.client_ca is not None:
-        try:
-            context.load_verify_locations(files.client_ca)
-        except ssl.SSLError as error:
-            raise CertificateFault(f"{files.client_ca}: holds no certificate as PEM") from error
-        context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        _load_pair(context, files)
+        if files.client_ca is not None:
+            _load_authority(context, files.client_ca)
+    except OSError as error:
+        # Gone since it was looked at, just now: a reload must survive that too.
+        raise CertificateFault(
+            f"the files of server.tls cannot be read: {error.strerror or error}"
+        ) from error
     return context
 
 
@@ -78,6 +80,14 @@ def _check_readable(path: Path) -> None:
             file.read(1)
     except OSError as error:
         raise CertificateFault(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _load_authority(context: ssl.SSLContext, path: Path) -> None:
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise CertificateFault(f"{path}: holds no certificate as PEM") from error
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 def _load_pair(context: ssl.SSLContext, files: TlsFiles) -> None:

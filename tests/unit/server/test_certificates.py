@@ -112,6 +112,13 @@ def test_files_that_are_gone_are_refused_too(in_force, tmp_path, caplog):
     assert "one.key: cannot be read" in caplog.text
 
 
+def test_a_file_that_goes_while_it_is_loaded(in_force, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("shim.server.certificates._check_readable", lambda path: None)
+    (tmp_path / "one.pem").unlink()
+    assert in_force.reload() is False
+    assert "cannot be read: No such file" in caplog.text
+
+
 def test_reload_on_demand(in_force, tmp_path):
     before = in_force.context
     assert in_force.reload() is True
