@@ -9,7 +9,7 @@ from shim.errors import ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
-from shim.wire.forwarding import Peer, TrustedProxies, client_address, request_id
+from shim.wire.forwarding import Peer, TrustedProxies, client_group, peer_of, request_id
 from shim.wire.framing import CHUNKED, NOTHING, Framing, request_framing
 from shim.wire.headers import Headers
 
@@ -36,14 +36,16 @@ class ProxyApplication:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = tuple((name.lower(), value) for name, value in scope["headers"])
-        peer = self._peer(scope)
+        peer = self._peer(scope, headers)
         identity = request_id(headers)
-        client = client_address(headers, peer)
         path = scope.get("raw_path") or scope["path"].encode()
         with self._journal.record(
-            id=identity, method=scope["method"], path=path.decode("ascii", "backslashreplace"), client=client
+            id=identity,
+            method=scope["method"],
+            path=path.decode("ascii", "backslashreplace"),
+            client=peer.client,
         ) as record:
-            record.project = client
+            record.project = client_group(peer.client)
             offer = inbound_of(scope)
             answer = Answer(send, None if offer is None else offer.move_answer)
             try:
@@ -78,10 +80,10 @@ class ProxyApplication:
             take_over=None if offer is None else offer.take_over,
         )
 
-    def _peer(self, scope: Scope) -> Peer:
+    def _peer(self, scope: Scope, headers: Headers) -> Peer:
         client = scope.get("client")
         address = client[0] if client and client[0] else None
-        return Peer(address, scope.get("scheme", "http"), trusted=self._trusted.trusts(address))
+        return peer_of(address, scope.get("scheme", "http"), headers, self._trusted)
 
 
 async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: Record) -> None:

@@ -12,6 +12,7 @@ from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
+from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.asgi import Application
 from shim.observe.counters import Counters
@@ -24,6 +25,7 @@ from shim.service.generic import GenericService, Service
 from shim.service.glance import GlanceOptions, GlanceService
 from shim.spool.budget import Budget
 from shim.spool.disk import Amount, LocalDisk, measure_space
+from shim.spool.encrypted import EncryptedDisk
 from shim.spool.naming import sweep_names
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED, Seconds
@@ -59,10 +61,12 @@ class ProxyOptions:
     Attributes:
         max_total: What all bodies together may hold.
         min_free: What stays free on the spool's file system.
+        encryption: Whether files are encrypted; needs the extra of that name.
         routes: The operator's; empty: those of the service.
         body: Mode of what no route speaks of.
         service: ``glance`` or ``none``.
         glance: What ``glance`` does for its requests.
+        admin_token: What the admin pages ask for; None: nothing.
         fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
@@ -70,6 +74,7 @@ class ProxyOptions:
     upstreams: Sequence[UpstreamSpec]
     max_total: Amount = field(default_factory=lambda: Amount(UNLIMITED))
     min_free: Amount = field(default_factory=Amount)
+    encryption: bool = False
     spool: SpoolOptions = field(default_factory=SpoolOptions)
     max_uploads: float = 1000
     queue: QueueOptions = field(default_factory=QueueOptions)
@@ -81,6 +86,7 @@ class ProxyOptions:
     service: str = "glance"
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
+    admin_token: str | None = None
     access_log: bool = True
     fast: bool = True
 
@@ -116,7 +122,7 @@ def build(options: ProxyOptions) -> Parts:
         DiskError: The spool directory cannot be looked at.
         NoUpstream: An application that is to run in this process cannot be loaded.
     """
-    disk = LocalDisk(options.directory, min_free=options.min_free)
+    disk = (EncryptedDisk if options.encryption else LocalDisk)(options.directory, min_free=options.min_free)
     budget = Budget(options.max_total.of(measure_space(options.directory).total))
     store = Store(disk, budget, options.spool)
     is_fast = options.fast and sys.platform == "linux"
@@ -140,7 +146,7 @@ def build(options: ProxyOptions) -> Parts:
         stall=options.cut_through_stall,
     )
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
-    admin = Admin(drain, store, journal, health).application()
+    admin = Guard(Admin(drain, store, journal, health).application(), options.admin_token)
     return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller, relays)
 
 

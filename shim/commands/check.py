@@ -1,15 +1,18 @@
 """``glance-shim check``: all faults of the configuration, then what spool directory and servers are like."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from shim.app.build import ProxyOptions, UpstreamSpec, service_of
 from shim.commands import ENDED_AS_ASKED, FAILED, load_or_report
-from shim.config.assemble import proxy_options
+from shim.config.assemble import proxy_options, tls_files
 from shim.config.load import Loaded
 from shim.routes.route import BodyMode
+from shim.server.addresses import TcpAddress
+from shim.server.validity import inspect_certificate
 from shim.spool.disk import measure_space
 from shim.spool.inspect import Finding, Level, inspect_directory
 from shim.timing import UNLIMITED
@@ -25,13 +28,33 @@ def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> i
     if loaded is None:
         return FAILED
     print("ok       configuration: no faults")
-    findings = [*_spool(loaded), *_upstreams(loaded), *_sizes(loaded)]
+    findings = [
+        *_server(loaded),
+        *_admin(loaded),
+        *_spool(loaded),
+        *_upstreams(loaded),
+        *_sizes(loaded),
+    ]
     for subject, finding in sorted(findings, key=lambda found: list(Level).index(found[1].level)):
         print(f"{finding.level.value:8} {subject}: {finding.text}")
     faults = sum(finding.level is Level.FAULT for _, finding in findings)
     if faults:
         print(f"{faults} {'fault' if faults == 1 else 'faults'}: this configuration would not serve uploads")
     return FAILED if faults else ENDED_AS_ASKED
+
+
+def _server(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
+    files = tls_files(loaded.settings)
+    for finding in inspect_certificate(files, dt.datetime.now(dt.UTC)) if files is not None else ():
+        yield "tls", finding
+
+
+def _admin(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
+    admin = loaded.settings.admin
+    for address in admin.listen if admin.token is None else ():
+        if isinstance(address, TcpAddress) and not address.is_loopback:
+            text = f"{address} is reached from other machines, and anybody there sees what is uploaded: "
+            yield "admin", Finding(Level.WARNING, f"{text}set admin.token, or listen on 127.0.0.1")
 
 
 def _spool(loaded: Loaded) -> Iterator[tuple[str, Finding]]:

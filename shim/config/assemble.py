@@ -10,6 +10,7 @@ from shim.config import options
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.routes.route import BodyMode, Route
+from shim.server.certificates import TlsFiles
 from shim.server.protocol import ConnectionOptions
 from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
@@ -33,6 +34,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         ],
         max_total=_amount(spool.max_total),
         min_free=_amount(spool.min_free),
+        encryption=spool.encryption,
         spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
         max_uploads=limits.max_uploads,
         queue=QueueOptions(most=limits.queue, without_body=timeouts.queue, with_body=timeouts.queue_body),
@@ -55,6 +57,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         service=settings.service,
         glance=_glance(settings.glance),
         trusted=settings.server.trusted,
+        admin_token=settings.admin.token.get_secret_value() if settings.admin.token else None,
         access_log=settings.log.access,
         fast=settings.server.fast,
     )
@@ -77,7 +80,15 @@ def run_options(settings: Settings) -> RunOptions:
         ),
         drain=timeouts.drain,
         drain_delay=timeouts.drain_delay,
+        tls=tls_files(settings),
+        proxy_protocol=settings.server.trusted if settings.server.proxy_protocol else None,
     )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The files of ``server.tls``, None where the proxied listener is plain."""
+    tls = settings.server.tls
+    return None if tls is None else TlsFiles(tls.certificate, tls.key, tls.client_ca)
 
 
 def _routes(settings: Settings) -> list[Route]:

@@ -32,6 +32,25 @@ def option(default: Any, reason: str, *, example: Any = None) -> Any:
     return Field(default, validate_default=True, description=reason, examples=examples)
 
 
+class TlsOptions(Options):
+    """TLS towards clients, 1.2 or later; the files are read again when they change."""
+
+    certificate: places.Directory = Field(
+        description="The certificate as PEM, followed by those that signed it. A renewed one is noticed "
+        "within seconds and used for new connections; a faulty one is refused and the old one stays.",
+        examples=["/etc/glance-shim/tls.pem"],
+    )
+    key: places.Directory = Field(
+        description="Its private key as PEM, without a passphrase: nobody could type it.",
+        examples=["/etc/glance-shim/tls.key"],
+    )
+    client_ca: places.Directory | None = option(
+        None,
+        "Who signs clients' certificates, as PEM. Set, a client without one gets no connection (mTLS).",
+        example="/etc/glance-shim/clients.pem",
+    )
+
+
 class ServerOptions(Options):
     """The listener that clients connect to."""
 
@@ -50,6 +69,15 @@ class ServerOptions(Options):
         "believed. From anybody else they are dropped: a client must not choose the address it is known by.",
     )
 
+    proxy_protocol: kinds.Switch = option(
+        False,
+        "Whether every connection begins with a PROXY header (version 1 or 2), before TLS. It is believed "
+        "from trusted_proxies, and nobody else may connect: whoever writes it chooses the client's address.",
+    )
+    tls: TlsOptions | None = Field(
+        None,
+        description="TLS on all addresses of listen; without this table clients are served in the clear.",
+    )
     fast: kinds.Switch = option(
         True,
         "Whether bodies that go to disk, and large answers, are moved by threads of their own, a megabyte at "
@@ -107,6 +135,12 @@ class AdminOptions(Options):
         "Where health, metrics and the status page are served: one address, or a list of them ([]: nowhere). "
         "A listener of its own, so that no client of the proxy reaches them.",
     )
+    token: places.Token | None = option(
+        None,
+        "What everything but /healthz and /readyz asks for, as Authorization: Bearer. Needed where others "
+        "reach the address; better in the environment than in the file: GLANCE_SHIM_ADMIN__TOKEN.",
+        example="a-long-random-text",
+    )
 
 
 class LogOptions(Options):
@@ -153,6 +187,12 @@ class SpoolOptions(Options):
         "5%",
         "Free space that is never used, for whatever else is on the file system; a body that would is "
         "answered with 507. 0 leaves no reserve.",
+    )
+    encryption: kinds.Switch = option(
+        False,
+        "Whether bodies on disk are encrypted (AES-256-GCM, a key for each body, never stored), for disks "
+        "that may be lost or imaged. Off, since files have no name and mode 0600, and encrypting costs "
+        "sendfile and hand-off. Needs the cryptography library: pip install glance-shim[encryption].",
     )
 
 

@@ -27,6 +27,7 @@ _METHOD = r"[A-Z][A-Z0-9_-]*"
 # Without dots, so that the keys of its table are told apart in environment variables and messages.
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _ROUTE_PATH = r"/[^\s?#]*"
+_TOKEN = r"[A-Za-z0-9._~+/=-]{16,}"  # noqa: S105 - the form of one
 # For the schema only; what is wrong with an address its own room says better than a pattern.
 _LISTEN = r"unix:/.+|fd:[0-9]+|.+:[0-9]+"
 _UPSTREAM = r"[A-Za-z+]+://.+|wsgi:.+"
@@ -154,6 +155,13 @@ def _parse_text(text: str) -> str:
     return text
 
 
+def _parse_token(text: str) -> SecretStr:
+    # It is sent in a header field (RFC 6750 section 2.1); the text itself is in no message.
+    if not re.fullmatch(_TOKEN, text, re.ASCII):
+        raise ValueError("not a token; use letters, digits and -._~+/=, at least 16 of them")
+    return SecretStr(text)
+
+
 Trusted: TypeAlias = Annotated[
     TrustedPeer,
     _written('network or "unix"', ".+", _parse_peer, ipaddress.IPv4Network, ipaddress.IPv6Network),
@@ -166,6 +174,7 @@ Text: TypeAlias = Annotated[str, _written("text", ".+", _parse_text)]
 Secret: TypeAlias = Annotated[
     SecretStr, _written("text", ".+", lambda text: SecretStr(_parse_text(text)), SecretStr)
 ]
+Token: TypeAlias = Annotated[SecretStr, _written("text without spaces", _TOKEN, _parse_token, SecretStr)]
 Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]
 
 

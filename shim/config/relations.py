@@ -10,6 +10,10 @@ from typing import Any
 from shim.config.faults import Path, nearest
 from shim.config.options import AdminOptions, Options, ServerOptions
 from shim.config.settings import SINGLE_UPSTREAM
+from shim.spool.encrypted import is_available
+
+# A switch as it may be written.
+_ON = (True, "true", "on")
 
 NO_UPSTREAM = (
     "is missing: say what to forward to, as in --upstream uwsgi+unix:///run/glance/api.sock, "
@@ -33,6 +37,8 @@ def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iter
     yield from _route_faults(tree.get("routes"), named or ([SINGLE_UPSTREAM] if single is not None else []))
     yield from _listener_faults(tree)
     yield from _glance_faults(tree.get("glance"))
+    yield from _server_faults(tree.get("server"))
+    yield from _spool_faults(tree)
 
 
 def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Path, str]]:
@@ -66,6 +72,40 @@ def _glance_faults(glance: object) -> Iterator[tuple[Path, str]]:
         yield (
             ("glance", "service_auth"),
             "needs glance.look = true: only a token that Glance accepted before the body may outlive it",
+        )
+
+
+def _server_faults(server: object) -> Iterator[tuple[Path, str]]:
+    """A PROXY header is asked of everybody, and believed from those that are named."""
+    if not isinstance(server, dict):
+        return
+    if server.get("proxy_protocol") in _ON and not server.get("trusted_proxies"):
+        yield (
+            ("server", "proxy_protocol"),
+            "needs server.trusted_proxies: nobody could connect; name the load balancer's addresses there",
+        )
+
+
+def _spool_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """What encryption needs is found before the start, not by the first body."""
+    spool, path = tree.get("spool"), ("spool", "encryption")
+    if not isinstance(spool, dict) or spool.get("encryption") not in _ON:
+        return
+    if not is_available():
+        yield path, "needs the cryptography library, which is missing: pip install glance-shim[encryption]"
+    if any(server.startswith("wsgi:") for server in _servers(tree)):
+        # It reads its body from the file itself, and would get all of it in memory instead.
+        yield path, "is not possible with an application in this process (wsgi:), which reads the file itself"
+
+
+def _servers(tree: Mapping[str, Any]) -> Iterator[str]:
+    """The servers of all upstreams, as far as they are written as text."""
+    groups = tree.get("upstreams")
+    named = groups.values() if isinstance(groups, dict) else ()
+    lists = [group.get("servers") for group in named if isinstance(group, dict)]
+    for servers in ([tree.get("upstream")], *lists):
+        yield from (
+            (server for server in servers if isinstance(server, str)) if isinstance(servers, list) else ()
         )
 
 

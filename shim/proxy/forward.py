@@ -109,7 +109,9 @@ class Delivery:
 
 def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
     """The request as its upstream shall see it; the body is added once it is there."""
-    headers = forwarded_headers(request.headers, request.peer, identity=request.id, prefix=mount)
+    headers = forwarded_headers(
+        request.headers, request.peer, identity=request.id, prefix=mount, http_version=request.http_version
+    )
     if get_first(headers, b"host") is None:
         # HTTP/1.0 may leave it out, HTTP/1.1 goes up: the place that was asked is the best name there is.
         headers.insert(0, (b"host", request.server[0].encode("ascii", "replace")))

@@ -4,6 +4,7 @@ Configuration parses them once and ``server`` opens what they name; the order of
 ``unix:/path`` and ``fd:N`` before ``HOST:PORT``.
 """
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,6 +23,14 @@ class TcpAddress:
 
     def __str__(self) -> str:
         return join_host_port(self.host, self.port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it, as far as the name tells."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder
 from shim.wire.framing import BodyKind, Framing, request_framing
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
+from shim.wire.proxy_protocol import ProxyHeader
 
 # Decoded bytes waiting for the application; beyond it the client is held back.
 HIGH_WATER = 256 * 1024
@@ -70,14 +71,17 @@ class ClientConnection(asyncio.Protocol):
         options: ConnectionOptions,
         poller: Poller | None = None,
         relays: Poller | None = None,
+        named: ProxyHeader | None = None,
     ) -> None:
         """Take what uvicorn gives each connection, our options, and the fast ways (None: none).
 
         ``poller`` reads bodies into files, ``relays`` moves answers: no stalled disk holds those up.
+        ``named`` is whom a PROXY header says the client to be, in place of the connection's other end.
         """
         self.options = options
         self.relays = relays
         self._poller = poller
+        self._named = named
         self.loop = _loop or asyncio.get_running_loop()
         self.application = config.loaded_app
         self.server_state = server_state
@@ -100,7 +104,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         # uvloop's transports are not asyncio.Transport, they only behave so.
-        self.stream = ClientStream(transport, send_timeout=self.options.send_timeout)
+        self.stream = ClientStream(transport, send_timeout=self.options.send_timeout, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
         if len(self.server_state.connections) > self.options.max_connections:
             self._refuse(_NO_HEAD, QueueFull("Too many connections are open.", retry_after=5))
@@ -180,6 +184,11 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.state = Reading.AFTER
         self._run(Exchange(self, request, body_ended=not framing.has_body))
+
+    def refuse(self, refusal: ShimError) -> None:
+        """Answer a new connection without reading what it says: it cannot be a request."""
+        if self.state is Reading.HEAD:
+            self._refuse(_NO_HEAD, refusal)
 
     def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
         """Let the application answer a head that is not to be served."""

@@ -25,9 +25,12 @@ from shim.admission.drain import Drain
 from shim.asgi import Application
 from shim.poller import Poller
 from shim.server.addresses import ListenAddress
-from shim.server.listen import open_listeners, place_of
+from shim.server.certificates import CertificateFault, ServerCertificate, TlsFiles
+from shim.server.entrance import EntranceOptions, entered_by
+from shim.server.listen import ListenFailed, open_listeners, place_of
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from shim.timing import UNLIMITED, Seconds
+from shim.wire.forwarding import TrustedProxies
 
 log = logging.getLogger("shim.server")
 
@@ -36,7 +39,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where to listen and how to end; times in seconds (``timeouts.drain``, ``timeouts.drain_delay``)."""
+    """Where to listen and how to end; times in seconds (``timeouts.drain``, ``timeouts.drain_delay``).
+
+    Attributes:
+        tls: The certificate of the proxied listener; None: it is plain.
+        proxy_protocol: Who connects to it with a PROXY header, and nobody else; None: it expects none.
+    """
 
     listen: Sequence[ListenAddress]
     admin_listen: Sequence[ListenAddress] = ()
@@ -44,6 +52,8 @@ class RunOptions:
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     drain: Seconds = 600.0
     drain_delay: Seconds = 0.0
+    tls: TlsFiles | None = None
+    proxy_protocol: TrustedProxies | None = None
 
 
 def run(
@@ -68,10 +78,18 @@ def run(
         open_listeners(options.admin_listen, options.socket_mode) as admin_listeners,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        main = _Server(_main_config(options, application, poller, relays))
+        certificate = _certificate(options.tls)
+        main = _Server(_main_config(options, application, poller, relays, certificate))
         control = _Server(_admin_config(admin))
         sockets = {main: listeners, control: admin_listeners}
-        runner.run(_serve(main, control, drain, options.drain_delay, sockets))
+        runner.run(_serve(main, control, drain, options.drain_delay, sockets, certificate=certificate))
+
+
+def _certificate(files: TlsFiles | None) -> ServerCertificate | None:
+    try:
+        return None if files is None else ServerCertificate(files)
+    except CertificateFault as fault:
+        raise ListenFailed(f"server.tls: {fault}") from fault
 
 
 class _Server(uvicorn.Server):
@@ -88,6 +106,8 @@ async def _serve(
     drain: Drain,
     delay: Seconds,
     listeners: Mapping[_Server, list[socket.socket]],
+    *,
+    certificate: ServerCertificate | None,
 ) -> None:
     asked = _watch_signals(main)
     places = {
@@ -98,11 +118,14 @@ async def _serve(
     async with asyncio.TaskGroup() as group:
         group.create_task(_drain_when_asked(asked, drain, main, delay))
         serving = group.create_task(main.serve(listeners[main]))
+        watching = group.create_task(certificate.watch()) if certificate is not None else None
         if listeners[control]:
             group.create_task(control.serve(listeners[control]))
         await serving
         await _end_tasks(main)
         control.should_exit = True
+        if watching is not None:
+            watching.cancel()
     _ignore_signals()
     log.info("Ended")
 
@@ -148,12 +171,17 @@ def _watch_signals(main: _Server) -> asyncio.Event:
 
 
 def _main_config(
-    options: RunOptions, application: Application, poller: Poller | None, relays: Poller | None
+    options: RunOptions,
+    application: Application,
+    poller: Poller | None,
+    relays: Poller | None,
+    certificate: ServerCertificate | None,
 ) -> uvicorn.Config:
     protocol = functools.partial(ClientConnection, options=options.connection, poller=poller, relays=relays)
+    entrance = EntranceOptions(certificate, options.proxy_protocol, options.connection.header_timeout)
     return uvicorn.Config(
         application,
-        http=protocol,  # type: ignore[arg-type]
+        http=entered_by(entrance, protocol),  # type: ignore[arg-type]
         timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
         **_COMMON,
     )

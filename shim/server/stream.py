@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from shim.timing import Seconds
+from shim.wire.proxy_protocol import ProxyHeader
 
 # Bytes of an answer kept for a client that reads slowly, before its upstream is held back.
 WRITE_BUFFER = 256 * 1024
@@ -20,9 +21,12 @@ WRITE_BUFFER = 256 * 1024
 class ClientStream:
     """What can be done with a client's transport."""
 
-    def __init__(self, transport: asyncio.Transport, *, send_timeout: Seconds) -> None:
-        """Take the transport, and how long a client may take nothing of an answer."""
+    def __init__(
+        self, transport: asyncio.Transport, *, send_timeout: Seconds, named: ProxyHeader | None = None
+    ) -> None:
+        """Take the transport, how long a client may take nothing of an answer, and whom a proxy named."""
         self._transport = transport
+        self._named = named or ProxyHeader()
         self.send_timeout = send_timeout
         self._reading = True
         self._writable = asyncio.Event()
@@ -31,7 +35,7 @@ class ClientStream:
 
     @property
     def can_half_close(self) -> bool:
-        """Whether the sending side can be closed alone; over TLS it cannot."""
+        """Whether the sending side can be closed alone; over another server's TLS it cannot."""
         return self._transport.can_write_eof()
 
     @property
@@ -127,7 +131,7 @@ class ClientStream:
     def ends(self) -> dict[str, Any]:
         """The scope's ``client``, ``server`` and ``scheme``."""
         return {
-            "client": get_remote_addr(self._transport),
-            "server": get_local_addr(self._transport),
+            "client": self._named.client or get_remote_addr(self._transport),
+            "server": self._named.server or get_local_addr(self._transport),
             "scheme": "https" if is_ssl(self._transport) else "http",
         }

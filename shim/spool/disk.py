@@ -50,8 +50,8 @@ class Amount:
 class SpoolFile(Protocol):
     """One body's bytes on disk, without a name: gone when closed, or when the process dies."""
 
-    def fileno(self) -> int:
-        """The descriptor, for sendfile and hand-off."""
+    def fileno(self) -> int | None:
+        """The descriptor, for sendfile and hand-off; None where what it gives is not the body (encrypted)."""
         ...
 
     async def write(self, offset: int, pieces: Sequence[Piece]) -> None:
@@ -103,6 +103,9 @@ class LocalDisk:
 
     async def create(self) -> SpoolFile:
         """Open a nameless file (mode 0600)."""
+        return await self._create()
+
+    async def _create(self) -> "LocalFile":
         opening = asyncio.ensure_future(wrap(_open_nameless)(self._directory, executor=self._threads))
         try:
             descriptor = await finish(opening)
@@ -158,6 +161,10 @@ class LocalFile:
             wrap(_read_exactly)(self._descriptor, offset, size, executor=self._threads)
         )
         return data
+
+    def read_now(self, offset: int, size: int) -> bytes:
+        """Read exactly ``size`` bytes, on the calling thread."""
+        return _read_exactly(self._descriptor, offset, size)
 
     async def close(self) -> None:
         """Close, on a thread: freeing a gigabyte takes the kernel a while."""

@@ -7,9 +7,11 @@ in; RFC 7239 (Forwarded), RFC 9110 section 7.6.3 (Via), and the X-Forwarded-* th
 import ipaddress
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.wire.headers import TOKEN, Headers, end_to_end, get_all, get_first
+from shim.wire.headers import TOKEN, Headers, end_to_end, get_first
+from shim.wire.hops import Origin, find_origin
 
 FORWARDED_NAMES = frozenset(
     {
@@ -26,22 +28,9 @@ _REQUEST_ID_NAMES = frozenset({b"x-openstack-request-id", b"x-request-id"})
 _NEVER_FORWARDED = frozenset({b"expect", b"proxy", b"content-length"})
 _REQUEST_ID = re.compile(rb"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+NOTHING_SAID = Origin()
+
 TrustedNetworks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a client connection.
-
-    Attributes:
-        address: IP address, or None on a unix socket.
-        scheme: ``http`` or ``https``, as the shim was spoken to.
-        trusted: Whether what it says about clients further off is believed.
-    """
-
-    address: str | None
-    scheme: str
-    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +52,31 @@ class TrustedProxies:
         return any((mapped or ip) in network for network in self.networks)
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a client connection, and what it is believed to say of clients further off.
+
+    Attributes:
+        address: IP address, or None on a unix socket.
+        scheme: ``http`` or ``https``, as the shim was spoken to.
+        origin: Of whom it passes on a request; of a peer that is not trusted, nothing.
+    """
+
+    address: str | None
+    scheme: str
+    origin: Origin = NOTHING_SAID
+
+    @property
+    def name(self) -> str:
+        """Its address, or ``"unix"``."""
+        return self.address or "unix"
+
+    @property
+    def client(self) -> str:
+        """Who asks: whom trusted proxies name, else the peer itself."""
+        return self.origin.address or self.name
+
+
 def request_id(headers: Headers) -> str:
     """The client's request id where it is well-formed, else a new one (``req-<uuid>``)."""
     for name in (b"x-openstack-request-id", b"x-request-id"):
@@ -72,25 +86,35 @@ def request_id(headers: Headers) -> str:
     return f"req-{uuid.uuid4()}"
 
 
-def client_address(headers: Headers, peer: Peer) -> str:
-    """Who asks: the last hop that a trusted proxy names, else the peer (``"unix"`` without an address)."""
-    if peer.trusted:
-        hops = [hop.strip() for value in get_all(headers, b"x-forwarded-for") for hop in value.split(b",")]
-        if hops and hops[-1]:
-            return hops[-1].decode("ascii", "replace")
-    return peer.address or "unix"
+def peer_of(address: str | None, scheme: str, headers: Headers, proxies: TrustedProxies) -> Peer:
+    """The peer at ``address`` (None: a unix socket), with what it says of the client where it is trusted."""
+    origin = find_origin(headers, proxies.trusts) if proxies.trusts(address) else NOTHING_SAID
+    return Peer(address, scheme, origin)
+
+
+def client_group(client: str) -> str:
+    """Whom limits take for one client: an address, or the /64 of an IPv6 one, which is one customer's."""
+    try:
+        ip = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return client
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    if ip.version == 4 or mapped is not None:  # noqa: PLR2004 - IPv4
+        return str(mapped or ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def forwarded_headers(
-    headers: Headers, peer: Peer, *, identity: str, prefix: str
+    headers: Headers, peer: Peer, *, identity: str, prefix: str, http_version: str = "1.1"
 ) -> list[tuple[bytes, bytes]]:
     """The fields for the upstream, without those of the body's framing.
 
     Args:
         headers: The client's fields.
-        peer: Its connection; what an untrusted one says about itself is dropped.
+        peer: Its connection; of what the fields say of the way here, only what it believes goes on.
         identity: The request id.
         prefix: The mount, ``""`` or like ``/image``.
+        http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
     dropped = _NEVER_FORWARDED | _REQUEST_ID_NAMES | FORWARDED_NAMES
     # A name with "_" would become the same HTTP_* variable as its twin with "-".
@@ -98,53 +122,45 @@ def forwarded_headers(
     via = [value for name, value in kept if name == b"via"]
     kept = [field for field in kept if field[0] != b"via"]
     kept += _forwarding_fields(headers, peer, prefix)
-    kept.append((b"via", b", ".join([*via, b"1.1 glance-shim"])))
+    kept.append((b"via", b", ".join([*via, b"%b glance-shim" % http_version.encode("ascii")])))
     kept += [(name, identity.encode("ascii")) for name in sorted(_REQUEST_ID_NAMES)]
     return kept
 
 
 def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[bytes, bytes]]:
-    believed = {name: get_all(headers, name) for name in FORWARDED_NAMES} if peer.trusted else {}
-    address = (peer.address or "unix").encode("ascii", "replace")
-    host = get_first(headers, b"host") or b""
-    hops = [*believed.get(b"x-forwarded-for", []), address]
-    scheme = (believed.get(b"x-forwarded-proto") or [peer.scheme.encode("ascii")])[-1]
+    origin = peer.origin
+    scheme = origin.scheme or peer.scheme.encode("ascii")
+    host = origin.host or get_first(headers, b"host") or b""
+    hops = [*origin.hops, peer.name]
     fields = [
-        (b"x-forwarded-for", b", ".join(hops)),
+        (b"x-forwarded-for", ", ".join(hops).encode("ascii", "replace")),
         (b"x-forwarded-proto", scheme),
     ]
-    outer_host = (believed.get(b"x-forwarded-host") or [host])[-1]
-    if outer_host:
-        fields.append((b"x-forwarded-host", outer_host))
-    outer = (believed.get(b"x-forwarded-prefix") or [b""])[-1]
-    if outer or prefix:
-        fields.append((b"x-forwarded-prefix", outer + prefix.encode("ascii")))
-    elements = believed.get(b"forwarded", [])
-    if elements:
-        elements = [*elements, b"for=%b;proto=%b" % (_node(peer.address), peer.scheme.encode("ascii"))]
-    else:
-        elements = _translated(b", ".join(hops), scheme, outer_host)
-    fields.append((b"forwarded", b", ".join(elements)))
+    if host:
+        fields.append((b"x-forwarded-host", host))
+    if origin.prefix or prefix:
+        fields.append((b"x-forwarded-prefix", origin.prefix + prefix.encode("ascii")))
+    fields.append((b"forwarded", b", ".join(_elements(hops, scheme, host))))
     return fields
 
 
-def _translated(hops: bytes, scheme: bytes, host: bytes) -> list[bytes]:
+def _elements(hops: Sequence[str], scheme: bytes, host: bytes) -> list[bytes]:
     """Forwarded elements that say what the X-Forwarded-* fields say (RFC 7239 section 7.4), client first.
 
     oslo.middleware reads the first element alone, and reads no X-Forwarded-* beside it. It does not know
     quoted values either: a host with a port, which needs quotes, is left to the Host field.
     """
-    first, *others = [_node(hop.strip().decode("ascii", "replace")) for hop in hops.split(b",")]
+    first, *others = map(_node, hops)
     element = b"for=%b;proto=%b" % (first, scheme)
     if TOKEN.fullmatch(host):
         element += b";host=" + host
     return [element, *(b"for=" + node for node in others)]
 
 
-def _node(address: str | None) -> bytes:
-    """A node identifier of RFC 7239 section 6: IPv6 in quoted brackets; what is no address is unknown."""
+def _node(address: str) -> bytes:
+    """A node of RFC 7239 section 6: IPv6 bracketed and quoted; what is no address is unknown."""
     try:
-        ip = ipaddress.ip_address((address or "").strip("[]"))
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return b"unknown"
     return b'"[%b]"' % str(ip).encode("ascii") if ip.version == 6 else str(ip).encode("ascii")  # noqa: PLR2004 - IPv6

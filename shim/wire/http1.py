@@ -162,9 +162,16 @@ def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, 
 def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
     match = _FIELD.fullmatch(field)
     if match is None:
-        name = field.partition(b":")[0][:40].decode("ascii", "backslashreplace")
-        raise error(f"The header field {name!r} is malformed.")
+        raise error(f"{_told(field)} is malformed.")
     return match[1].lower(), match[2]
+
+
+def _told(field: bytes) -> str:
+    """A malformed field by its name, where that is one: of a folded line it would be a part of a value."""
+    name = TOKEN.match(field)
+    if name is None or b":" not in field:
+        return "A header field"
+    return f"The header field {name[0][:40].decode('ascii')!r}"
 
 
 def _origin_form(method: str, target: bytes, headers: Headers) -> tuple[bytes, Headers]:

@@ -139,13 +139,13 @@ def test_options_asterisk(rig: Rig):
 # -- what is set ----------------------------------------------------------------------------------------
 
 
-def assert_forwarded(seen: Seen, via: str = "1.1") -> None:
+def assert_forwarded(rig: Rig, seen: Seen, via: str = "1.1") -> None:
     assert seen.all("X-Forwarded-For") == ["127.0.0.1"]
-    assert seen.all("X-Forwarded-Proto") == ["http"]
+    assert seen.all("X-Forwarded-Proto") == [rig.scheme]
     assert seen.all("X-Forwarded-Host") == [HOST]
     (forwarded,) = seen.all("Forwarded")
     pairs = dict(re.findall(r'(\w+)=("[^"]*"|[^;,]+)', forwarded.lower()))
-    assert (pairs["for"].strip('"'), pairs["proto"].strip('"')) == ("127.0.0.1", "http"), forwarded
+    assert (pairs["for"].strip('"'), pairs["proto"].strip('"')) == ("127.0.0.1", rig.scheme), forwarded
     assert pairs.get("host", HOST).strip('"') == HOST, forwarded
     assert re.fullmatch(rf"(?:.*, )?{re.escape(via)} \S+.*", seen.joined("Via") or ""), seen.joined("Via")
     for name in ("X-Openstack-Request-Id", "X-Request-Id"):
@@ -158,7 +158,7 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
     assert rig.ask(request_).status == 200
     seen = rig.stub.only()
     assert seen.all("Host") == [HOST]
-    assert_forwarded(seen)
+    assert_forwarded(rig, seen)
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
     [
         "X-Forwarded-For: 6.6.6.6",
         "x-forwarded-for: 6.6.6.6",
-        "X-Forwarded-Proto: https",
+        "X-Forwarded-Proto: HTTPS",
         "X-Forwarded-Host: evil",
         "Forwarded: for=6.6.6.6;proto=https;host=evil",
         "X_Forwarded_For: 6.6.6.6",
-        "X_Forwarded_Proto: https",
+        "X_Forwarded_Proto: HTTPS",
         "X-Forwarded_For: 6.6.6.6",
         "X-Forwarded-Prefix: /evil",
         "Content_Length: 99",
@@ -182,7 +182,7 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
 def test_no_client_says_where_it_comes_from(rig: Rig, header):
     assert rig.ask(put_chunked("/x", chunked(b"foobar"), header, header)).status == 200
     seen = rig.stub.only()
-    assert_forwarded(seen)
+    assert_forwarded(rig, seen)
     name, _, value = header.partition(": ")
     assert (seen.body, seen.length, seen.codings) == (b"foobar", "6", [])
     assert value not in [other for _, other in seen.fields]
@@ -237,7 +237,7 @@ def test_connection_header_removes_nothing_that_matters(rig: Rig, named, framing
         answer = client.answer()
     if answer.status == 200:
         seen = rig.stub.only()
-        assert_forwarded(seen)
+        assert_forwarded(rig, seen)
         assert seen.all("Host") == [HOST]
         assert (seen.body, seen.length) == (b"foobar", "6")
     else:  # a Connection that names framing or Host is an attack, and may be refused

@@ -2,12 +2,13 @@
 
 import re
 import urllib.parse
+from ipaddress import ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import HeadTooLarge
-from shim.wire.forwarding import Peer, forwarded_headers
+from shim.wire.forwarding import Peer, TrustedProxies, forwarded_headers, peer_of
 from shim.wire.uwsgi import MAX_VARIABLES_SIZE, UwsgiRequest, encode_packet, request_variables
 
 ID = "req-00000000-0000-4000-8000-000000000001"
@@ -74,7 +75,8 @@ def request(
     fields: tuple[tuple[bytes, bytes], ...], target: bytes, mount: str, length: int | None, *, trusted: bool
 ) -> UwsgiRequest:
     """What the proxy makes of a client's request."""
-    peer = Peer("192.0.2.1", "http", trusted=trusted)
+    proxies = TrustedProxies((ip_network("192.0.2.0/24"),) if trusted else ())
+    peer = peer_of("192.0.2.1", "http", fields, proxies)
     return UwsgiRequest(
         method="PUT",
         target=target,

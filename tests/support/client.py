@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -85,7 +86,9 @@ class Answer:
 class Client:
     """One connection. Every wait ends: after ``patience`` seconds the test fails."""
 
-    def __init__(self, address: tuple[str, int] | str, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, patience: float = PATIENCE, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.patience = patience
@@ -94,6 +97,11 @@ class Client:
             self.sock.connect(address)
             if family == socket.AF_INET:
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                # An end without close_notify is told from a proper one.
+                self.sock = tls.wrap_socket(
+                    self.sock, server_hostname=str(address[0]), suppress_ragged_eofs=False
+                )
         except BaseException:
             self.sock.close()
             raise
@@ -114,21 +122,29 @@ class Client:
         for piece in pieces:
             self.sock.settimeout(self.patience)
             try:
-                self.sock.sendall(piece)
+                self._send_all(piece)
             except TimeoutError:
                 raise Hang(f"the peer did not take {len(piece)} bytes within {self.patience} s") from None
+
+    def _send_all(self, piece: bytes) -> None:
+        try:
+            self.sock.sendall(piece)
+        except ssl.SSLZeroReturnError:
+            # OpenSSL sends no more once the other side said goodbye; other clients do.
+            socket.socket.sendall(self.sock, piece)
 
     def offer(self, *pieces: bytes) -> bool:
         """Send as far as the peer takes it; false if it has gone before the end."""
         try:
             self.send(*pieces)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLEOFError):
             return False
         return True
 
     def finish(self) -> None:
         """Send FIN: nothing more will come from here."""
-        self.sock.shutdown(socket.SHUT_WR)
+        # Not the TLS socket's own method, which forgets that it is one.
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
 
     def close(self) -> None:
         """Hang up."""

@@ -7,6 +7,7 @@ shim works inside. A further way is one line in ``WAYS``.
 import contextlib
 import itertools
 import re
+import ssl
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,9 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.certificates import make_authority, make_certificate
 from tests.support.client import HOST, Answer, Client, get
 from tests.support.shim import Route, Settings, Shim
 from tests.support.stub import Stub
+from tests.support.wire import PATIENCE
 
 KINDS = {
     "http-tcp": ("http", False),
@@ -32,11 +35,13 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {"server.fast": False},
     # From the first byte on, for most bodies of these tests are small.
     "fast": {"server.fast": True, "spool.memory_limit": "0B"},
+    # The fast way is asked for, and cannot be had; certificate and key are the pool's.
+    "tls": {"server.fast": True, "spool.memory_limit": "0B"},
 }
 """How the shim works inside: settings that choose it."""
 
 NAMES = [f"{kind}-{way}" for way in WAYS for kind in KINDS]
-FEW = ("http-tcp-plain", "uwsgi-unix-plain", "http-tcp-fast", "uwsgi-unix-fast")
+FEW = tuple(f"{kind}-{way}" for way in WAYS for kind in ("http-tcp", "uwsgi-unix"))
 CASES = [pytest.param(name, marks=() if name in FEW else pytest.mark.more) for name in NAMES]
 """Every kind in every way, as the parameter of the ``case`` fixture; those that differ least are marked."""
 
@@ -113,6 +118,7 @@ class Rig:
     shim: Shim
     stub: Stub
     others: dict[str, Stub] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
     start: int = 0
     _numbers: Any = field(default_factory=itertools.count)
 
@@ -122,6 +128,11 @@ class Rig:
         return self.stub.protocol
 
     @property
+    def scheme(self) -> str:
+        """How the shim is spoken to."""
+        return "https" if self.tls else "http"
+
+    @property
     def is_unix(self) -> bool:
         """Whether the upstream is on a unix socket, where a reset cannot be made at will."""
         return self.stub.path is not None
@@ -129,7 +140,7 @@ class Rig:
     def client(self, patience: float | None = None) -> Client:
         """A new connection to the proxied listener."""
         address = ("127.0.0.1", self.shim.port)
-        return Client(address) if patience is None else Client(address, patience)
+        return Client(address, PATIENCE if patience is None else patience, tls=self.tls)
 
     def ask(self, request: bytes, method: str = "", *, pieces: Iterable[bytes] = ()) -> Answer:
         """Send one request on a connection of its own, whole or in pieces, and read the answer."""
@@ -274,6 +285,16 @@ def several(stub: Stub, folder: Path, others: dict[str, Stub]) -> tuple[Mapping[
     return settings, [*routes, {"path": "/**", "upstream": "main"}]
 
 
+class Identity:
+    """A certificate for the shims of a pool, and what clients need to trust it."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = make_authority(folder)
+        certificate, key = make_certificate(folder, "shim", "IP:127.0.0.1")
+        self.context = ssl.create_default_context(cafile=authority)
+        self.settings = {"server.tls.certificate": str(certificate), "server.tls.key": str(key)}
+
+
 class RigPool:
     """Rigs by case and settings, made when first asked for. The least recently used ones end first."""
 
@@ -284,6 +305,7 @@ class RigPool:
         self._folder = tempfile.TemporaryDirectory(prefix="shim-")
         self.trap = Stub("http")
         self.unknown: set[str] = set()
+        self._identity: Identity | None = None
 
     def rig(
         self,
@@ -312,6 +334,7 @@ class RigPool:
     ) -> tuple[Rig, contextlib.ExitStack]:
         self._await_option(settings)
         kind, _, way = case.rpartition("-")
+        identity = self._make_identity() if way == "tls" else None
         folder = Path(self._folder.name) / str(next(self._numbers))
         folder.mkdir()
         with contextlib.ExitStack() as stack:
@@ -327,7 +350,7 @@ class RigPool:
                 self._await_option(planned)
             shim = Shim(
                 folder,
-                {**planned, **WAYS[way], **settings},
+                {**planned, **WAYS[way], **(identity.settings if identity else {}), **settings},
                 routes=routes,
                 ready=ready,
                 environment=self._environment(),
@@ -338,7 +361,7 @@ class RigPool:
                 self.unknown |= unknown_options(shim.log_text())
                 self._await_option({**planned, **settings})
                 raise
-            return Rig(case, shim, stub, others), stack.pop_all()
+            return Rig(case, shim, stub, others, identity and identity.context), stack.pop_all()
         raise AssertionError
 
     def _await_option(self, settings: Settings) -> None:
@@ -351,6 +374,13 @@ class RigPool:
         """A stub of a kind."""
         protocol, unix = KINDS[kind]
         return Stub(protocol, folder / f"{name}.sock" if unix else None, listening=listening)
+
+    def _make_identity(self) -> "Identity":
+        if self._identity is None:
+            folder = Path(self._folder.name) / "identity"
+            folder.mkdir()
+            self._identity = Identity(folder)
+        return self._identity
 
     def _environment(self) -> dict[str, str]:
         """Proxy variables that lead into the trap: a shim that heeds them never reaches its upstream."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.client import Answer, Client, get
+from tests.support.client import Answer, Client, head
 from tests.support.wire import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +200,7 @@ class Shim:
     def admin(self, path: str, *headers: str) -> Answer:
         """Ask the admin listener."""
         with Client(("127.0.0.1", self.admin_port)) as client:
-            client.send(get(path, "Connection: close", *headers))
+            client.send(head("GET", path, "Connection: close", *headers, host=f"127.0.0.1:{self.admin_port}"))
             return client.answer()
 
     def log_text(self, start: int = 0) -> str:

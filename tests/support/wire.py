@@ -6,6 +6,7 @@ A wait that does not end fails the test with what came so far, instead of hangin
 import contextlib
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,7 @@ class Wire:
             raise Hang(
                 f"nothing came for {self.patience} s; before that: {bytes(self.buffer[-300:])!r}"
             ) from None
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLEOFError):
             raise Ended("reset", bytes(self.buffer)) from None
         self.received += len(data)
         return data
@@ -110,18 +111,31 @@ class Wire:
                     return "fin"
             except TimeoutError:
                 break
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLEOFError):
                 return "reset"
         return "open"
 
     def stirs(self, within: float) -> bool:
         """Whether a byte, or the end, is there or comes within so many seconds; nothing is taken."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            return bool(self.buffer) or self._stirs_inside(within)
         return bool(self.buffer) or bool(select.select([self.sock], [], [], within)[0])
+
+    def _stirs_inside(self, within: float) -> bool:
+        # What comes on the socket may be a message of TLS itself: only reading shows it.
+        try:
+            self.sock.settimeout(max(within, 0.01))
+            self.buffer += self.sock.recv(PIECE)
+        except TimeoutError:
+            return False
+        except (ConnectionError, ssl.SSLEOFError):
+            return True
+        return True
 
     def pending(self) -> bytes:
         """What lies there already, without waiting."""
         self.sock.settimeout(0)
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        with contextlib.suppress(BlockingIOError, ConnectionError, ssl.SSLWantReadError, ssl.SSLEOFError):
             self.buffer += self.sock.recv(PIECE)
         return bytes(self.buffer)
 

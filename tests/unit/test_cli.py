@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 import shim
 from shim.cli import app
-from shim.commands import load_or_report
+from shim.commands import check, load_or_report
 from shim.config import describe
+from tests.fakes.certificates import make_authority, make_certificate
 
 REPOSITORY = Path(__file__).parents[2]
 ALL_OPTIONS = "All options, with units and reasons: glance-shim config --defaults\n"
@@ -207,3 +208,23 @@ finally:
 """
     result = python("-c", script)
     assert result.stderr.splitlines()[-1] == "", result.stderr
+
+
+def test_check_looks_at_the_edges(tmp_path, capsys):
+    """A pair that does not fit, and admin pages that the whole network sees."""
+    make_authority(tmp_path)
+    certificate, _ = make_certificate(tmp_path, "one", "DNS:one")
+    _, key = make_certificate(tmp_path, "two", "DNS:two")
+    settings = [
+        f"server.tls.certificate={certificate}",
+        f"server.tls.key={key}",
+        'admin.listen=["0.0.0.0:9293", "127.0.0.1:9294", "[::1]:9295", "unix:/run/admin.sock"]',
+        f"spool.directory={tmp_path}",
+    ]
+    assert check.run(None, f"http+unix://{tmp_path}/missing.sock", settings) == 1
+    told = capsys.readouterr().out
+    assert f"fault    tls: {key}: is not the key of {certificate}" in told
+    assert "warning  admin: 0.0.0.0:9293 is reached from other machines" in told
+    assert told.count(" admin: ") == 1
+    check.run(None, "http://127.0.0.1:1", ["admin.listen=0.0.0.0:9293", "admin.token=a-token-of-some-length"])
+    assert " admin: " not in capsys.readouterr().out

@@ -16,6 +16,7 @@ from shim.observe.journal import Journal, Record
 from shim.proxy.request import Answer, ClientRequest
 from shim.wire.forwarding import Peer, TrustedProxies
 from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
+from shim.wire.hops import Origin
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.loops import let_others_run, run
 
@@ -152,12 +153,13 @@ def test_framings_that_are_refused(version, fields, code):
 
 
 HOP = ((b"x-forwarded-for", b"198.51.100.1"),)
-FRIEND = Peer("10.0.0.1", "http", trusted=True)
+FRIEND = Peer("10.0.0.1", "http")
+TOLD = Peer("10.0.0.1", "http", Origin("198.51.100.1", ("198.51.100.1",)))
 PEERS = [
     # scope, peer, client
     pytest.param(changed(client=("10.0.0.1", 1)), FRIEND, "10.0.0.1", id="trusted"),
     pytest.param(changed(client=("10.0.0.1", 0)), FRIEND, "10.0.0.1", id="no port"),
-    pytest.param(changed(client=("10.0.0.1", 1), headers=[*HOP]), FRIEND, "198.51.100.1", id="for another"),
+    pytest.param(changed(client=("10.0.0.1", 1), headers=[*HOP]), TOLD, "198.51.100.1", id="for another"),
     pytest.param(changed(headers=[*HOP]), Peer("192.0.2.7", "http"), "192.0.2.7", id="not trusted"),
     pytest.param(changed(client=None), Peer(None, "http"), "unix", id="a unix socket"),
     pytest.param(changed(client=("", 0)), Peer(None, "http"), "unix", id="a unix socket under uvicorn"),
@@ -173,6 +175,11 @@ def test_peers(scope, peer, client, access):
     assert stage.request.peer == peer
     assert stage.request.client == client
     assert access()[0]["client"] == access()[0]["project"] == client
+
+
+def test_limits_go_by_the_network_of_an_ipv6_client(access):
+    Stage().ask(changed(client=("2001:db8::1", 1)))
+    assert (access()[0]["client"], access()[0]["project"]) == ("2001:db8::1", "2001:db8::/64")
 
 
 @pytest.mark.parametrize("server", [None, (), ("/run/s.sock", None)], ids=str)

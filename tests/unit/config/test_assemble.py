@@ -1,7 +1,10 @@
 """From settings to the options of the parts: what an operator writes arrives where it has its effect."""
 
-from shim.config.assemble import proxy_options
+from pathlib import Path
+
+from shim.config.assemble import proxy_options, run_options
 from shim.config.settings import Settings
+from shim.server.certificates import TlsFiles
 from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount
 from shim.service.upload import UploadOptions
@@ -28,3 +31,24 @@ def test_a_route_and_its_limit():
     one, other = options_of(routes=[{"path": "/a", "max_body": "1MiB"}, {"path": "/b"}]).routes
     assert (one.name, one.path, one.upstream, one.max_body) == ("/a", "/a", "default", 1024**2)
     assert other.max_body == UNLIMITED
+
+
+def test_what_stands_before_a_connection():
+    plain = run_options(Settings.model_validate({}))
+    assert (plain.tls, plain.proxy_protocol) == (None, None)
+    server = {
+        "tls": {"certificate": "/a.pem", "key": "/a.key", "client_ca": "/b.pem"},
+        "proxy_protocol": True,
+        "trusted_proxies": ["10.0.0.0/8", "unix"],
+    }
+    options = run_options(Settings.model_validate({"server": server}))
+    assert options.tls == TlsFiles(Path("/a.pem"), Path("/a.key"), Path("/b.pem"))
+    assert options.proxy_protocol.trusts("10.1.2.3")
+    assert options.proxy_protocol.trusts(None)
+    assert not options.proxy_protocol.trusts("11.1.2.3")
+
+
+def test_the_admin_token_and_encryption():
+    assert (options_of().admin_token, options_of().encryption) == (None, False)
+    options = options_of(admin={"token": "a-token-of-some-length"}, spool={"encryption": "on"})
+    assert (options.admin_token, options.encryption) == ("a-token-of-some-length", True)

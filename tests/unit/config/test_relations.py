@@ -19,12 +19,33 @@ FIT = [
     {"upstream": "http://h", "server": {"listen": ["h:0"]}, "admin": {"listen": "h:0"}},
     {"upstream": "http://h", "glance": {"service_auth": {"username": "x"}, "look": True}},
     {"upstream": "http://h", "glance": {"look": False}},
+    {"upstream": "http://h", "server": {"proxy_protocol": "off"}},
+    {"upstream": "http://h", "server": {"proxy_protocol": True, "trusted_proxies": ["unix"]}},
+    {"upstream": "http://h", "spool": {"encryption": True}},
+    {"upstream": "wsgi:a:b", "spool": {"encryption": False}},
     # Of the wrong type: another fault says so.
+    {"upstreams": {"one": {"servers": 3}, "two": 3}, "spool": {"encryption": True}, "routes": [3]},
     {"upstream": 3, "routes": 3, "server": 3, "admin": {"listen": 3}},
     {"upstreams": GLANCE, "routes": [3, {"path": "/", "upstream": 3}]},
 ]
 
 UNFIT = [
+    (
+        {"upstream": "http://h", "server": {"proxy_protocol": True}},
+        "server.proxy_protocol",
+        "needs server.tr",
+    ),
+    (
+        {"upstream": "http://h", "server": {"proxy_protocol": "on", "trusted_proxies": []}},
+        "server.proxy_protocol",
+        "nobody could connect",
+    ),
+    ({"upstream": "wsgi:a:b", "spool": {"encryption": "on"}}, "spool.encryption", "in this process (wsgi:)"),
+    (
+        {"upstreams": {"one": {"servers": ["wsgi:a:b"]}}, "spool": {"encryption": True}},
+        "spool.encryption",
+        "in this process (wsgi:)",
+    ),
     ({}, "upstream", NO_UPSTREAM),
     ({"upstreams": {}}, "upstream", NO_UPSTREAM),
     ({"upstream": "http://h", "upstreams": GLANCE}, "upstream", "set one or the other"),
@@ -95,3 +116,11 @@ def test_a_route_without_any_upstream():
     assert faults(tree, upstream_required=False) == [
         ("routes[0].upstream", "unknown upstream 'glance'; add a table [upstreams.glance]")
     ]
+
+
+def test_encryption_without_its_library(monkeypatch):
+    monkeypatch.setattr("shim.config.relations.is_available", lambda: False)
+    tree = {"upstream": "http://h", "spool": {"encryption": True}}
+    ((path, message),) = relation_faults(tree, upstream_required=True)
+    assert dotted(path) == "spool.encryption"
+    assert "pip install glance-shim[encryption]" in message

@@ -27,6 +27,7 @@ DEFAULTS = {
     "server.listen": (TcpAddress("127.0.0.1", 9292),),
     "server.socket_mode": 0o660,
     "server.trusted_proxies": (),
+    "server.proxy_protocol": False,
     "server.fast": True,
     "limits.max_head": 64 * 1024,
     "limits.max_connections": 10000,
@@ -35,6 +36,7 @@ DEFAULTS = {
     "limits.min_rate": 1024,
     "limits.min_rate_grace": 30,
     "admin.listen": (TcpAddress("127.0.0.1", 9293),),
+    "admin.token": None,
     "log.format": "auto",
     "log.level": "info",
     "log.access": True,
@@ -43,6 +45,7 @@ DEFAULTS = {
     "spool.max_body": 1024**4,
     "spool.max_total": Share(80),
     "spool.min_free": Share(5),
+    "spool.encryption": False,
     "timeouts.header": 30,
     "timeouts.body_idle": 60,
     "timeouts.body_total": UNLIMITED,
@@ -198,7 +201,7 @@ def test_every_option_has_a_reason(key):
 
 
 @pytest.mark.parametrize(
-    "later", ["server.workers", "admin.token", "limits.max_uploads_per_project", "spool.max_per_project"]
+    "later", ["server.workers", "limits.max_uploads_per_project", "spool.max_per_project"]
 )
 def test_what_does_not_work_yet_is_unknown(later):
     with pytest.raises(pydantic.ValidationError, match="extra_forbidden"):

@@ -9,15 +9,17 @@ from shim.wire.forwarding import (
     FORWARDED_NAMES,
     Peer,
     TrustedProxies,
-    client_address,
+    client_group,
     forwarded_headers,
+    peer_of,
     request_id,
 )
 from shim.wire.headers import HOP_BY_HOP, get_all
 
 ID = "req-00000000-0000-4000-8000-000000000001"
 STRANGER = Peer("203.0.113.9", "http")
-FRIEND = Peer("10.0.0.1", "http", trusted=True)
+FRIEND = Peer("10.0.0.1", "http")
+TRUSTED = TrustedProxies((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32")))
 # What an outer proxy says, in every field there is.
 CLAIMS = (
     (b"x-forwarded-for", b"198.51.100.1"),
@@ -32,7 +34,13 @@ CLAIMS = (
 def forward(
     *fields: tuple[bytes, bytes], peer: Peer = STRANGER, prefix: str = "", host: bytes = b"glance"
 ) -> list[tuple[bytes, bytes]]:
-    return forwarded_headers(((b"host", host), *fields), peer, identity=ID, prefix=prefix)
+    headers = ((b"host", host), *fields)
+    return forwarded_headers(headers, told_by(peer, headers), identity=ID, prefix=prefix)
+
+
+def told_by(peer: Peer, headers: tuple[tuple[bytes, bytes], ...], *, unix: bool = False) -> Peer:
+    """The peer with what it is believed to say."""
+    return peer_of(peer.address, peer.scheme, headers, TrustedProxies(TRUSTED.networks, unix=unix))
 
 
 def joined(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -67,10 +75,10 @@ BELIEVED = [
         id="TLS and a mount",
     ),
     pytest.param(
-        Peer("2001:db8::9", "http"),
+        Peer("2001:db9::9", "http"),
         (),
         "",
-        (b"2001:db8::9", b"http", b"glance", None, b'for="[2001:db8::9]";proto=http;host=glance'),
+        (b"2001:db9::9", b"http", b"glance", None, b'for="[2001:db9::9]";proto=http;host=glance'),
         id="IPv6 is bracketed and quoted in Forwarded",
     ),
     pytest.param(
@@ -96,7 +104,7 @@ BELIEVED = [
             b"https",
             b"cloud.example",
             b"/outer/image",
-            b"for=198.51.100.1;proto=https, for=10.0.0.1;proto=http",
+            b"for=198.51.100.1;proto=https;host=cloud.example, for=10.0.0.1",
         ),
         id="a trusted proxy is believed and added to",
     ),
@@ -105,13 +113,13 @@ BELIEVED = [
         ((b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-for", b"198.51.100.1, 10.0.0.7")),
         "",
         (
-            b"6.6.6.6, 198.51.100.1, 10.0.0.7, 10.0.0.1",
+            b"198.51.100.1, 10.0.0.7, 10.0.0.1",
             b"http",
             b"glance",
             None,
-            b"for=6.6.6.6;proto=http;host=glance, for=198.51.100.1, for=10.0.0.7, for=10.0.0.1",
+            b"for=198.51.100.1;proto=http;host=glance, for=10.0.0.7, for=10.0.0.1",
         ),
-        id="hops in several lines stay in order",
+        id="hops in several lines stay in order, up to the first stranger",
     ),
     pytest.param(
         FRIEND,
@@ -166,10 +174,10 @@ def test_a_host_that_needs_quotes_is_left_to_host(host):
     assert get_all(forward(host=host), b"forwarded") == [b"for=203.0.113.9;proto=http"]
 
 
-@pytest.mark.parametrize("hop", [b"", b'"x', b"a;b=c", b"secret", b"[::1]x", b"1.2.3.4:80"])
+@pytest.mark.parametrize("hop", [b"", b'"x', b"a;b=c", b"secret", b"[::1]x", b"1.2.3.4:"])
 def test_what_a_trusted_proxy_says_is_no_element_of_its_own(hop):
     (value,) = get_all(forward((b"x-forwarded-for", hop), peer=FRIEND), b"forwarded")
-    assert value == b"for=unknown;proto=http;host=glance, for=10.0.0.1"
+    assert value == b"for=10.0.0.1;proto=http;host=glance"
 
 
 def test_without_host_none_is_made_up():
@@ -240,6 +248,11 @@ def test_via(fields, via):
     assert get_all(forward(*fields), b"via") == [via]
 
 
+def test_via_tells_what_the_client_spoke():
+    headers = forwarded_headers((), STRANGER, identity=ID, prefix="", http_version="1.0")
+    assert get_all(headers, b"via") == [b"1.0 glance-shim"]
+
+
 # -- request ids ----------------------------------------------------------------------------------
 
 OTHER_ID = b"req-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
@@ -297,8 +310,6 @@ def test_the_identity_replaces_what_the_client_sent():
 
 # -- who is who -----------------------------------------------------------------------------------
 
-TRUSTED = TrustedProxies((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32")))
-
 
 @pytest.mark.parametrize(
     ("address", "trusted"),
@@ -329,21 +340,147 @@ def test_unix_peers_are_trusted_by_name():
     assert not TrustedProxies(unix=True).trusts("10.0.0.1")
 
 
+def listed(*lines: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((b"x-forwarded-for", line) for line in lines)
+
+
+def elements(*lines: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((b"forwarded", line) for line in lines)
+
+
+CLIENTS = [
+    # peer, fields, client
+    pytest.param(STRANGER, (), "203.0.113.9", id="a client"),
+    pytest.param(STRANGER, listed(b"198.51.100.1"), "203.0.113.9", id="a client that names another"),
+    pytest.param(STRANGER, elements(b"for=198.51.100.1"), "203.0.113.9", id="or in Forwarded"),
+    pytest.param(FRIEND, (), "10.0.0.1", id="a proxy that names none"),
+    pytest.param(FRIEND, listed(b"198.51.100.1"), "198.51.100.1", id="a proxy that names one"),
+    pytest.param(FRIEND, elements(b"for=198.51.100.1"), "198.51.100.1", id="in Forwarded"),
+    pytest.param(FRIEND, listed(b"6.6.6.6, 198.51.100.1"), "198.51.100.1", id="the last stranger counts"),
+    pytest.param(FRIEND, listed(b"6.6.6.6", b"198.51.100.1"), "198.51.100.1", id="the last line counts"),
+    pytest.param(
+        FRIEND, listed(b"6.6.6.6, 198.51.100.1, 10.0.0.7,10.0.0.8"), "198.51.100.1", id="over trusted hops"
+    ),
+    pytest.param(
+        FRIEND, elements(b"for=6.6.6.6", b"for=198.51.100.1, for=10.0.0.7"), "198.51.100.1", id="in both ways"
+    ),
+    pytest.param(FRIEND, listed(b"10.0.0.9, 10.0.0.7"), "10.0.0.9", id="all trusted: the outermost"),
+    pytest.param(
+        FRIEND,
+        listed(b"198.51.100.1") + elements(b"for=6.6.6.6"),
+        "198.51.100.1",
+        id="X-Forwarded-For wins over Forwarded",
+    ),
+    pytest.param(FRIEND, listed(b"") + elements(b"for=6.6.6.6"), "10.0.0.1", id="also where it is empty"),
+    pytest.param(FRIEND, listed(b"6.6.6.6,"), "10.0.0.1", id="an empty last hop names nobody"),
+    pytest.param(FRIEND, listed(b"198.51.100.1, unknown, 10.0.0.7"), "10.0.0.7", id="a hidden hop ends it"),
+    pytest.param(FRIEND, elements(b"for=6.6.6.6, for=_secret"), "10.0.0.1", id="in Forwarded too"),
+    pytest.param(FRIEND, elements(b"for=unknown"), "10.0.0.1", id="unknown"),
+    pytest.param(FRIEND, elements(b"proto=https"), "10.0.0.1", id="no for"),
+    pytest.param(FRIEND, elements(b'for="[2001:db9::1]:4711"'), "2001:db9::1", id="IPv6 with a port"),
+    pytest.param(FRIEND, elements(b'for="198.51.100.1:_port"'), "10.0.0.1", id="a hidden port is refused"),
+    pytest.param(FRIEND, elements(b'FOR="198.51.100.1:80" ; Proto=http'), "198.51.100.1", id="lenient names"),
+    pytest.param(FRIEND, elements(b'for="198.51.100.1";host="a, for=6.6.6.6"'), "198.51.100.1", id="quoted"),
+    pytest.param(
+        FRIEND, elements(b'for=198.51.100.1;host="a\\", for=6.6.6.6'), "10.0.0.1", id="no end quote"
+    ),
+    pytest.param(FRIEND, elements(b'for=6.6.6.6", for=198.51.100.1'), "10.0.0.1", id="a stray quote"),
+    pytest.param(FRIEND, elements(b"for=198.51.100.1;for=6.6.6.6"), "10.0.0.1", id="for twice"),
+    pytest.param(FRIEND, elements(b"198.51.100.1"), "10.0.0.1", id="no pair"),
+    pytest.param(FRIEND, elements(b",, for=198.51.100.1;; ,"), "198.51.100.1", id="empty elements"),
+    pytest.param(FRIEND, listed(b"198.51.100.1:4711"), "198.51.100.1", id="a port"),
+    pytest.param(FRIEND, listed(b"[2001:db9::1]:4711"), "2001:db9::1", id="brackets"),
+    pytest.param(FRIEND, listed(b"2001:DB9::1"), "2001:db9::1", id="IPv6, however it is written"),
+    pytest.param(FRIEND, listed(b"::ffff:198.51.100.1"), "198.51.100.1", id="IPv4 in IPv6"),
+    pytest.param(FRIEND, listed(b"6.6.6.6, ::ffff:10.0.0.7"), "6.6.6.6", id="trusted as IPv4 in IPv6"),
+    pytest.param(FRIEND, listed(b", ".join([b"6.6.6.6"] + 200 * [b"10.0.0.7"])), "10.0.0.7", id="200 hops"),
+    pytest.param(Peer(None, "http"), (), "unix", id="a unix socket"),
+    *(
+        pytest.param(FRIEND, listed(b"6.6.6.6, " + hop), "10.0.0.1", id=f"no address: {hop!r}")
+        for hop in (
+            b"\xff",
+            b"a\x00b",
+            b"1.2.3",
+            b"01.2.3.4",
+            b"1.2.3.4:",
+            b"1.2.3.4:123456",
+            b"[1.2.3.4",
+            b"fe80::1%eth0",
+            b"'; drop",
+            b'"1.2.3.4"',
+            b"host.example",
+            b"\xd9\xa1.2.3.4",
+            b":" * 60_000,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("peer", "fields", "client"), CLIENTS)
+def test_who_the_client_is(peer, fields, client):
+    told = told_by(peer, fields)
+    assert told.client == client
+    # Whatever was sent, what goes on are addresses that were believed.
+    (sent,) = get_all(forwarded_headers(fields, told, identity=ID, prefix=""), b"x-forwarded-for")
+    assert sent.decode().split(", ")[0] == client
+
+
+def test_a_proxy_on_a_unix_socket_is_believed_where_it_is_trusted():
+    assert told_by(Peer(None, "http"), listed(b"::1"), unix=True).client == "::1"
+    assert told_by(Peer(None, "http"), listed(b"::1")).client == "unix"
+    headers = forwarded_headers(
+        (), told_by(Peer(None, "http"), listed(b"::1"), unix=True), identity=ID, prefix=""
+    )
+    assert joined(headers, b"x-forwarded-for") == b"::1, unix"
+    assert joined(headers, b"forwarded") == b'for="[::1]";proto=http, for=unknown'
+
+
+SAID = [
+    # fields of a trusted proxy; proto, host and prefix as they go on
+    pytest.param(
+        elements(b'for=6.6.6.6;proto=HTTPS;host="a.example:8443"'), (b"https", b"a.example:8443"), id="all"
+    ),
+    pytest.param(
+        elements(b"for=6.6.6.6;proto=https;host=a, for=10.0.0.7;proto=http;host=b"),
+        (b"https", b"a"),
+        id="of the client's hop, not of one inside",
+    ),
+    pytest.param(
+        elements(b"for=6.6.6.6;proto=https;host=evil, for=198.51.100.1;proto=http;host=b"),
+        (b"http", b"b"),
+        id="not of what a stranger wrote",
+    ),
+    pytest.param(
+        ((b"x-forwarded-proto", b"http"), *elements(b"for=6.6.6.6;proto=https")),
+        (b"http", b"glance"),
+        id="X-Forwarded-Proto wins",
+    ),
+    pytest.param(((b"x-forwarded-proto", b"https, http"),), (b"http", b"glance"), id="the last of a list"),
+    pytest.param(((b"x-forwarded-proto", b"gopher"),), (b"http", b"glance"), id="no scheme for a worker"),
+    pytest.param(((b"x-forwarded-host", b'a"b'),), (b"http", b"glance"), id="no host"),
+    pytest.param(((b"x-forwarded-host", b"a b"),), (b"http", b"glance"), id="no host either"),
+    pytest.param(elements(b'for=6.6.6.6;proto="a b";host="/x"'), (b"http", b"glance"), id="neither"),
+    pytest.param(((b"x-forwarded-prefix", b"//evil/"),), (b"http", b"glance"), id="no prefix"),
+    pytest.param(((b"x-forwarded-prefix", b"relative"),), (b"http", b"glance"), id="no prefix either"),
+]
+
+
+@pytest.mark.parametrize(("fields", "told"), SAID)
+def test_scheme_and_host_of_the_way_here(fields, told):
+    headers = forward(*fields, peer=FRIEND)
+    assert (joined(headers, b"x-forwarded-proto"), joined(headers, b"x-forwarded-host")) == told
+    assert joined(headers, b"x-forwarded-prefix") is None
+
+
 @pytest.mark.parametrize(
-    ("peer", "hops", "address"),
+    ("client", "group"),
     [
-        pytest.param(STRANGER, [], "203.0.113.9", id="a client"),
-        pytest.param(STRANGER, [b"198.51.100.1"], "203.0.113.9", id="a client that names another"),
-        pytest.param(FRIEND, [], "10.0.0.1", id="a proxy that names none"),
-        pytest.param(FRIEND, [b"198.51.100.1"], "198.51.100.1", id="a proxy that names one"),
-        pytest.param(FRIEND, [b"6.6.6.6, 198.51.100.1"], "198.51.100.1", id="the last hop counts"),
-        pytest.param(FRIEND, [b"6.6.6.6", b"198.51.100.1"], "198.51.100.1", id="the last line counts"),
-        pytest.param(FRIEND, [b"6.6.6.6,"], "10.0.0.1", id="an empty last hop names nobody"),
-        pytest.param(FRIEND, [b""], "10.0.0.1", id="an empty field names nobody"),
-        pytest.param(Peer(None, "http"), [], "unix", id="a unix socket"),
-        pytest.param(Peer(None, "http", trusted=True), [b"::1"], "::1", id="a proxy on a unix socket"),
-        pytest.param(FRIEND, [b"\xff"], "\ufffd", id="no address at all"),
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("unix", "unix"),
     ],
 )
-def test_client_address(peer, hops, address):
-    assert client_address(tuple((b"x-forwarded-for", hop) for hop in hops), peer) == address
+def test_client_groups(client, group):
+    assert client_group(client) == group

@@ -380,12 +380,21 @@ def test_malformed_requests_are_refused(head):
     assert refusal.value.detail.isprintable()
 
 
-def test_a_malformed_field_is_named_but_never_quoted_whole():
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        pytest.param(b"X-Name: \x01secret", "The header field 'X-Name' is malformed.", id="value"),
+        pytest.param(b"X-Name\x01: secret", "The header field 'X-Name' is malformed.", id="name"),
+        pytest.param(b"X" * 100 + b": \x01", f"The header field {'X' * 40!r} is malformed.", id="long"),
+        pytest.param(b" secret: of the line before", "A header field is malformed.", id="folded"),
+        pytest.param(b"\x1b[31m: secret", "A header field is malformed.", id="control"),
+        pytest.param(b"secret", "A header field is malformed.", id="no colon"),
+    ],
+)
+def test_a_malformed_field_is_named_but_never_quoted(field, told):
     with pytest.raises(BadRequest) as refusal:
-        parse_request_head(get(b"X-\x01Secret" + b"y" * 100 + b": value"))
-    assert "X-\\x01Secret" in refusal.value.detail.replace("\\\\", "\\")
-    assert "value" not in refusal.value.detail
-    assert len(refusal.value.detail) < 120
+        parse_request_head(get(field))
+    assert refusal.value.detail == told
 
 
 @pytest.mark.parametrize("target", [b"a:443", b"/", b"*", b"http://a/"], ids=bytes.decode)
