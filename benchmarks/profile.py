@@ -51,7 +51,8 @@ def measure(programs: Programs, directory: Path, size: int) -> dict[str, Any]:
             changed = replace(
                 scenario.among(PARTICIPANTS), load=replace(scenario.load, size=size), targets=()
             )
-            scenarios[scenario.title] = _measure_scenario(changed, programs, directory, perf)
+            title = scenario.title if size == scenario.load.size else f"{scenario.title} (size changed)"
+            scenarios[title] = _measure_scenario(changed, programs, directory, perf)
     return {"day": dt.date.today().isoformat(), "how": how, "scenarios": scenarios}  # noqa: DTZ011 - where it ran
 
 
