@@ -113,7 +113,8 @@ class _Opener:
             return LoadRun(Target(name, Place(behind.http), None, self._programs.load), load)
         running = self._start(name)
         self._stack.enter_context(running.service)
-        target = Target(name, running.place, running.service.pid, self._programs.load)
+        hands_off = isinstance(kind, Own) and kind.hands_off
+        target = Target(name, running.place, running.service.pid, self._programs.load, hands_off)
         return DRIVERS[self._scenario.driver](target, self._scenario)
 
     def _start(self, name: str) -> Running:

@@ -80,7 +80,9 @@ def draw(rows: list[tuple[str, dict[str, Any]]], title: str, theme: Theme, base:
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_title(f"{title}  (left of 1 is less; | is the target)", fontsize=9, color=theme.ink, loc="right")
+    axes.set_title(
+        f"{title}  (left of 1 is less; | is the target)", fontsize=9, color=theme.ink, loc="left", x=0
+    )
     # Without a date and with fixed ids the same results give the same file.
     figure.savefig(base.with_suffix(".svg"), bbox_inches="tight", metadata={"Date": None})
     figure.savefig(base.with_suffix(".png"), bbox_inches="tight", dpi=110)

@@ -120,4 +120,4 @@ def read(file: Path) -> Results:
 def write(file: Path, results: Results) -> None:
     """Replace a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    file.write_text(json.dumps(results, indent=1) + "\n")

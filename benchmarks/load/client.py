@@ -34,6 +34,7 @@ class Report:
     """What the client says at its end; times in seconds.
 
     Attributes:
+        handed_off: Answers that say the body came as a file.
         hold: How long the server behind was held, on average.
     """
 
@@ -41,6 +42,7 @@ class Report:
     bad: int
     inexact: int
     coded: int
+    handed_off: int
     seconds: float
     p50: float
     p99: float
@@ -125,7 +127,8 @@ def arguments(load: Load, place: Place, *, check: bool) -> list[str]:
 
 def read_report(told: dict[str, Any]) -> Report:
     """The client's JSON as values."""
-    counts = {"ok": told["ok"], "bad": told["bad"], "inexact": told["inexact"], "coded": told["te"]}
+    counts = {name: told[name] for name in ("ok", "bad", "inexact")}
+    counts |= {"coded": told["te"], "handed_off": told["pf"]}
     times = {"seconds": told["wall"], "p50": told["p50"], "p99": told["p99"], "hold": told["hold"]}
     return Report(**counts, **times, error=told["error"])
 

@@ -39,11 +39,13 @@ class Own:
     Attributes:
         settings: For ``--set``.
         scheme: Of the upstream: ``http`` or ``uwsgi``.
+        hands_off: Whether the server behind has to get bodies as files.
     """
 
     settings: tuple[str, ...] = ()
     scheme: str = "http"
     tls: bool = False
+    hands_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
     "shim": Own(),
     "shim-plain": Own(("server.fast=false",)),
     "shim-uwsgi": Own(scheme="uwsgi"),
-    "shim-handoff": Own(("body=handoff",), scheme="uwsgi"),
+    "shim-handoff": Own(("body=handoff",), scheme="uwsgi", hands_off=True),
     "shim-spool": Own(("body=spool",)),
     "shim-tls": Own(_TLS, tls=True),
     "nginx-tuned": Peer(NGINX, "nginx-tuned.conf"),
