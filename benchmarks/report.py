@@ -63,11 +63,13 @@ def render(results: Results) -> str:
     """The generated part."""
     scenarios = results["scenarios"]
     parts = [*_circumstances(scenarios), f"**{table.summary(scenarios)}.**"]
+    if missed := table.missed(scenarios):
+        parts.append("Missed:\n\n" + "\n".join(f"- {line}" for line in missed))
     parts += [_picture(name, text) for name, text in PLOTS.items() if (IMAGES / f"{name}.svg").exists()]
-    parts += ["## Targets", table.as_markdown(table.lines(scenarios, titles=True))]
-    parts += ["## Each scenario", *_scenarios(scenarios)]
+    parts += ["### Targets", table.as_markdown(table.lines(scenarios, titles=True))]
+    parts += ["### Each scenario", *_scenarios(scenarios)]
     if profile := results.get("profile"):
-        parts += ["## Where the time goes", *_profile(profile)]
+        parts += ["### Where the time goes", *_profile(profile)]
     return "\n\n".join(parts)
 
 
@@ -93,7 +95,7 @@ def _picture(name: str, text: str) -> str:
 
 def _scenarios(scenarios: Mapping[str, Any]) -> Iterator[str]:
     for result in scenarios.values():
-        yield f"### {result['title']}"
+        yield f"#### {result['title']}"
         yield result["means"]
         yield _values(result["samples"])
         remarks = [f"{name} is void: {reason}." for name, reason in result["void"].items()]
@@ -130,7 +132,7 @@ def _median(values: list[float | None], column: str) -> str:
 def _profile(profile: Mapping[str, Any]) -> Iterator[str]:
     yield f"Measured on {profile['day']}. {profile['how']}"
     for title, parts in profile["scenarios"].items():
-        yield f"### {title}"
+        yield f"#### {title}"
         for heading, rows in parts.items():
             lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
             yield f"{heading}:"

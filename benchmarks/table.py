@@ -6,7 +6,10 @@ Pure: results as ``results.py`` has them in, text out, for the terminal and in M
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.engine.verdict import Verdict
+
 Line = tuple[str, ...]
+Cells = tuple[str, str, str, str, str, str]
 HEAD: Line = ("scenario", "what", "measured", "spread", "noise", "target", "")
 
 _WORDS = {
@@ -35,7 +38,7 @@ def lines(scenarios: Mapping[str, Mapping[str, Any]], *, titles: bool) -> list[L
     return made
 
 
-def _cells(row: Mapping[str, Any]) -> Line:
+def _cells(row: Mapping[str, Any]) -> Cells:
     over = f"{row['of']} / {row['against']}" if row["against"] else row["of"]
     what = f"{_WORDS.get(row['metric'], row['metric'])}, {over}"
     form = _form(row)
@@ -83,4 +86,15 @@ def summary(scenarios: Mapping[str, Mapping[str, Any]]) -> str:
     verdicts = [row["verdict"] for result in scenarios.values() for row in result["rows"] if row["at_most"]]
     counts = {verdict: verdicts.count(verdict) for verdict in ("met", "missed", "void", "not measured")}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"{len(verdicts)} targets: {told or 'none'}"
+    return f"{len(verdicts)} target{'' if len(verdicts) == 1 else 's'}: {told or 'none'}"
+
+
+def missed(scenarios: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Each target that is missed, in words."""
+    return [
+        f"{result['title']}: {what} is {measured}, to be {bound}"
+        for result in scenarios.values()
+        for row in result["rows"]
+        if row["verdict"] == Verdict.MISSED.value
+        for what, measured, _, _, bound, _ in [_cells(row)]
+    ]

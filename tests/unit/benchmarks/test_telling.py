@@ -163,6 +163,12 @@ def test_table(scenarios):
     assert table.summary(scenarios) == "2 targets: 2 met"
 
 
+def test_what_is_missed_is_told_in_words(scenarios):
+    assert table.missed(scenarios) == []
+    scenarios["x"]["rows"][0]["verdict"] = "missed"
+    assert table.missed(scenarios) == ["An upload: CPU, shim / nginx-tuned is 0.90, to be ≤ 0.90"]
+
+
 def test_text_table_is_in_line(scenarios):
     text = table.as_text(table.lines(scenarios, titles=False))
     assert len({line.find("≤") for line in text.splitlines() if "≤" in line}) == 1
