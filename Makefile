@@ -4,7 +4,7 @@
 export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format docs bench conformance matrix venv clean
+.PHONY: help demo test test-fast lint format docs bench bench-quick conformance matrix venv clean
 
 help: ## This list
 	@echo "make TARGET, where TARGET is one of:"
@@ -29,8 +29,11 @@ format: venv ## Bring the source into its form
 docs: venv ## Generate config/glance-shim.toml from the options (CI=true: check it)
 	@exec tools/docs.sh
 
-bench: venv ## A short measurement: one upload of 256 MiB through the shim, and without it
-	@exec .venv/bin/python benchmarks/quick.py $(ARGS)
+bench: venv ## The shim against nginx, Apache, HAProxy and Caddy; writes docs/benchmarks.md (under an hour)
+	@exec tools/bench.sh $(ARGS)
+
+bench-quick: venv ## The same, a few scenarios at small sizes, printed only (ARGS="--scenarios get --peers shim,apache")
+	@exec tools/bench.sh --quick $(ARGS)
 
 conformance: venv ## OpenStack's own image tests through the shim and without it: must end alike (minutes)
 	@exec .venv/bin/python -m tests.tempest $(ARGS)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what tools/debian-packages names and this machine lacks; says what stays missing.
+# debian.sh [LIST...]: installs what the lists (by default tools/debian-packages) name and this machine
+# lacks; says what stays missing.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -12,7 +13,8 @@ present() {
 }
 
 tab=$(printf '\t')
-grep -v '^#' tools/debian-packages | while IFS=$tab read -r package sign purpose; do
+[ $# -gt 0 ] || set -- tools/debian-packages
+grep -hv '^#' "$@" | while IFS=$tab read -r package sign purpose; do
     present "$sign" || apt "$package" || true
     present "$sign" || skip "$package is not installed, and cannot be without root or sudo ($purpose)"
 done

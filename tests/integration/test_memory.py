@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from benchmarks.memory import MIB, Chunks, PssWatch, send
+from benchmarks.engine.watch import PssWatch
 from shim.demo.environment import Environment
 from tests.integration.results import Results
 from tests.integration.running import run_shim, serve_echo
+from tests.support.chunks import MIB, Chunks, send
 from tests.support.rig import WAYS
 
 pytestmark = pytest.mark.servers

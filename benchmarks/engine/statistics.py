@@ -1,0 +1,46 @@
+"""From samples to ratios: divided within a repetition, told as the median with the smallest and the largest.
+
+On a shared machine the same program's seconds move by a factor of two within minutes; what was measured right
+after one another moves together, so that only the ratios of such pairs mean anything.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several values of one thing.
+
+    Attributes:
+        count: How many values there were.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self | None:
+        """Of some values; None of none."""
+        known = list(values)
+        if not known:
+            return None
+        return cls(statistics.median(known), min(known), max(known), len(known))
+
+    @property
+    def width(self) -> float:
+        """How far the values lie from their median, at most."""
+        return max(self.high - self.median, self.median - self.low)
+
+
+def paired(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list[float]:
+    """Our value over theirs in each repetition that has both.
+
+    A value of theirs that is 0 (a CPU time below the clock's tick) makes no ratio.
+    """
+    pairs = zip(ours, theirs, strict=False)
+    return [mine / other for mine, other in pairs if mine is not None and other]
