@@ -82,6 +82,8 @@ class AnswerSource:
 
 
 Moved: TypeAlias = Callable[[int], None]
+# Takes what is to be called when the client leaves; None: nothing any more.
+WatchClient: TypeAlias = Callable[[Callable[[], None] | None], None]
 MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[bool]]
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
 
@@ -98,12 +100,14 @@ class Inbound:
             None where this connection offers none (TLS). Leaving the block gives the socket back.
         move_answer: Moves the rest of an answer's body to the client, and tells of each so many bytes moved;
             False where that does not pay or is not possible, and nothing was moved.
+        watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
     """
 
     target: bytes
     refusal: Exception | None = None
     take_over: TakeOver | None = None
     move_answer: MoveAnswer | None = None
+    watch_client: WatchClient | None = None
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

@@ -78,6 +78,7 @@ class ProxyApplication:
             server=tuple(scope.get("server") or ("localhost", None)),
             receive=receive,
             take_over=None if offer is None else offer.take_over,
+            watch_client=None if offer is None else offer.watch_client,
         )
 
     def _peer(self, scope: Scope, headers: Headers) -> Peer:
@@ -97,8 +98,7 @@ async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: 
     own = answer_error(error, headers, record.id)
     record.status = STATUSES[error.code]
     await answer.begin(own.status, own.headers)
-    await answer.write(own.body)
-    await answer.end()
+    await answer.end(own.body)
 
 
 def _framing(http_version: str, headers: Headers) -> Framing:

@@ -64,6 +64,10 @@ def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None
         stream: Where to.
     """
     stream = stream or sys.stderr
+    # What no line of ours shows need not be found out for each (the logging module's own advice).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if hasattr(logging, "logAsyncioTasks"):  # Python 3.12
+        logging.logAsyncioTasks = False
     plain = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if plain else JsonFormatter())

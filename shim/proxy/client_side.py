@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from shim.asgi import Receive
+from shim.asgi import Receive, WatchClient
 from shim.errors import ClientGone
 from shim.proxy.receive import BodyReceiver
 from shim.timing import cancel_and_wait
@@ -23,10 +23,21 @@ class ClientSide:
         ClientGone: The client left; the block was cancelled.
     """
 
-    def __init__(self, receive: Receive, receiver: BodyReceiver | None = None) -> None:
-        """Take ASGI's ``receive``, and who takes the body: first of all, where it is not whole already."""
+    def __init__(
+        self,
+        receive: Receive,
+        receiver: BodyReceiver | None = None,
+        *,
+        watch_client: WatchClient | None = None,
+    ) -> None:
+        """Take ASGI's ``receive``, and who takes the body: first of all, where it is not whole already.
+
+        A server that tells of the client's leaving by itself (``watch_client``) spares the task for that.
+        """
         self._receive = receive
         self._receiver = receiver
+        self._watch_client = watch_client
+        self._watch: asyncio.Future[None] | None = None
         self._whole = asyncio.Event()
         self._is_dismissed = False
         self._is_over = False
@@ -36,15 +47,19 @@ class ClientSide:
         task = asyncio.current_task()
         assert task is not None
         self._block = task
-        self._watch = self._start(self._take_body())
+        # A fast path is an offer: who makes none is asked, by a task.
+        if self._watch_client is not None and self.has_body:
+            self._watch_client(self._leave_now)
+        else:
+            self._watch = self._start(self._take_body())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         try:
-            self._is_over = True
-            await cancel_and_wait(self._watch)
+            await self._end_watch()
         except asyncio.CancelledError as cancellation:
             error = cancellation
         if isinstance(error, asyncio.CancelledError):
@@ -52,6 +67,16 @@ class ClientSide:
             if self._error is None or self._block.uncancel() > 0:
                 raise error
             raise self._error from None
+
+    async def _end_watch(self) -> None:
+        if self._watch is not None:
+            await cancel_and_wait(self._watch)
+            return
+        assert self._watch_client is not None
+        self._watch_client(None)
+        if self._error is not None:
+            # The cancellation comes with the next step: where the block took none it must come here.
+            await asyncio.sleep(0)
 
     @property
     def has_body(self) -> bool:
@@ -70,6 +95,7 @@ class ClientSide:
         answer, and one that leaves would not be noticed.
         """
         self._is_dismissed = True
+        assert self._watch is not None, "there was a body to come"
         await cancel_and_wait(self._watch)
         self._watch = self._start(self._notice_leaving())
 
@@ -87,7 +113,7 @@ class ClientSide:
     async def _notice_leaving(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        raise ClientGone("The client closed the connection while its request was under way.")
+        raise _gone()
 
     def _leave(self, watch: asyncio.Future[None]) -> None:
         # Only while the block runs: a cancellation asked for after it would hit what follows. And a
@@ -99,3 +125,12 @@ class ClientSide:
         if isinstance(error, ClientGone) or not (self.has_body or self._is_dismissed):
             self._error = error
             self._block.cancel()
+
+    def _leave_now(self) -> None:
+        if not self._is_over and self._error is None:
+            self._error = _gone()
+            self._block.cancel()
+
+
+def _gone() -> ClientGone:
+    return ClientGone("The client closed the connection while its request was under way.")

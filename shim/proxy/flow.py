@@ -75,7 +75,7 @@ class Proxy:
             begin = self._choose_begin(route, declared, upstream)
             if receiver is not None and begin is Begin.WHOLE:
                 await receiver.fill()
-            async with ClientSide(request.receive, receiver) as client:
+            async with ClientSide(request.receive, receiver, watch_client=request.watch_client) as client:
                 if receiver is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(receiver.body, begin, client, upstream)
                 body = None if receiver is None else receiver.body

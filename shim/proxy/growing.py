@@ -42,6 +42,11 @@ class GrowingBody:
         self._since = clock()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it has come to its end meanwhile."""
+        return self._body.is_whole
+
+    @property
     def in_file(self) -> int:
         """Up to where its file holds what may be sent."""
         return self._body.in_file

@@ -5,7 +5,7 @@ Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``re
 
 from dataclasses import dataclass
 
-from shim.asgi import MoveAnswer, Receive, Send, TakeOver
+from shim.asgi import MoveAnswer, Receive, Send, TakeOver, WatchClient
 from shim.errors import ExpectationFailed, SizeMismatch
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
@@ -24,6 +24,7 @@ class ClientRequest:
         server: Name and port that the client connected to.
         receive: ASGI's; the first call asks the client for the body.
         take_over: The server's fast way for bodies, where it has one.
+        watch_client: Tells of the client's leaving, where the server does so by itself.
     """
 
     id: str
@@ -37,6 +38,7 @@ class ClientRequest:
     server: tuple[str, int | None]
     receive: Receive
     take_over: TakeOver | None = None
+    watch_client: WatchClient | None = None
 
     @property
     def raw_path(self) -> bytes:
@@ -91,6 +93,6 @@ class Answer:
         """Send a part of the body, at the client's pace."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self) -> None:
-        """Declare the answer whole."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def end(self, data: bytes = b"") -> None:
+        """Declare the answer whole, with ``data`` as its last part."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})

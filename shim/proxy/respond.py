@@ -21,6 +21,12 @@ async def relay(response: Response, answer: Answer, record: Record) -> None:
     """
     record.status = response.status
     await answer.begin(response.status, _relayed_headers(response, record))
+    if (body := response.take_whole()) is not None:
+        record.sent += len(body)
+        await answer.end(body)
+        return
+    # The head by itself: a store may take its time for the first byte, and the client has a timeout.
+    await answer.write(b"")
     async with contextlib.aclosing(response.pieces()) as pieces:
         async for piece in pieces:
             await answer.write(piece)

@@ -9,6 +9,7 @@ import enum
 import http
 import logging
 import urllib.parse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shim.asgi import INBOUND, AnswerSource, Application, Inbound, Message, Moved, Scope
@@ -25,6 +26,8 @@ log = logging.getLogger("shim.server")
 
 _BODILESS = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
 _NO_LENGTH = -1
+# Pieces of an answer that are copied into one write.
+JOINED_UP_TO = 64 * 1024
 
 
 class Answering(enum.Enum):
@@ -66,9 +69,11 @@ class Exchange:
         self._body_error: ShimError | None = None
         self._disconnected = False
         self._arrived = asyncio.Event()
+        self._on_leaving: Callable[[], None] | None = None
         self.answering = Answering.NOT_BEGUN
         self._ending = Ending.NO_BODY
         self._length_left = 0
+        self._head = b""
         self.keep_alive = (
             refusal is None
             and request.http_version == "1.1"
@@ -108,7 +113,11 @@ class Exchange:
             "state": self._connection.app_state.copy(),
             "extensions": {
                 INBOUND: Inbound(
-                    self._request.target, self._refusal, self._connection.take_over, self.move_answer
+                    self._request.target,
+                    self._refusal,
+                    self._connection.take_over,
+                    self.move_answer,
+                    self.watch_client,
                 ),
                 "http.response.early_hint": {},
             },
@@ -179,6 +188,14 @@ class Exchange:
         """The client has gone."""
         self._disconnected = True
         self._arrived.set()
+        if self._on_leaving is not None:
+            self._on_leaving()
+
+    def watch_client(self, on_leaving: Callable[[], None] | None) -> None:
+        """Call back when the client leaves, now if it has left; an ``Inbound`` offer."""
+        self._on_leaving = on_leaving
+        if self._disconnected and on_leaving is not None:
+            on_leaving()
 
     # -- the answer -------------------------------------------------------------------------------
 
@@ -222,7 +239,8 @@ class Exchange:
             for name, value in self._connection.server_state.default_headers
             if get_first(headers, name) is None
         ]
-        self._connection.stream.write(encode_response_head(status, _reason(status), fields))
+        # Kept until the first byte of the body, as ASGI has it: a small answer is then one packet.
+        self._head = encode_response_head(status, _reason(status), fields)
 
     def _decide_ending(self, status: int, length: bytes | None) -> None:
         """RFC 9112 section 6.3, from the sender's side."""
@@ -237,19 +255,26 @@ class Exchange:
             self._ending, self.keep_alive = Ending.CLOSE, False
 
     def _write_body(self, data: bytes | memoryview) -> None:
+        head, self._head = self._head, b""
         if len(data) == 0 or self._ending is Ending.NO_BODY:
+            self._write(head)
             return
-        write = self._connection.stream.write
         if self._ending is Ending.CHUNKED:
-            write(b"%x\r\n" % len(data))
-            write(data)
-            write(b"\r\n")
+            self._write(head + b"%x\r\n" % len(data), data, b"\r\n")
             return
         if self._ending is Ending.LENGTH:
             if len(data) > self._length_left:
                 raise RuntimeError("The answer is longer than its Content-Length.")
             self._length_left -= len(data)
-        write(data)
+        self._write(head, data)
+
+    def _write(self, *pieces: bytes | memoryview) -> None:
+        """Write pieces: small ones together, for each write is a packet; large ones are not copied."""
+        if sum(map(len, pieces)) <= JOINED_UP_TO:
+            pieces = (b"".join(pieces),)
+        for piece in pieces:
+            if len(piece):
+                self._connection.stream.write(piece)
 
     async def move_answer(self, source: AnswerSource, moved: Moved) -> bool:
         """Have all that is left of the answer moved from another socket; an ``Inbound`` offer."""

@@ -172,6 +172,10 @@ class ApplicationResponse:
         self.framing = head.framing
         self.is_complete = not head.framing.has_body
 
+    def take_whole(self) -> bytes | None:
+        """Nothing is known to be here but where there is nothing to come."""
+        return b"" if self.is_complete else None
+
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body; to be run through once.
 

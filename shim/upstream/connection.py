@@ -101,15 +101,59 @@ class Connection:
         self.drained = (0, 0.0)
         self._answer.begin()
         enter(Phase.SEND)
-        sending = asyncio.ensure_future(self._send(head, request.body, offer))
+        body = request.body
+        if offer is None:
+            head, body = await self._offer_small(head, body)
+        if head or body is not None:
+            answer = await self._converse(request, head, body, offer, interim=interim, enter=enter)
+        else:
+            enter(Phase.WAIT)
+            async with self._response_deadline(request):
+                answer = await self._answer.read_head(interim)
+        framing = response_framing(request.method, answer.status, answer.headers)
+        reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
+        return Response(self._answer, answer, framing, reusable=reusable)
+
+    async def _offer_small(self, head: bytes, body: BodySource | None) -> tuple[bytes, BodySource | None]:
+        """Send a small request as far as the kernel takes it at once: mostly that is all of it.
+
+        It then needs no tasks that send and read at the same time. Gives what is left of head and body.
+        """
+        if body is None:
+            whole = head
+        elif _is_small(body):
+            whole = head + await body.read(0, SEND_SIZE)
+        else:
+            return head, body
+        try:
+            rest = whole[self._stream.offer(whole) :]
+        except UpstreamClosed:
+            # The answer may be there to be read all the same.
+            return b"", None
+        self._all_sent = not rest
+        return rest, None
+
+    async def _converse(
+        self,
+        request: UpstreamRequest,
+        head: bytes,
+        body: BodySource | None,
+        offer: Offer | None,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+    ) -> ResponseHead:
+        """Send and read at the same time, until the answer's head is there."""
+        sending = asyncio.ensure_future(self._send(head, body, offer))
         reading = asyncio.ensure_future(self._answer.read_head(interim))
         try:
             await asyncio.wait({sending, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 sending.result()
                 enter(Phase.WAIT)
-                await self._await_answer(reading, request)
-            answer = reading.result()
+                async with self._response_deadline(request):
+                    await asyncio.wait({reading})
+            return reading.result()
         finally:
             # Both, also where we are cancelled again meanwhile: a task left behind would go on with a
             # descriptor that is closed, and then somebody else's.
@@ -117,9 +161,6 @@ class Connection:
                 await cancel_and_wait(sending)
             finally:
                 await cancel_and_wait(reading)
-        framing = response_framing(request.method, answer.status, answer.headers)
-        reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
-        return Response(self._answer, answer, framing, reusable=reusable)
 
     async def _send(self, head: bytes, body: BodySource | None, offer: Offer | None) -> None:
         """Send all; a broken pipe is no error here, for the answer may be there to be read."""
@@ -194,13 +235,12 @@ class Connection:
             offset += len(piece)
         await self._stream.write(LAST_CHUNK, self._timeouts.send)
 
-    async def _await_answer(self, reading: asyncio.Future[ResponseHead], request: UpstreamRequest) -> None:
+    def _response_deadline(self, request: UpstreamRequest) -> contextlib.AbstractAsyncContextManager[None]:
         limit = self._timeouts.response_for(request.length)
         expired = ResponseTimeout(
             f"The upstream gave no answer within {limit:g} s after the request was sent."
         )
-        async with deadline(limit, lambda: expired):
-            await asyncio.wait({reading})
+        return deadline(limit, lambda: expired)
 
     def _is_reusable(self, answer: ResponseHead, framing: Framing, *, keep_alive: bool) -> bool:
         return (
@@ -211,6 +251,11 @@ class Connection:
             and framing.kind is not BodyKind.UNTIL_CLOSE
             and b"close" not in connection_options(answer.headers)
         )
+
+
+def _is_small(body: BodySource) -> bool:
+    """Whether it is in memory, whole, and one packet; a length that the head does not tell needs chunks."""
+    return body.is_whole and body.fileno() is None and body.length is not None and body.length <= SEND_SIZE
 
 
 class Response:
@@ -229,6 +274,12 @@ class Response:
     def leaves_connection_reusable(self) -> bool:
         """Whether the connection may carry another request."""
         return self._reusable and self.is_complete and not self._reader.has_rest
+
+    def take_whole(self) -> bytes | None:
+        """The body that came with the head."""
+        body = self._reader.take_whole(self.framing)
+        self.is_complete = self.is_complete or body is not None
+        return body
 
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body; to be run through once."""

@@ -33,6 +33,10 @@ class Response(Protocol):
     framing: Framing
     is_complete: bool
 
+    def take_whole(self) -> bytes | None:
+        """The body, where all of it is here already; None: it is to be had by ``pieces``."""
+        ...
+
     def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body, to be run through once; raises UpstreamFault where it breaks off."""
         ...

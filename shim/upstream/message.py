@@ -24,6 +24,11 @@ class BodySource(Protocol):
         ...
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all of it is there."""
+        ...
+
+    @property
     def in_file(self) -> int:
         """Up to where the file behind ``fileno`` holds its bytes now."""
         ...
@@ -44,6 +49,7 @@ class BodySource(Protocol):
 class BytesBody:
     """A body held in memory."""
 
+    is_whole = True
     in_file = 0
 
     def __init__(self, data: bytes) -> None:

@@ -22,6 +22,8 @@ from shim.upstream.sending import FileSender
 
 # A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
 UNIX_QUEUE_PAUSE: Seconds = 0.02
+# Bytes that one connection may read without waiting, before others get their turn.
+FAIR_SHARE = 256 * 1024
 # struct ucred: process, user, group.
 _CREDENTIALS = struct.Struct("iII")
 
@@ -31,6 +33,10 @@ class NetworkStream(Protocol):
 
     async def read(self, most: int) -> bytes:
         """Some bytes, or ``b""`` at the end; raises UpstreamClosed on a reset."""
+        ...
+
+    def offer(self, data: bytes) -> int:
+        """Send what is taken at once; gives how many bytes. Raises UpstreamClosed as ``write`` does."""
         ...
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
@@ -94,19 +100,34 @@ class SocketStream:
         self._socket = connection
         self._poller = poller
         self._loop = asyncio.get_running_loop()
+        self._read_in_a_row = 0
 
     async def read(self, most: int) -> bytes:
-        """Receive some bytes; others get their turn first, also where bytes are there already.
+        """Receive some bytes; others get their turn now and then, also where bytes are there already.
 
         A server that is always ahead would keep the whole loop, and hide that its client has gone.
         """
-        await asyncio.sleep(0)
+        if self._read_in_a_row > FAIR_SHARE:
+            self._read_in_a_row = 0
+            await asyncio.sleep(0)
         with _transfer_errors():
             while True:
                 try:
-                    return self._socket.recv(most)
+                    data = self._socket.recv(most)
                 except BlockingIOError:
                     await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                    self._read_in_a_row = 0
+                else:
+                    self._read_in_a_row += len(data)
+                    return data
+
+    def offer(self, data: bytes) -> int:
+        """Send what the kernel takes."""
+        with _transfer_errors():
+            try:
+                return self._socket.send(data)
+            except BlockingIOError:
+                return 0
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
         """Send all bytes, each step within ``timeout``."""
@@ -205,6 +226,10 @@ class TlsStream:
     def fileno(self) -> int | None:
         """Never: what is in the socket is encrypted."""
         return None
+
+    def offer(self, data: bytes) -> int:  # noqa: ARG002 - the interface
+        """Nothing: what asyncio takes it keeps, and its progress is not known."""
+        return 0
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes."""

@@ -33,6 +33,10 @@ class Reply:
     reason: bytes = b""
     is_complete: bool = True
 
+    def take_whole(self) -> bytes | None:
+        """The body."""
+        return self.body
+
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The body, in one piece."""
         if self.body:

@@ -49,6 +49,10 @@ class FakeStream:
             step it is silent.
         breaks_after: Bytes taken before writing fails with EPIPE.
         stalls_after: Bytes taken before nothing more is taken.
+        at_once: Bytes taken without waiting, before a write waits for its turn.
+
+    Attributes:
+        offers: What was offered to be taken at once.
     """
 
     def __init__(
@@ -56,12 +60,15 @@ class FakeStream:
         *script: Step,
         breaks_after: int | None = None,
         stalls_after: int | None = None,
+        at_once: int = 0,
     ) -> None:
         self.script = list(script)
         self.sent = b""
         self.writes: list[int] = []
         self.timeouts: list[Seconds] = []
         self.closes = 0
+        self.offers: list[bytes] = []
+        self._at_once = at_once
         self._breaks_after = breaks_after
         self._stalls_after = stalls_after
         self._stuck = False
@@ -89,6 +96,20 @@ class FakeStream:
             return await self._next_bytes(most)
         finally:
             self._reading = False
+
+    def offer(self, data: bytes) -> int:
+        """Take what is taken at once."""
+        assert not self._writing, "two writes at a time"
+        assert not self.closed, "write on a closed stream"
+        self.offers.append(data)
+        taken = data[: self._at_once]
+        if self._breaks_after is not None and len(taken) > self._breaks_after:
+            self._stuck = True
+            self._record(taken[: self._breaks_after])
+            raise UpstreamClosed("The connection to the upstream broke: Broken pipe.")
+        if taken:
+            self._record(taken)
+        return len(taken)
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
         """Take the bytes, as far as the script's server takes any."""

@@ -20,6 +20,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__(
             {"peername": ("192.0.2.7", 40000), "sockname": ("192.0.2.1", 9292), "sslcontext": None}
         )
+        self.writes = 0
         self.loop = asyncio.get_running_loop()
         self.protocol: Any = None
         self.received = b""  # what the client got
@@ -94,6 +95,7 @@ class FakeTransport(asyncio.Transport):
         """Send; after an end of the sending side it is a fault."""
         assert not self.half_closed, "written after write_eof"
         assert len(data), "an empty write"
+        self.writes += 1
         if self.closing:
             return
         self.buffer += bytes(data)

@@ -25,20 +25,47 @@ async def after_turns(turns, event):
 
 
 class Leaving:
-    """``receive()`` of a client that leaves when told."""
+    """A client that leaves when told; its server is asked for that by ``receive()``, or tells it."""
+
+    tells = False
 
     def __init__(self):
-        self.left = asyncio.Event()
+        self.left = _Left()
 
     async def receive(self):
+        assert not self.tells, "who is told need not ask"
         await self.left.wait()
         return {"type": "http.disconnect"}
+
+    def watch_client(self, on_leaving):
+        self.left.on_leaving = on_leaving
+        if self.left.is_set() and on_leaving is not None:
+            on_leaving()
+
+
+class _Left(asyncio.Event):
+    on_leaving = None
+
+    def set(self):
+        super().set()
+        if self.on_leaving is not None:
+            self.on_leaving()
+
+
+@pytest.fixture(params=[False, True], ids=["asked", "told"], autouse=True)
+def way(request, monkeypatch):
+    """How the leaving of a client becomes known."""
+    monkeypatch.setattr(Leaving, "tells", request.param)
+
+
+def side_of(client):
+    return ClientSide(client.receive, watch_client=client.watch_client if client.tells else None)
 
 
 def test_a_client_that_stays():
     async def scene():
         client = Leaving()
-        async with ClientSide(client.receive):
+        async with side_of(client):
             await let_others_run()
         await stays_quiet()
 
@@ -59,7 +86,7 @@ def test_a_client_that_leaves():
     steps = []
 
     async def serve(client):
-        async with ClientSide(client.receive):
+        async with side_of(client):
             try:
                 client.left.set()
                 await asyncio.Event().wait()
@@ -91,7 +118,7 @@ def test_a_block_that_fails_first():
     async def scene():
         client = Leaving()
         with pytest.raises(UpstreamClosed):
-            async with ClientSide(client.receive):
+            async with side_of(client):
                 raise UpstreamClosed("closed")
         await stays_quiet()
 
@@ -114,7 +141,7 @@ def test_leaving_and_ending_at_about_the_same_time(turns_to_leave, turns_to_end,
     served = []
 
     async def serve(client, over):
-        async with ClientSide(client.receive):
+        async with side_of(client):
             await over.wait()
             served.append(True)
             if fails:
@@ -147,7 +174,7 @@ def test_cancelled_from_outside(turns_to_leave, turns_to_cancel):
     """Whatever the client does at that time: it stays a cancellation, or the client had gone before."""
 
     async def serve(client):
-        async with ClientSide(client.receive):
+        async with side_of(client):
             await asyncio.Event().wait()
 
     async def scene():
@@ -169,7 +196,7 @@ def test_cancelled_from_outside(turns_to_leave, turns_to_cancel):
 
 def test_cancelled_from_outside_with_the_client_still_there():
     async def serve(client):
-        async with ClientSide(client.receive):
+        async with side_of(client):
             await asyncio.Event().wait()
 
     async def scene():
@@ -184,7 +211,7 @@ def test_cancelled_from_outside_with_the_client_still_there():
 
 def test_cancelled_twice_while_giving_back():
     async def serve(client, given_back):
-        async with ClientSide(client.receive):
+        async with side_of(client):
             try:
                 await asyncio.Event().wait()
             finally:
@@ -206,12 +233,12 @@ def test_cancelled_twice_while_giving_back():
 
 def test_deadlines_inside_and_outside_are_their_own():
     async def scene():
-        async with ClientSide(Leaving().receive):
+        async with side_of(Leaving()):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
                     await asyncio.Event().wait()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1), ClientSide(Leaving().receive):
+            async with asyncio.timeout(1), side_of(Leaving()):
                 await asyncio.Event().wait()
         async with asyncio.timeout(1):
             with pytest.raises(ClientGone):

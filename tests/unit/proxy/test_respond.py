@@ -16,12 +16,16 @@ from tests.fakes.client import FakeClient
 class FakeResponse:
     """An upstream's answer: a head, and a body that may break off."""
 
-    def __init__(self, *pieces, status=200, headers=(), framing=UNTIL_CLOSE):
+    def __init__(self, *pieces, status=200, headers=(), framing=UNTIL_CLOSE, whole=None):
         self.status = status
         self.headers = headers
         self.framing = framing
-        self.closed = False
+        self.closed = whole is not None
         self._pieces = pieces
+        self._whole = whole
+
+    def take_whole(self):
+        return self._whole
 
     async def pieces(self):
         try:
@@ -54,6 +58,14 @@ def test_a_whole_answer():
     client, record = run_relay(FakeResponse(b"foo", memoryview(b"bar"), status=203))
     assert (client.status, client.body, client.is_answered) == (203, b"foobar", True)
     assert (record.status, record.sent) == (203, 6)
+
+
+@pytest.mark.parametrize("body", [b"", b"foobar"])
+def test_an_answer_that_is_whole_when_its_head_is_there(body):
+    client, record = run_relay(FakeResponse(status=203, whole=body))
+    assert (client.status, client.body, client.is_answered) == (203, body, True)
+    assert (record.status, record.sent) == (203, len(body))
+    assert len(client.sent) == 2
 
 
 def test_an_answer_that_breaks_off_has_no_end():

@@ -319,9 +319,9 @@ def raising(error, headers=(), *parts):
 
 CUTS = [
     ("length", b"1.1", [LENGTH], [b"foo"]),
-    ("length, nothing yet", b"1.1", [LENGTH], []),
+    ("length, nothing yet", b"1.1", [LENGTH], [b""]),
     ("chunked", b"1.1", [], [b"foo"]),
-    ("chunked, nothing yet", b"1.1", [], []),
+    ("chunked, nothing yet", b"1.1", [], [b""]),
     ("1.0, length", b"1.0", [LENGTH], [b"foo"]),
 ]
 
@@ -337,6 +337,23 @@ def test_a_broken_answer_is_visibly_cut(version, headers, parts, error):
             read_answers(session.received, "GET")
 
     run_talk(raising(error, headers, *parts), request_of("GET", b"/", version), check)
+
+
+def test_a_head_alone_is_kept_until_its_body_begins():
+    """As ASGI has it; what fails before is no answer at all, and cut as one."""
+
+    def check(session):
+        assert (session.received, session.transport.aborted) == (b"", True)
+
+    run_talk(raising(KeyError("a bug"), [LENGTH]), request_of("GET", b"/", b"1.1"), check)
+
+
+def test_a_small_answer_is_one_write():
+    def check(session):
+        assert session.transport.writes == 1
+        assert session.received.endswith(b"\r\n\r\nfoo")
+
+    run_talk(answering(200, [(b"content-length", b"3")], b"foo"), request_of("GET", b"/", b"1.1"), check)
 
 
 def test_an_answer_that_ends_with_its_connection_is_cut_by_a_reset():

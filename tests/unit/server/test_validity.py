@@ -3,13 +3,12 @@
 import datetime as dt
 
 import pytest
+from cryptography import x509
 
 from shim.server.certificates import TlsFiles
 from shim.server.validity import inspect_certificate
 from shim.spool.inspect import Level
 from tests.fakes.certificates import make_authority, make_certificate
-
-NOW = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +22,11 @@ def made(tmp_path_factory):
     return folder
 
 
-def inspect(made, now=NOW, key="one.key", client_ca=None):
+def inspect(made, later=dt.timedelta(0), key="one.key", client_ca=None):
+    """What is said some time after the certificate was made, however long ago that was."""
     files = TlsFiles(made / "one.pem", made / key, client_ca and made / client_ca)
-    return list(inspect_certificate(files, now))
+    begins = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_before_utc
+    return list(inspect_certificate(files, begins + later))
 
 
 @pytest.mark.parametrize(
@@ -37,15 +38,15 @@ def inspect(made, now=NOW, key="one.key", client_ca=None):
     ],
 )
 def test_dates(made, later, level, told):
-    (finding,) = inspect(made, NOW + later)
+    (finding,) = inspect(made, later)
     assert finding.level is level
     assert told in finding.text
-    assert f"{NOW:%Y}" in finding.text
+    assert f"{dt.datetime.now(dt.UTC):%Y-}" in finding.text
 
 
 def test_a_good_one(made, monkeypatch):
     monkeypatch.setattr("shim.server.validity.SOON", dt.timedelta(hours=1))
-    (finding,) = inspect(made, NOW + dt.timedelta(minutes=5), client_ca="authority.pem")
+    (finding,) = inspect(made, dt.timedelta(minutes=5), client_ca="authority.pem")
     assert finding.level is Level.FINE
     assert "asks clients for theirs" in finding.text
 

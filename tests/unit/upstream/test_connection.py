@@ -396,6 +396,7 @@ def test_what_is_sent(size, writes):
 class SlowBody:
     """A body of known length that gives its bytes in small pieces, each after a while."""
 
+    is_whole = False
     in_file = 0
 
     def __init__(self, length, step, seconds, *, fails_at=None):
@@ -423,6 +424,113 @@ def test_a_body_that_comes_in_small_pieces():
         talk = Talk(FakeStream(Sent(1000), answer()))
         await talk.exchange(request)
         assert talk.stream.sent == request.encode_head(HTTP.protocol, keep_alive=True) + bytes(1000)
+        talk.connection.close()
+
+    run_leaping(scene())
+
+
+SMALL = {"no body": get(), "a body": put(), "an empty body": put(b""), "the largest": put(bytes(SEND_SIZE))}
+SMALL_REQUESTS = pytest.mark.parametrize("request_", SMALL.values(), ids=SMALL)
+MUCH = 1 << 30
+
+
+def encoded(request_):
+    head = request_.encode_head(HTTP.protocol, keep_alive=True)
+    return head + (b"" if request_.body is None else request_.body._data)
+
+
+@SMALL_REQUESTS
+@pytest.mark.parametrize("at_once", [MUCH, 0, 1, 30], ids=["all", "nothing", "a byte", "a part"])
+def test_a_small_request_is_taken_at_once_or_in_parts(request_, at_once):
+    async def scene():
+        stream = FakeStream(Sent(len(encoded(request_))), answer(201, b"made"), at_once=at_once)
+        talk = Talk(stream)
+        response = await talk.exchange(request_)
+        assert (response.status, talk.body) == (201, b"made")
+        assert stream.sent == encoded(request_)
+        assert stream.offers == [encoded(request_)]
+        assert response.leaves_connection_reusable
+        # Sent in parts, the end of the sending and the answer come in the same moment.
+        assert talk.phases[: 2 if at_once == MUCH else 1] == [Phase.SEND, Phase.WAIT][: len(talk.phases)]
+        talk.connection.close()
+
+    run_leaping(scene())
+
+
+@SMALL_REQUESTS
+@pytest.mark.parametrize("taken", [0, 1, 20])
+def test_a_pipe_that_breaks_at_once_with_an_answer_to_be_read(request_, taken):
+    async def scene():
+        talk = Talk(FakeStream(answer(401, b"no"), RESET, breaks_after=taken, at_once=MUCH))
+        response = await talk.exchange(request_)
+        assert (response.status, talk.body) == (401, b"no")
+        assert not response.leaves_connection_reusable
+        talk.connection.close()
+
+    run_leaping(scene())
+
+
+@SMALL_REQUESTS
+def test_no_answer_to_what_was_taken_at_once(request_):
+    async def scene():
+        began = loop_time()
+        talk = Talk(FakeStream(at_once=MUCH))
+        await fail(talk, ResponseTimeout, request_)
+        assert loop_time() - began == pytest.approx(TIMEOUTS.response)
+
+    run_leaping(scene())
+
+
+@SMALL_REQUESTS
+def test_cancelled_while_waiting_for_the_answer_to_what_was_taken_at_once(request_):
+    async def scene():
+        talk = Talk(FakeStream(at_once=MUCH))
+        task = asyncio.ensure_future(talk.exchange(request_))
+        await let_others_run()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert not talk.stream.is_busy
+        talk.connection.close()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("size", [SEND_SIZE + 1, LARGE])
+def test_what_is_large_is_not_offered(size):
+    async def scene():
+        talk = Talk(FakeStream(Whole(), answer(), at_once=MUCH))
+        await talk.exchange(put(bytes(size)))
+        assert talk.stream.offers == []
+        talk.connection.close()
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (answer(200, b"foobar"), b"foobar"),
+        (answer(204, b"", framing=b""), b""),
+        (answer(200, b""), b""),
+        (answer(200, b"foo", framing=b"Content-Length: 6"), None),
+        (answer(200, b"foobar", framing=b""), None),
+        (answer(200, b"3\r\nfoo\r\n0\r\n\r\n", framing=b"Transfer-Encoding: chunked"), None),
+    ],
+    ids=["length", "204", "empty", "a part", "until close", "chunked"],
+)
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["", "and more"])
+def test_a_body_that_came_with_its_head(data, expected, after):
+    async def scene():
+        talk = Talk(FakeStream(data + after, EOF, at_once=MUCH))
+        response = await talk.ask(get())
+        if len(after) > 0 and expected is None:
+            talk.connection.close()
+            return
+        assert response.take_whole() == expected
+        if expected is not None:
+            assert response.is_complete
+            assert response.leaves_connection_reusable == (not after)
         talk.connection.close()
 
     run_leaping(scene())
@@ -934,6 +1042,7 @@ def test_an_idle_connection_with_news_is_not_alive(step):
 class StubbornBody:
     """A body whose reads, as those of a slow disk, are over only when they are over."""
 
+    is_whole = False
     in_file = 0
 
     def __init__(self, length):
