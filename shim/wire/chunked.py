@@ -98,13 +98,29 @@ class ChunkedDecoder:
                 self._left -= taken
                 continue
             if self._is_known_line(buffer, position):
-                position += len(self._known_line)
-                self._left = self._known_size
+                position = self._take_alike(buffer, position, payload)
                 continue
             position, ended = self._read_line(buffer, position)
             if ended:
                 return Decoded(payload, position, ended=True)
         return Decoded(payload, position, ended=False)
+
+    def _take_alike(self, buffer: memoryview, position: int, payload: list[memoryview]) -> int:
+        """Take chunks that are like the last one, beginning with the line of one; gives the new position.
+
+        The hottest loop there is: a body of 4 KiB chunks comes through here 256 times a megabyte.
+        """
+        line, size = self._known_line, self._known_size
+        skip = len(line)
+        stride, end = skip + size, len(buffer)
+        while position + stride + skip <= end:
+            payload.append(buffer[position + skip : position + stride])
+            position += stride
+            if buffer[position : position + skip] != line:
+                return position
+        # The last one may not be whole, and what follows it is not there yet.
+        self._left = size
+        return position + skip
 
     def _is_known_line(self, buffer: memoryview, position: int) -> bool:
         # A client's chunks are nearly all of one size: comparing beats parsing (PERFORMANCE figures).

@@ -1,6 +1,7 @@
 """What check says of a certificate, at any time of its life."""
 
 import datetime as dt
+import re
 
 import pytest
 from cryptography import x509
@@ -41,7 +42,7 @@ def test_dates(made, later, level, told):
     (finding,) = inspect(made, later)
     assert finding.level is level
     assert told in finding.text
-    assert f"{dt.datetime.now(dt.UTC):%Y-}" in finding.text
+    assert re.search(r"\d{4}-\d\d-\d\d", finding.text)
 
 
 def test_a_good_one(made, monkeypatch):
