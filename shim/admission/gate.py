@@ -1,4 +1,4 @@
-"""How many bodies may be under way at once: a counter that refuses, and never makes anybody wait.
+"""How many bodies may be under way at once: a count that refuses, and never makes anybody wait.
 
 Small bodies pass uncounted, so that a full house of uploads does not shut out the small calls.
 """
@@ -6,7 +6,8 @@ Small bodies pass uncounted, so that a full house of uploads does not shut out t
 import contextlib
 from collections.abc import Iterator
 
-from shim.errors import UploadsFull
+from shim.errors import ProjectLimit, UploadsFull
+from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED
 
 # SPEC: "bodies over 64 KiB being received or waiting".
@@ -15,16 +16,21 @@ RETRY_AFTER = 10
 
 
 class UploadGate:
-    """Counts uploads against ``limit`` (``limits.max_uploads``)."""
+    """Counts uploads against ``limits.max_uploads``, and a project's against its own limit."""
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self.under_way = 0
+    def __init__(self, limit: float, share: float = UNLIMITED, ledger: Ledger | None = None) -> None:
+        """Take how many are let in, of all and of one project, and who counts: by default we alone."""
+        self._pool = Pool(ledger or LocalLedger(), Resource.UPLOADS, Limits(limit, share))
+
+    @property
+    def under_way(self) -> int:
+        """Uploads that this process counts now."""
+        return self._pool.taken
 
     @contextlib.contextmanager
-    def ticket(self) -> Iterator["Ticket"]:
+    def ticket(self, project: str = "") -> Iterator["Ticket"]:
         """A ticket for one request; what it counts is given back at the end."""
-        ticket = Ticket(self)
+        ticket = Ticket(self._pool, project)
         try:
             yield ticket
         finally:
@@ -34,21 +40,25 @@ class UploadGate:
 class Ticket:
     """One request's place, counted from the moment its body is known to be large."""
 
-    def __init__(self, gate: UploadGate) -> None:
-        self._gate = gate
+    def __init__(self, pool: Pool, project: str) -> None:
+        self._pool = pool
+        self._project = project
         self._counted = False
 
     def cover(self, size: int) -> None:
         """Count the request once its body has, or declares, ``size`` bytes.
 
         Raises:
+            ProjectLimit: As many uploads of the project as are allowed are under way.
             UploadsFull: As many uploads as are allowed are under way.
         """
         if self._counted or size <= COUNTED_FROM:
             return
-        if self._gate.under_way >= self._gate.limit:
+        verdict = self._pool.take(1, self._project)
+        if verdict is Verdict.SHARE:
+            raise ProjectLimit("Too many uploads of this project are under way.", retry_after=RETRY_AFTER)
+        if verdict is Verdict.TOTAL:
             raise UploadsFull("Too many uploads are under way.", retry_after=RETRY_AFTER)
-        self._gate.under_way += 1
         self._counted = True
 
     def room(self, size: int) -> float:
@@ -58,5 +68,5 @@ class Ticket:
     def release(self) -> None:
         """Stop counting."""
         if self._counted:
-            self._gate.under_way -= 1
             self._counted = False
+            self._pool.give_back(1, self._project)

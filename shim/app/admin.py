@@ -4,7 +4,7 @@ It listens on an address of its own, so that nothing of it can be reached throug
 """
 
 import importlib.resources
-from typing import Any
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,11 +12,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from shim import __version__
-from shim.admission.drain import Drain
-from shim.app.health import HealthWatch
+from shim.app.colleagues import Alone
+from shim.app.health import HealthWatch, ServerHealth
 from shim.app.metrics import render_metrics
 from shim.errors import DiskError
-from shim.observe.journal import Journal, Record
+from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
 from shim.spool.store import Store
 from shim.timing import UNLIMITED
@@ -31,13 +31,12 @@ _PAGE_HEADERS = {
 
 
 class Admin:
-    """The admin pages over the parts they show."""
+    """The admin pages over the parts they show; of what workers count, they show the sum over all."""
 
-    def __init__(self, drain: Drain, store: Store, journal: Journal, health: HealthWatch) -> None:
-        self._drain = drain
+    def __init__(self, store: Store, health: HealthWatch, colleagues: Alone) -> None:
         self._store = store
-        self._journal = journal
         self._health = health
+        self._colleagues = colleagues
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -59,42 +58,40 @@ class Admin:
         return PlainTextResponse("alive\n")
 
     async def _ready(self, _request: Request) -> Response:
-        readiness = await self._health.readiness()
+        whole = await self._colleagues.whole()
+        readiness = await self._health.readiness(whole.life)
         if readiness.ready:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
-        text = render_metrics(
-            self._journal,
-            self._store,
-            await self._space(),
-            await self._health.servers(),
-            self._health.queues(),
-        )
+        whole = await self._colleagues.whole()
+        text = render_metrics(whole, self._store.limit, await self._space(), await self._servers(whole))
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, _request: Request) -> Response:
-        return JSONResponse([self._describe(record) for record in self._journal.live() if record.has_body])
+        return JSONResponse((await self._colleagues.whole()).uploads)
 
     async def _status(self, _request: Request) -> Response:
         space = await self._space()
-        readiness = await self._health.readiness()
+        whole = await self._colleagues.whole()
+        readiness = await self._health.readiness(whole.life)
         return JSONResponse(
             {
                 "version": __version__,
-                "life": self._drain.life.value,
+                "life": whole.life,
+                "workers": whole.workers,
                 "ready": readiness.ready,
                 "faults": list(readiness.faults),
                 "spool": {
-                    "held": self._store.held,
+                    "held": whole.held,
                     "limit": None if self._store.limit == UNLIMITED else self._store.limit,
-                    "files": self._store.files,
+                    "files": whole.files,
                     "disk_free": space.free if space else None,
                     "disk_total": space.total if space else None,
                 },
-                "requests": self._journal.counters.requests.total(),
-                "refusals": dict(self._journal.counters.refusals),
+                "requests": whole.counters.requests.total(),
+                "refusals": dict(whole.counters.refusals),
                 "servers": [
                     {
                         "upstream": server.upstream,
@@ -104,12 +101,19 @@ class Admin:
                         "up": server.health.up,
                         "reason": server.health.reason,
                     }
-                    for server in await self._health.servers()
+                    for server in await self._servers(whole)
                 ],
-                "waiting": self._health.queues(),
-                "uploads": [self._describe(record) for record in self._journal.live() if record.has_body],
+                "waiting": whole.waiting,
+                "uploads": whole.uploads,
             }
         )
+
+    async def _servers(self, whole: Snapshot) -> list[ServerHealth]:
+        """The servers as this worker found them, with what all workers have in them."""
+        return [
+            replace(server, inflight=whole.inflight.get((server.upstream, str(server.address)), 0))
+            for server in await self._health.servers()
+        ]
 
     async def _space(self) -> Space | None:
         """None where the disk does not answer: that is when these pages are needed most."""
@@ -117,18 +121,3 @@ class Admin:
             return await self._store.space()
         except DiskError:
             return None
-
-    def _describe(self, record: Record) -> dict[str, Any]:
-        age = self._journal.age(record)
-        return {
-            "id": record.id,
-            "method": record.method,
-            "path": record.path,
-            "project": record.project,
-            "image": record.image,
-            "bytes": record.received,
-            "length": record.length,
-            "rate": record.received / age if age else 0.0,
-            "phase": record.phase,
-            "age": age,
-        }

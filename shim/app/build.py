@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
+from shim.app.colleagues import Alone, Colleagues, snapshot_maker
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.asgi import Application
+from shim.ledger.counts import Ledger, LocalLedger
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal
 from shim.poller import Poller
@@ -60,6 +63,7 @@ class ProxyOptions:
 
     Attributes:
         max_total: What all bodies together may hold.
+        max_per_project: What those of one project may.
         min_free: What stays free on the spool's file system.
         encryption: Whether files are encrypted; needs the extra of that name.
         routes: The operator's; empty: those of the service.
@@ -73,11 +77,15 @@ class ProxyOptions:
     directory: Path
     upstreams: Sequence[UpstreamSpec]
     max_total: Amount = field(default_factory=lambda: Amount(UNLIMITED))
+    max_per_project: Amount = field(default_factory=lambda: Amount(UNLIMITED))
     min_free: Amount = field(default_factory=Amount)
     encryption: bool = False
     spool: SpoolOptions = field(default_factory=SpoolOptions)
     max_uploads: float = 1000
     queue: QueueOptions = field(default_factory=QueueOptions)
+    max_uploads_per_project: float = UNLIMITED
+    max_connections: float = 10_000
+    max_connections_per_address: float = UNLIMITED
     pace: BodyPace = field(default_factory=BodyPace)
     cut_through_stall: Seconds = 30.0
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
@@ -90,12 +98,35 @@ class ProxyOptions:
     access_log: bool = True
     fast: bool = True
 
+    @property
+    def limits_holders(self) -> bool:
+        """Whether a single project or address has a limit of its own, so that they are told apart."""
+        counts = (self.max_uploads_per_project, self.max_connections_per_address)
+        return self.max_per_project != Amount(UNLIMITED) or any(count != UNLIMITED for count in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a worker shares with the others of its shim.
+
+    Attributes:
+        ledger: Counts what all of them hold.
+        folder: Where they ask each other.
+        number: Which of them this one is.
+    """
+
+    ledger: Ledger
+    folder: Path
+    number: int
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a server runs: two applications, the drain that it drives, and what is to be closed at the end.
 
     Attributes:
+        gate: Counts client connections.
+        colleagues: This worker among the others; present while it serves.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -104,8 +135,15 @@ class Parts:
     admin: Application
     drain: Drain
     disk: LocalDisk
+    gate: ConnectionGate
+    colleagues: Alone
     poller: Poller | None = None
     relays: Poller | None = None
+
+    def load(self) -> tuple[int, int]:
+        """Uploads under way, and the bytes that they hold."""
+        own = self.colleagues.own()
+        return len(own.uploads), own.held
 
     def close(self) -> None:
         """End all threads; no request may be under way."""
@@ -115,15 +153,17 @@ class Parts:
         self.disk.close()
 
 
-def build(options: ProxyOptions) -> Parts:
-    """Make all parts.
+def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
+    """Make all parts; of a shim of one process, unless there are others that it belongs to.
 
     Raises:
         DiskError: The spool directory cannot be looked at.
         NoUpstream: An application that is to run in this process cannot be loaded.
     """
     disk = (EncryptedDisk if options.encryption else LocalDisk)(options.directory, min_free=options.min_free)
-    budget = Budget(options.max_total.of(measure_space(options.directory).total))
+    ledger = LocalLedger() if membership is None else membership.ledger
+    size = measure_space(options.directory).total
+    budget = Budget(options.max_total.of(size), options.max_per_project.of(size), ledger)
     store = Store(disk, budget, options.spool)
     is_fast = options.fast and sys.platform == "linux"
     poller = Poller() if is_fast else None
@@ -139,15 +179,31 @@ def build(options: ProxyOptions) -> Parts:
         service=service,
         upstreams=upstreams,
         drain=drain,
-        gate=UploadGate(options.max_uploads),
+        gate=UploadGate(options.max_uploads, options.max_uploads_per_project, ledger),
         store=store,
         journal=journal,
         pace=options.pace,
         stall=options.cut_through_stall,
     )
+    own = snapshot_maker(drain, store, journal, upstreams)
+    colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
-    admin = Guard(Admin(drain, store, journal, health).application(), options.admin_token)
-    return Parts(ProxyApplication(proxy, journal, options.trusted), admin, drain, disk, poller, relays)
+    return Parts(
+        application=ProxyApplication(proxy, journal, options.trusted),
+        admin=Guard(Admin(store, health, colleagues).application(), options.admin_token),
+        drain=drain,
+        disk=disk,
+        gate=_connection_gate(options, ledger),
+        colleagues=colleagues,
+        poller=poller,
+        relays=relays,
+    )
+
+
+def _connection_gate(options: ProxyOptions, ledger: Ledger) -> ConnectionGate:
+    return ConnectionGate(
+        options.max_connections, options.max_connections_per_address, ledger, options.trusted
+    )
 
 
 def service_of(name: str, glance: GlanceOptions | None = None) -> Service:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shim.admission.drain import Drain
+from shim.admission.drain import Drain, Life
 from shim.errors import ShimError
 from shim.spool.store import Store
 from shim.timing import UNLIMITED, Clock, Seconds, monotonic
@@ -64,9 +64,13 @@ class HealthWatch:
         self._probing = asyncio.Lock()
         self._applications: dict[UpstreamAddress, ApplicationProbe] = {}
 
-    async def readiness(self) -> Readiness:
-        """Whether the shim is ready, with the reasons where it is not."""
-        faults = [] if self._drain.is_ready else [f"the shim is {self._drain.life.value}"]
+    async def readiness(self, life: str | None = None) -> Readiness:
+        """Whether the shim is ready, with the reasons where it is not.
+
+        ``life`` is that of the shim as a whole, where it has more processes than this one.
+        """
+        life = life or self._drain.life.value
+        faults = [] if life == Life.SERVING.value else [f"the shim is {life}"]
         try:
             await self._store.probe()
         except ShimError as error:

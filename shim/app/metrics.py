@@ -18,27 +18,28 @@ from prometheus_client.registry import Collector
 from shim import __version__
 from shim.app.health import ServerHealth
 from shim.observe.counters import Histogram
-from shim.observe.journal import Journal
+from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
-from shim.spool.store import Store
 
 
 def render_metrics(
-    journal: Journal,
-    store: Store,
-    space: Space | None,
-    servers: Sequence[ServerHealth],
-    queues: Mapping[str, int] | None = None,
+    whole: Snapshot, limit: float, space: Space | None, servers: Sequence[ServerHealth]
 ) -> bytes:
-    """All metrics in Prometheus' text format; ``queues`` says how many wait, by upstream."""
+    """All metrics in Prometheus' text format.
+
+    Args:
+        whole: What all workers count.
+        limit: Bytes that all bodies together may hold.
+        space: What the spool's file system has, or None where it does not say.
+        servers: With what all workers have in them.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(
-        _Snapshot([*_counters(journal), *_spool(store, space), *_upstreams(servers), _queues(queues or {})])
-    )
+    told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
+    registry.register(_Told(told))
     return generate_latest(registry)
 
 
-class _Snapshot(Collector):
+class _Told(Collector):
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 
@@ -46,8 +47,8 @@ class _Snapshot(Collector):
         return self._metrics
 
 
-def _counters(journal: Journal) -> Iterable[Metric]:
-    counters = journal.counters
+def _counters(whole: Snapshot) -> Iterable[Metric]:
+    counters = whole.counters
     requests = CounterMetricFamily(
         "glance_shim_requests", "Requests answered.", labels=("route", "method", "status")
     )
@@ -59,7 +60,7 @@ def _counters(journal: Journal) -> Iterable[Metric]:
     uploads = GaugeMetricFamily(
         "glance_shim_uploads", "Requests with a body, by where the body is.", labels=["phase"]
     )
-    for phase, count in journal.uploads().items():
+    for phase, count in whole.phases.items():
         uploads.add_metric([phase], count)
     yield uploads
     phases = HistogramMetricFamily(
@@ -71,12 +72,13 @@ def _counters(journal: Journal) -> Iterable[Metric]:
     info = GaugeMetricFamily("glance_shim_build_info", "The running version.", labels=["version"])
     info.add_metric([__version__], 1)
     yield info
+    yield _gauge("glance_shim_workers", "Worker processes that answer.", whole.workers)
 
 
-def _spool(store: Store, space: Space | None) -> Iterable[Metric]:
-    yield _gauge("glance_shim_spool_bytes", "Bytes that bodies hold, in memory and on disk.", store.held)
-    yield _gauge("glance_shim_spool_limit_bytes", "Bytes that all bodies together may hold.", store.limit)
-    yield _gauge("glance_shim_spool_files", "Bodies that have a file.", store.files)
+def _spool(whole: Snapshot, limit: float, space: Space | None) -> Iterable[Metric]:
+    yield _gauge("glance_shim_spool_bytes", "Bytes that bodies hold, in memory and on disk.", whole.held)
+    yield _gauge("glance_shim_spool_limit_bytes", "Bytes that all bodies together may hold.", limit)
+    yield _gauge("glance_shim_spool_files", "Bodies that have a file.", whole.files)
     if space is not None:
         yield _gauge("glance_shim_disk_free_bytes", "Free bytes on the spool's file system.", space.free)
 

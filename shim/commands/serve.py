@@ -1,16 +1,35 @@
-"""``glance-shim serve``: reads the configuration, makes the parts, and runs them until a signal."""
+"""``glance-shim serve``: reads the configuration, and has workers make the parts and run them until a signal.
 
+The supervisor reads it again on SIGHUP, by the same flags and the same environment.
+"""
+
+import contextlib
+import functools
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from shim.app.build import build
+from shim.app.build import Membership, Parts, build
 from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE, load_or_report
-from shim.config.assemble import proxy_options, run_options
+from shim.commands.premises import Premises
+from shim.config.assemble import proxy_options, run_options, state_directory
+from shim.config.faults import ConfigurationError
+from shim.config.load import Loaded, load
+from shim.config.settings import Settings
+from shim.config.sources import Flags
 from shim.errors import ShimError
 from shim.observe.logs import configure_logs
-from shim.server.listen import ListenFailed
-from shim.server.run import run as run_server
+from shim.server.activation import PassedSockets
+from shim.server.listen import ListenFailed, ListenOptions
+from shim.server.notify import Notifier
+from shim.server.plan import Plan, PlanRefused, Station
+from shim.server.run import Service
+from shim.server.run import run as run_worker
+from shim.server.supervise import Supervisor
+from shim.spool.disk import measure_space
+
+log = logging.getLogger("shim.commands")
 
 
 def run(config: Path | None, listen: Sequence[str], upstream: str | None, settings: Sequence[str]) -> int:
@@ -20,20 +39,76 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     )
     if loaded is None:
         return WRONG_USAGE
-    log = loaded.settings.log
-    configure_logs(log.format, log.level)
+    configure_logs(loaded.settings.log.format, loaded.settings.log.level)
+    flags = Flags(listen=listen, upstream=upstream, settings=settings)
     try:
-        parts = build(proxy_options(loaded.settings))
-        run_server(
-            run_options(loaded.settings),
-            parts.application,
-            parts.admin,
-            parts.drain,
-            poller=parts.poller,
-            relays=parts.relays,
-        )
+        notifier, passed = Notifier.from_environment(), PassedSockets.from_environment()
+        with Premises.opened(state_directory(loaded.settings)) as premises:
+            make_plan = functools.partial(_plan, premises=premises, passed=passed)
+            supervisor = Supervisor(
+                make_plan(loaded.settings),
+                replan=lambda: _replan(lambda: load(config, flags, upstream_required=True), make_plan),
+                notifier=notifier,
+                bury=premises.bury,
+            )
+            return ENDED_AS_ASKED if supervisor.run() else FAILED
+    except (ShimError, ListenFailed, ValueError) as error:
+        print(f"glance-shim: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _plan(settings: Settings, *, premises: Premises, passed: PassedSockets) -> Plan:
+    """What the supervisor runs; raises DiskError where no worker could work under these settings."""
+    options = run_options(settings)
+    measure_space(settings.spool.directory)
+    proxied, admin = passed.in_place_of(options.listen, options.admin_listen)
+    return Plan(
+        listen=proxied,
+        admin_listen=admin,
+        listening=ListenOptions(options.socket_mode, options.reuse_port),
+        workers=settings.server.workers,
+        work=functools.partial(_work, settings, premises),
+    )
+
+
+def _replan(read: Callable[[], Loaded], make_plan: Callable[[Settings], Plan]) -> Plan:
+    """The plan of the configuration as it is now; every fault of it is told."""
+    try:
+        settings = read().settings
+        plan = make_plan(settings)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            log.error("%s", fault)  # noqa: TRY400 - faults are told, not traced
+        raise PlanRefused(f"it has {len(error.faults)} fault(s), see above") from error
+    except ShimError as error:
+        raise PlanRefused(str(error)) from error
+    configure_logs(settings.log.format, settings.log.level)
+    return plan
+
+
+def _work(settings: Settings, premises: Premises, station: Station) -> int:
+    """A worker's life, in its own process; its exit status."""
+    configure_logs(settings.log.format, settings.log.level)
+    options = proxy_options(settings)
+    try:
+        with contextlib.closing(premises.join(holders=options.limits_holders)) as ledger:
+            parts = build(options, Membership(ledger, premises.folder, station.number))
+            run_worker(run_options(settings), _service(parts), station)
+            parts.close()
     except (ShimError, ListenFailed) as error:
         print(f"glance-shim: {error}", file=sys.stderr)
         return FAILED
-    parts.close()
     return ENDED_AS_ASKED
+
+
+def _service(parts: Parts) -> Service:
+    return Service(
+        application=parts.application,
+        admin=parts.admin,
+        drain=parts.drain,
+        gate=parts.gate,
+        poller=parts.poller,
+        relays=parts.relays,
+        presence=parts.colleagues.present,
+        load=parts.load,
+    )

@@ -3,12 +3,15 @@
 ``app`` and ``server`` stand below ``config`` and never see it; each gets the frozen values it asks for.
 """
 
+from pathlib import Path
+
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions
 from shim.app.build import ProxyOptions, UpstreamSpec
 from shim.config import options
 from shim.config.settings import Settings
 from shim.config.units import Share
+from shim.ledger.state import default_directory
 from shim.routes.route import BodyMode, Route
 from shim.server.certificates import TlsFiles
 from shim.server.protocol import ConnectionOptions
@@ -33,11 +36,15 @@ def proxy_options(settings: Settings) -> ProxyOptions:
             for name, group in settings.upstream_groups.items()
         ],
         max_total=_amount(spool.max_total),
+        max_per_project=_amount(spool.max_per_project),
         min_free=_amount(spool.min_free),
         encryption=spool.encryption,
         spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
         max_uploads=limits.max_uploads,
         queue=QueueOptions(most=limits.queue, without_body=timeouts.queue, with_body=timeouts.queue_body),
+        max_uploads_per_project=limits.max_uploads_per_project,
+        max_connections=limits.max_connections,
+        max_connections_per_address=limits.max_connections_per_address,
         pace=BodyPace(
             idle=timeouts.body_idle,
             total=timeouts.body_total,
@@ -70,9 +77,9 @@ def run_options(settings: Settings) -> RunOptions:
         listen=settings.server.listen,
         admin_listen=settings.admin.listen,
         socket_mode=settings.server.socket_mode,
+        reuse_port=settings.server.reuse_port,
         connection=ConnectionOptions(
             max_head=limits.max_head,
-            max_connections=limits.max_connections,
             header_timeout=timeouts.header,
             keepalive_timeout=timeouts.keepalive,
             linger_timeout=timeouts.linger,
@@ -89,6 +96,11 @@ def tls_files(settings: Settings) -> TlsFiles | None:
     """The files of ``server.tls``, None where the proxied listener is plain."""
     tls = settings.server.tls
     return None if tls is None else TlsFiles(tls.certificate, tls.key, tls.client_ca)
+
+
+def state_directory(settings: Settings) -> Path:
+    """Where the processes of the shim share what they count."""
+    return settings.server.state_directory or default_directory(settings.spool.directory)
 
 
 def _routes(settings: Settings) -> list[Route]:

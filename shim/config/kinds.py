@@ -119,6 +119,8 @@ SpaceLimit: TypeAlias = Annotated[float | units.Share, limited(_space)]
 """Bytes, a share of the file system, or UNLIMITED."""
 Rate: TypeAlias = Annotated[int, _rate]
 """Bytes per second, from 0 on."""
+Count: TypeAlias = Annotated[int, above_zero(_count)]
+"""A whole number from 1 on."""
 CountLimit: TypeAlias = Annotated[float, limited(_count)]
 """A whole number from 1 on, or UNLIMITED."""
 Pause: TypeAlias = Annotated[Seconds, _duration]

@@ -59,6 +59,24 @@ class ServerOptions(Options):
         "Where clients connect: HOST:PORT, [v6]:PORT, unix:/path or fd:N (a socket passed by the parent). "
         "9292 is Glance's own port; only this machine reaches the default.",
     )
+    workers: kinds.Count = option(
+        1,
+        "Processes that serve. Each uses one core, and all limits hold across them together; one is enough "
+        "for some hundred MiB/s. A crashed one is replaced.",
+    )
+    state_directory: places.Directory | None = option(
+        None,
+        "Where the processes of a shim share what they count, and find each other. By default "
+        "$RUNTIME_DIRECTORY where systemd sets it, else a private folder in $XDG_RUNTIME_DIR or /dev/shm, "
+        "one for each spool directory. Nothing in it is needed after the end; instances that share it share "
+        "their limits.",
+        example="/run/glance-shim",
+    )
+    reuse_port: kinds.Switch = option(
+        False,
+        "Whether a second instance of the same user may listen on the same addresses, so that it can take "
+        "over while the first one drains. Off, so that one that was started by mistake says so.",
+    )
     socket_mode: places.FileMode = option(
         "0660",
         "Mode of the unix sockets that the shim makes. The default lets in the shim's user and group.",
@@ -105,6 +123,11 @@ class LimitOptions(Options):
         "Client connections open at once. Each holds a descriptor and some memory, also while idle; check "
         "the limit of open files before raising it.",
     )
+    max_connections_per_address: kinds.CountLimit = option(
+        "unlimited",
+        "Those of one client address (IPv6: of its /64) among them; one more is answered with 429. The "
+        "addresses of trusted_proxies have no such limit, since they stand for many clients.",
+    )
     max_uploads: kinds.CountLimit = option(
         1000,
         "Bodies over 64 KiB being received or waiting, all clients together; one more is answered with 503 "
@@ -114,6 +137,11 @@ class LimitOptions(Options):
         1000,
         "Requests waiting for a slot of an upstream (upstreams.NAME.max_inflight), all together; one more is "
         "answered with 503 and Retry-After. A place costs no memory beyond the body.",
+    )
+    max_uploads_per_project: kinds.CountLimit = option(
+        "unlimited",
+        "Those of one project among them; one more is answered with 429 and Retry-After. A project is the "
+        "owner of the image, else the client's address (IPv6: its /64).",
     )
     min_rate: kinds.Rate = option(
         "1KiB/s",
@@ -182,6 +210,11 @@ class SpoolOptions(Options):
         "80%",
         "All bodies together; one that does not fit is answered with 503 and Retry-After. A share is of the "
         "file system that the directory is on.",
+    )
+    max_per_project: kinds.SpaceLimit = option(
+        "unlimited",
+        "All bodies of one project; one that does not fit is answered with 429 and Retry-After. Set it where "
+        "no project shall be able to fill the spool alone.",
     )
     min_free: kinds.SpaceReserve = option(
         "5%",

@@ -63,8 +63,11 @@ def leaves(value: Any) -> Iterator[tuple[Keys, Any]]:
 
 
 def from_defaults(environment: Mapping[str, str]) -> Entries:
-    """The one default that the machine has a say in: ``$TMPDIR``, for ``spool.directory``."""
+    """The defaults that the machine has a say in: ``$TMPDIR`` and, under systemd, ``$RUNTIME_DIRECTORY``."""
     entries = Entries()
+    # systemd separates several by colons; the first is as good as any.
+    if runtime := environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
+        entries.add(("server", "state_directory"), runtime, "$RUNTIME_DIRECTORY")
     # An empty variable is as good as none, as for tempfile and mktemp.
     if directory := environment.get("TMPDIR"):
         entries.add(("spool", "directory"), directory, "$TMPDIR")

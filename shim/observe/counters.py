@@ -28,6 +28,11 @@ class Histogram:
         self.counts[bisect_left(self.buckets, value)] += 1
         self.total += value
 
+    def include(self, other: "Histogram") -> None:
+        """Count what another histogram of the same buckets has counted."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
 
 @dataclass
 class Counters:

@@ -5,7 +5,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress
@@ -17,20 +18,17 @@ class ListenFailed(Exception):
     """An address cannot be listened on; the text says which, why and what to do."""
 
 
-@contextlib.contextmanager
-def open_listeners(addresses: Sequence[ListenAddress], socket_mode: int) -> Iterator[list[socket.socket]]:
-    """Listening sockets for all addresses; closed, and unix sockets removed, at the end.
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """How to listen.
 
-    Raises:
-        ListenFailed: One of them cannot be had; the others are given back.
+    Attributes:
+        socket_mode: Mode of the unix sockets that are made.
+        reuse_port: Whether others of the same user may listen on the same address, now or later.
     """
-    with contextlib.ExitStack() as stack:
-        listeners = []
-        for address in addresses:
-            listener = stack.enter_context(_open(address, socket_mode))
-            listener.setblocking(False)
-            listeners.append(listener)
-        yield listeners
+
+    socket_mode: int = 0o660
+    reuse_port: bool = False
 
 
 def place_of(listener: socket.socket) -> str:
@@ -42,14 +40,19 @@ def place_of(listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _open(address: ListenAddress, socket_mode: int) -> Iterator[socket.socket]:
+def open_listener(address: ListenAddress, options: ListenOptions) -> Iterator[socket.socket]:
+    """A listening socket; closed, and a unix socket's path removed, at the end.
+
+    Raises:
+        ListenFailed: It cannot be had.
+    """
     with contextlib.ExitStack() as stack:
         try:
             match address:
                 case TcpAddress():
-                    listener = _open_tcp(address)
+                    listener = _open_tcp(address, reuse_port=options.reuse_port)
                 case UnixAddress():
-                    listener = _open_unix(Path(address.path), socket_mode)
+                    listener = _open_unix(Path(address.path), options)
                     stack.callback(_remove_own, Path(address.path))
                 case InheritedSocket():
                     listener = _open_inherited(address.descriptor)
@@ -59,16 +62,20 @@ def _open(address: ListenAddress, socket_mode: int) -> Iterator[socket.socket]:
             # The resolver takes no such name, as one with an empty label.
             raise ListenFailed(f"{address}: {error}") from error
         stack.callback(listener.close)
+        listener.setblocking(False)
         yield listener
 
 
-def _open_tcp(address: TcpAddress) -> socket.socket:
+def _open_tcp(address: TcpAddress, *, reuse_port: bool) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            # The kernel asks for it on both sides, so the first instance has to say so too.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(place)
@@ -79,20 +86,31 @@ def _open_tcp(address: TcpAddress) -> socket.socket:
     return listener
 
 
-def _open_unix(path: Path, mode: int) -> socket.socket:
-    _remove_stale(path)
+def _open_unix(path: Path, options: ListenOptions) -> socket.socket:
+    # A name of its own first where somebody may listen there: renaming replaces theirs in one step, and
+    # they go on with what has reached them already.
+    name = path.with_name(f".{path.name}.{os.getpid()}") if options.reuse_port else path
+    _remove_stale(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The mode must hold from the first moment on: a chmod after bind would leave a gap.
-    before = os.umask(0o777 & ~mode)
+    before = os.umask(0o777 & ~options.socket_mode)
     try:
-        listener.bind(str(path))
+        listener.bind(str(name))
         listener.listen(BACKLOG)
+        if name != path:
+            _check_replaceable(path)
+            name.rename(path)
     except OSError:
         listener.close()
         raise
     finally:
         os.umask(before)
     return listener
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.exists() and not path.is_socket():
+        raise OSError(errno.EEXIST, "the path exists and is no socket")
 
 
 def _remove_stale(path: Path) -> None:

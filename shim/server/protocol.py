@@ -13,7 +13,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
+from shim.admission.connections import ConnectionGate, Place
+from shim.errors import BadFraming, HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.exchange import Exchange
 from shim.server.pump import Intake
@@ -38,7 +39,6 @@ class ConnectionOptions:
     """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
 
     max_head: int = 64 * 1024
-    max_connections: float = 10_000
     header_timeout: Seconds = 30.0
     keepalive_timeout: Seconds = 75.0
     linger_timeout: Seconds = 30.0
@@ -72,14 +72,19 @@ class ClientConnection(asyncio.Protocol):
         poller: Poller | None = None,
         relays: Poller | None = None,
         named: ProxyHeader | None = None,
+        gate: ConnectionGate | None = None,
     ) -> None:
         """Take what uvicorn gives each connection, our options, and the fast ways (None: none).
 
         ``poller`` reads bodies into files, ``relays`` moves answers: no stalled disk holds those up.
-        ``named`` is whom a PROXY header says the client to be, in place of the connection's other end.
+        ``named`` is whom a PROXY header says the client to be, in place of the connection's other end;
+        ``gate`` counts the connection.
         """
         self.options = options
         self.relays = relays
+        self._gate = gate
+        self._place: Place | None = None
+        self._is_last = False
         self._poller = poller
         self._named = named
         self.loop = _loop or asyncio.get_running_loop()
@@ -106,8 +111,10 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports are not asyncio.Transport, they only behave so.
         self.stream = ClientStream(transport, send_timeout=self.options.send_timeout, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
-        if len(self.server_state.connections) > self.options.max_connections:
-            self._refuse(_NO_HEAD, QueueFull("Too many connections are open.", retry_after=5))
+        try:
+            self._take_place()
+        except ShimError as refusal:
+            self._refuse(_NO_HEAD, refusal)
             return
         self._set_timer(self.options.header_timeout, self._header_timeout)
 
@@ -135,6 +142,8 @@ class ClientConnection(asyncio.Protocol):
         self._stop_timer()
         self.stream.release_writing()
         self.server_state.connections.discard(self)
+        if self._place is not None:
+            self._place.give_back()
         if self._exchange is not None:
             self._exchange.disconnect()
 
@@ -152,6 +161,17 @@ class ClientConnection(asyncio.Protocol):
             self.stream.close()
         elif self._exchange is not None:
             self._exchange.keep_alive = False
+
+    def retire(self) -> None:
+        """Another process takes new connections now: the answer under way, or else the next, is the last."""
+        self._is_last = True
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    def _take_place(self) -> None:
+        if self._gate is not None:
+            client = self.stream.ends()["client"]
+            self._place = self._gate.admit(client[0] if client else None)
 
     # -- heads ------------------------------------------------------------------------------------
 
@@ -200,6 +220,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _run(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        if self._is_last:
+            exchange.keep_alive = False
         task = self.loop.create_task(exchange.run(self.application))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)

@@ -1,7 +1,7 @@
-"""Runs the two listeners under uvicorn until a signal, and then drains them.
+"""A worker: runs the two listeners under uvicorn until it is told to end, and then drains them.
 
-uvicorn raises a captured signal again after its shutdown; here the signals are ours, so that an asked-for
-end is exit status 0, readiness ends before service, and the admin listener outlives the drain.
+uvicorn raises a captured signal again after its shutdown; here signals and orders are ours, so that an
+asked-for end is exit status 0, readiness ends before service, and the admin listener outlives the drain.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,20 +22,22 @@ try:
 except ImportError:
     uvloop = None  # type: ignore[assignment]
 
+from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.asgi import Application
 from shim.poller import Poller
 from shim.server.addresses import ListenAddress
 from shim.server.certificates import CertificateFault, ServerCertificate, TlsFiles
+from shim.server.channel import Beat
 from shim.server.entrance import EntranceOptions, entered_by
-from shim.server.listen import ListenFailed, open_listeners, place_of
+from shim.server.leaving import Leaving, Listener
+from shim.server.listen import ListenFailed
+from shim.server.plan import Station
 from shim.server.protocol import ClientConnection, ConnectionOptions
-from shim.timing import UNLIMITED, Seconds
+from shim.timing import UNLIMITED, Seconds, cancel_and_wait
 from shim.wire.forwarding import TrustedProxies
 
 log = logging.getLogger("shim.server")
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class RunOptions:
     listen: Sequence[ListenAddress]
     admin_listen: Sequence[ListenAddress] = ()
     socket_mode: int = 0o660
+    reuse_port: bool = False
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     drain: Seconds = 600.0
     drain_delay: Seconds = 0.0
@@ -57,34 +60,37 @@ class RunOptions:
     proxy_protocol: TrustedProxies | None = None
 
 
-def run(
-    options: RunOptions,
-    application: Application,
-    admin: Application,
-    drain: Drain,
-    *,
-    poller: Poller | None = None,
-    relays: Poller | None = None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a worker runs.
 
-    A ``poller`` reads the bodies that go to disk, ``relays`` moves large answers; without them the event
-    loop does.
+    Attributes:
+        poller: Reads the bodies that go to disk; without one the event loop does.
+        relays: Moves large answers; without it the event loop does.
+        presence: Runs beside the listeners, from before the first request to after the last.
+        load: Uploads under way, and bytes that they hold.
+    """
+
+    application: Application
+    admin: Application
+    drain: Drain
+    gate: ConnectionGate
+    poller: Poller | None = None
+    relays: Poller | None = None
+    presence: Callable[[], contextlib.AbstractAsyncContextManager[None]] = contextlib.nullcontext
+    load: Callable[[], tuple[int, int]] = lambda: (0, 0)
+
+
+def run(options: RunOptions, service: Service, station: Station) -> None:
+    """Serve on the station's sockets until it is told to end, or has no supervisor any more.
 
     Raises:
-        ListenFailed: An address cannot be listened on.
+        ListenFailed: The certificate cannot be used.
     """
-    with (
-        open_listeners(options.listen, options.socket_mode) as listeners,
-        open_listeners(options.admin_listen, options.socket_mode) as admin_listeners,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
-        certificate = _certificate(options.tls)
-        _spare_collections()
-        main = _Server(_main_config(options, application, poller, relays, certificate))
-        control = _Server(_admin_config(admin))
-        sockets = {main: listeners, control: admin_listeners}
-        runner.run(_serve(main, control, drain, options.drain_delay, sockets, certificate=certificate))
+    certificate = _certificate(options.tls)
+    _spare_collections()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(options, service, station, certificate))
 
 
 def _spare_collections() -> None:
@@ -106,7 +112,15 @@ def _certificate(files: TlsFiles | None) -> ServerCertificate | None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handling."""
+    """uvicorn's server without its signal handling, and with word of its start."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -114,42 +128,43 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    main: _Server,
-    control: _Server,
-    drain: Drain,
-    delay: Seconds,
-    listeners: Mapping[_Server, list[socket.socket]],
-    *,
-    certificate: ServerCertificate | None,
+    options: RunOptions, service: Service, station: Station, certificate: ServerCertificate | None
 ) -> None:
-    asked = _watch_signals(main)
-    places = {
-        "listen": [place_of(listener) for listener in listeners[main]],
-        "admin": [place_of(listener) for listener in listeners[control]],
-    }
-    log.info("Listening on %s", ", ".join(places["listen"]), extra={"fields": places})
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_drain_when_asked(asked, drain, main, delay))
-        serving = group.create_task(main.serve(listeners[main]))
-        watching = group.create_task(certificate.watch()) if certificate is not None else None
-        if listeners[control]:
-            group.create_task(control.serve(listeners[control]))
+    main = _Server(_main_config(options, service, certificate))
+    control = _Server(_admin_config(service.admin))
+    leaving = Leaving(Listener(main), Listener(control), service.drain, options.drain, options.drain_delay)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.drain)
+    async with service.presence(), asyncio.TaskGroup() as group:
+        following = group.create_task(_follow_orders(leaving, station))
+        serving = group.create_task(main.serve([*station.listeners]))
+        if station.admin_listeners:
+            group.create_task(control.serve([*station.admin_listeners]))
+        beside = [following, group.create_task(_beat(main, service, station))]
+        if certificate is not None:
+            beside.append(group.create_task(certificate.watch()))
         await serving
         await _end_tasks(main)
         control.should_exit = True
-        if watching is not None:
-            watching.cancel()
-    _ignore_signals()
-    log.info("Ended")
+        for task in beside:
+            await cancel_and_wait(task)
+        await leaving.settle()
+    station.post.close()
 
 
-async def _drain_when_asked(asked: asyncio.Event, drain: Drain, main: _Server, delay: Seconds) -> None:
-    await asked.wait()
-    log.info("Draining: not ready any more, requests under way may end")
-    drain.leave()
-    await asyncio.sleep(delay)
-    drain.begin()
-    main.should_exit = True
+async def _follow_orders(leaving: Leaving, station: Station) -> None:
+    async for order in station.post.orders():
+        leaving.follow(order)
+    log.warning("The supervisor has gone; requests under way may end")
+    leaving.drain()
+
+
+async def _beat(main: _Server, service: Service, station: Station) -> None:
+    """Give signs of life, the first one when the listeners are up; none come while the loop is held up."""
+    await main.listening.wait()
+    while True:
+        uploads, held = service.load()
+        station.post.tell(Beat(uploads, held))
+        await asyncio.sleep(station.beat)
 
 
 async def _end_tasks(main: _Server) -> None:
@@ -160,40 +175,19 @@ async def _end_tasks(main: _Server) -> None:
         await asyncio.wait(tasks)
 
 
-def _ignore_signals() -> None:
-    """From here on the end is certain; another signal must not turn its exit status into a failure."""
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _watch_signals(main: _Server) -> asyncio.Event:
-    asked = asyncio.Event()
-
-    def ask() -> None:
-        if asked.is_set():
-            # The second time means now.
-            main.should_exit = main.force_exit = True
-        asked.set()
-
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, ask)
-    return asked
-
-
 def _main_config(
-    options: RunOptions,
-    application: Application,
-    poller: Poller | None,
-    relays: Poller | None,
-    certificate: ServerCertificate | None,
+    options: RunOptions, service: Service, certificate: ServerCertificate | None
 ) -> uvicorn.Config:
-    protocol = functools.partial(ClientConnection, options=options.connection, poller=poller, relays=relays)
+    protocol = functools.partial(
+        ClientConnection,
+        options=options.connection,
+        poller=service.poller,
+        relays=service.relays,
+        gate=service.gate,
+    )
     entrance = EntranceOptions(certificate, options.proxy_protocol, options.connection.header_timeout)
     return uvicorn.Config(
-        application,
+        service.application,
         http=entered_by(entrance, protocol),  # type: ignore[arg-type]
         timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
         **_COMMON,

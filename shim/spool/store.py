@@ -75,19 +75,23 @@ class Store:
             raise _too_large(limit)
 
     @contextlib.asynccontextmanager
-    async def body(self, declared: int | None, *, max_body: float = UNLIMITED) -> AsyncIterator[Body]:
+    async def body(
+        self, declared: int | None, *, max_body: float = UNLIMITED, project: str = ""
+    ) -> AsyncIterator[Body]:
         """A body for one request; file and lease are given back at the end, whatever that is.
 
         Args:
             declared: The length that the head declares, in bytes, or None.
             max_body: A limit of the route; the lower one of it and the spool's own holds.
+            project: Whose share of the budget it counts for.
 
         Raises:
-            BodyTooLarge, SpoolFull, DiskFull, DiskError: It is known already that it will not fit.
+            LimitReached: It is known already that it will not fit (BodyTooLarge, ProjectLimit, SpoolFull,
+                DiskFull), or DiskError.
         """
         self.check_length(declared, max_body=max_body)
         limit = min(max_body, self._options.max_body)
-        lease = self._budget.lease(declared)
+        lease = self._budget.lease(declared, project)
         try:
             if declared is not None and declared > self._options.memory_limit:
                 await self._disk.check(declared)

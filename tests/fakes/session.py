@@ -17,7 +17,7 @@ from tests.fakes.transport import FakeTransport
 class Session:
     """One connection; ``transport`` is the client's side of it."""
 
-    def __init__(self, application, *, server=None, takes=None, can_half_close=True, **options):
+    def __init__(self, application, *, server=None, takes=None, can_half_close=True, gate=None, **options):
         self.server = server or ServerState()
         self.transport = FakeTransport(takes=takes, can_half_close=can_half_close)
         self.connection = ClientConnection(
@@ -25,6 +25,7 @@ class Session:
             self.server,
             {"kept": "for all"},
             options=ConnectionOptions(**options),
+            gate=gate,
         )
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)

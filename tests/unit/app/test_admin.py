@@ -2,6 +2,7 @@
 
 import asyncio
 import html.parser
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
+from shim.app.colleagues import Alone, snapshot_maker
 from shim.app.health import Readiness, ServerHealth
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
@@ -34,14 +36,18 @@ class ToldHealth:
         self._readiness = readiness
         self.slots = slots
 
-    async def readiness(self) -> Readiness:
+    async def readiness(self, _life: str) -> Readiness:
         return self._readiness
 
     async def servers(self) -> list[ServerHealth]:
-        return [ServerHealth("glance", SERVER, 2, Health(up=True, reason="answers the ping"), self.slots)]
+        return [ServerHealth("glance", SERVER, 1, Health(up=True, reason="answers the ping"), self.slots)]
 
-    def queues(self) -> dict[str, int]:
-        return {"glance": 5}
+
+class ToldUpstream:
+    """In place of an upstream: its one server has two requests of ours, and five wait for it."""
+
+    servers = (SimpleNamespace(address=SERVER, inflight=2),)
+    queue = SimpleNamespace(waiting=5)
 
 
 class Pages:
@@ -53,9 +59,8 @@ class Pages:
         self.disk = FakeDisk(free=600)
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
-        self.application = Admin(
-            self.drain, self.store, self.journal, ToldHealth(readiness, slots)
-        ).application()
+        own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()})
+        self.application = Admin(self.store, ToldHealth(readiness, slots), Alone(own)).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
         async def story() -> httpx.Response:
@@ -154,6 +159,7 @@ def test_status():
     assert answer.json() == {
         "version": __version__,
         "life": "leaving",
+        "workers": 1,
         "ready": False,
         "faults": ["one"],
         "spool": {"held": 0, "limit": 4096, "files": 0, "disk_free": 600, "disk_total": PLENTY},

@@ -7,8 +7,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shim import __version__
+from shim.admission.drain import Drain
+from shim.app import metrics
+from shim.app.colleagues import snapshot_maker
 from shim.app.health import ServerHealth
-from shim.app.metrics import render_metrics
 from shim.observe.counters import PHASE_BUCKETS, Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
@@ -38,11 +40,18 @@ SPEC = {
     "glance_shim_upstream_up": {"upstream", "server"},
     "glance_shim_queue_length": {"upstream"},
     "glance_shim_build_info": {"version"},
+    "glance_shim_workers": set(),
 }
 SPACE = Space(total=1000, free=600)
 ODD_SERVER = parse_upstream('uwsgi+unix:///run/"a\\b".sock')
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def render_metrics(journal: Journal, store: Store, space: Space | None, servers: list[ServerHealth]) -> bytes:
+    """The metrics of a shim of one worker."""
+    whole = snapshot_maker(Drain(), store, journal, {})()
+    return metrics.render_metrics(whole, store.limit, space, servers)
 
 
 def store(limit: float = 4096) -> Store:

@@ -1,5 +1,6 @@
 """Listening sockets as the operator asked for them, and words for every reason why one cannot be had."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -9,10 +10,19 @@ import threading
 import pytest
 
 from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress
-from shim.server.listen import ListenFailed, open_listeners, place_of
+from shim.server.listen import ListenFailed, ListenOptions, place_of
+from shim.server.sockets import Sockets
 from tests.fakes.descriptors import none_left
 
 LOCAL = TcpAddress("127.0.0.1", 0)
+
+
+@contextlib.contextmanager
+def open_listeners(addresses, mode, *, reuse_port=False):
+    """Listening sockets for all addresses, for the time of the block."""
+    with contextlib.closing(Sockets()) as sockets:
+        sockets.open(addresses, ListenOptions(mode, reuse_port))
+        yield sockets.listeners(addresses)
 
 
 @pytest.fixture(autouse=True)

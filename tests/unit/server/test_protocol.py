@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from uvicorn.server import ServerState
 
+from shim.admission.connections import ConnectionGate
 from shim.asgi import inbound_of
 from shim.errors import (
     BadFraming,
@@ -333,7 +334,7 @@ def test_a_malformed_body_that_came_with_its_head():
 
 def test_too_many_connections():
     async def scene(session):
-        others = [Session(application, server=session.server, max_connections=2) for _ in range(2)]
+        others = [Session(application, server=session.server, gate=gate) for _ in range(2)]
         await let_others_run()
         assert others[0].received == b""
         (answer,) = others[1].answers("GET")
@@ -348,14 +349,17 @@ def test_too_many_connections():
             await one.send(GET)
             assert one.answers("GET")[0].status == 200
         await others[1].end()
-        third = Session(application, server=session.server, max_connections=3)
+        # Who was refused is not counted, only who was let in.
+        assert gate.open == 2
+        await others[0].end()
+        third = Session(application, server=session.server, gate=gate)
         await third.send(GET)
         assert third.answers("GET")[0].status == 200
         await third.end()
-        await others[0].end()
 
-    application = Echo()
-    run_session(scene, application, max_connections=2)
+    application, gate = Echo(), ConnectionGate(2)
+    run_session(scene, application, gate=gate)
+    assert gate.open == 0
 
 
 # -- the client leaves ----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What several processes hold together: limits hold across them, and the dead hold nothing."""

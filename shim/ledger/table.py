@@ -1,0 +1,214 @@
+"""The counts of several processes in one file, mapped into each of them (``server.state_directory``).
+
+Taking is one step under a lock of some microseconds: add up what everybody holds, decide, write. Each process
+holds the lock of a byte for as long as it lives, so whoever finds that lock free clears what the dead one
+held; that is looked at when something would be refused, which is when it matters. What a process holds itself
+it knows by itself: the file only tells the others.
+"""
+
+import hashlib
+import mmap
+import os
+
+from shim.errors import DiskError, UploadsFull
+from shim.ledger import layout
+from shim.ledger.counts import Held, Limits, Resource, Verdict, decide
+from shim.ledger.locks import is_locked, lock_within, unlock
+from shim.timing import UNLIMITED, Seconds
+
+# Byte 0 is everybody's lock, held for a step; byte 1 + slot is held by the slot's process while it lives.
+STEP_LOCK = 0
+FIRST_SLOT_LOCK = 1
+# The lock is held for microseconds, unless the holder has lost its processor in the middle of a step.
+PATIENCE: Seconds = 0.1
+# For whoever reads that a table cannot be used; what lies in it is of use to the living only.
+RECOVERY = "Stop all glance-shim processes that use it, remove it, and start again."
+# More than any disk: a sum beyond it is no sum of leases.
+_MOST = 1 << 62
+
+
+class LeaseTable:
+    """A ``Ledger`` over a file that several processes have mapped."""
+
+    def __init__(self, descriptor: int, name: str, secret: bytes, slot: int) -> None:
+        """Take an open table (closed with this), what to call it, and a slot whose lock is held."""
+        self._descriptor = descriptor
+        self._name = name
+        self._secret = secret
+        self._slot = slot
+        self._map = mmap.mmap(descriptor, layout.FILE_SIZE)
+        whole = memoryview(self._map)
+        self._words = whole.cast("q")
+        self._digests = whole.cast("Q")
+        self._own = [0] * len(Resource)
+        self._has_region = False
+        self._entries: dict[str, _Entry] = {}
+
+    def __repr__(self) -> str:
+        return f"<LeaseTable {self._name}, slot {self._slot}, {len(self._entries)} holders>"
+
+    def begin(self, *, holders: bool) -> None:
+        """Take possession of the slot, with the table's lock held; a predecessor's counts end here."""
+        clear_slot(self._words, self._slot)
+        self._has_region = holders
+        self._words[layout.HAS_REGION + self._slot] = int(holders)
+        self._words[layout.HIGHEST] = max(self._words[layout.HIGHEST], self._slot + 1)
+
+    # -- the ledger -------------------------------------------------------------------------------
+
+    def take(self, resource: Resource, holder: str | None, amount: int, limits: Limits) -> Verdict:
+        """See ``Ledger``.
+
+        Raises:
+            UploadsFull: The others' counts were not to be had for ``PATIENCE`` seconds.
+            DiskError: The table is damaged.
+        """
+        assert holder is None or self._has_region, "joined without holders"
+        if holder is None and limits.total == UNLIMITED:
+            self._add(resource, amount)
+            return Verdict.FITS
+        self._lock()
+        try:
+            verdict = decide(self._held(resource, holder), amount, limits)
+            if verdict is not Verdict.FITS and self._clear_dead():
+                verdict = decide(self._held(resource, holder), amount, limits)
+            if verdict is not Verdict.FITS:
+                return verdict
+            if holder is not None and not self._add_share(resource, holder, amount):
+                # No place to count it in: a share that cannot be counted is not granted.
+                return Verdict.SHARE
+            self._add(resource, amount)
+            return Verdict.FITS
+        finally:
+            unlock(self._descriptor, STEP_LOCK)
+
+    def give_back(self, resource: Resource, holder: str | None, amount: int) -> None:
+        """See ``Ledger``; without the lock, for nobody else writes to our words."""
+        self._add(resource, -amount)
+        if holder is None:
+            return
+        entry = self._entries[holder]
+        entry.held[resource] -= amount
+        self._words[layout.share(self._slot, entry.place, resource)] = entry.held[resource]
+        if not any(entry.held):
+            # Its place keeps the holder's name for the next one that has need of a place.
+            del self._entries[holder]
+
+    def close(self) -> None:
+        """Give up the slot: what it held counts no more, for the kernel lets go of its lock."""
+        self._words.release()
+        self._digests.release()
+        self._map.close()
+        os.close(self._descriptor)
+
+    # -- adding up --------------------------------------------------------------------------------
+
+    def _held(self, resource: Resource, holder: str | None) -> Held:
+        highest = self._words[layout.HIGHEST]
+        if not 0 < highest <= layout.SLOTS:
+            raise self._damaged()
+        first = layout.column(resource)
+        counts = self._words[first : first + highest].tolist()
+        total = sum(counts)
+        if min(counts) < 0 or total > _MOST:
+            raise self._damaged()
+        return Held(total, 0 if holder is None else self._share(resource, holder, highest))
+
+    def _share(self, resource: Resource, holder: str, highest: int) -> int:
+        digest = self._digest(holder)
+        own = self._entries.get(holder)
+        total = 0 if own is None else own.held[resource]
+        home = digest % layout.CAPACITY
+        flags = self._words[layout.HAS_REGION : layout.HAS_REGION + highest].tolist()
+        for slot, has_region in enumerate(flags):
+            if has_region and slot != self._slot:
+                first = layout.digests(slot) + home
+                window = self._digests[first : first + layout.WINDOW].tolist()
+                if digest in window:
+                    total += self._words[layout.share(slot, home + window.index(digest), resource)]
+        return total
+
+    def _digest(self, holder: str) -> int:
+        # With the table's secret: clients must not be able to choose names that fall on the same place.
+        hashed = hashlib.blake2b(holder.encode(), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(hashed, "little") or 1
+
+    # -- our own part -----------------------------------------------------------------------------
+
+    def _add(self, resource: Resource, amount: int) -> None:
+        self._own[resource] += amount
+        self._words[layout.column(resource) + self._slot] = self._own[resource]
+
+    def _add_share(self, resource: Resource, holder: str, amount: int) -> bool:
+        entry = self._entries.get(holder)
+        if entry is None:
+            entry = self._new_entry(holder)
+            if entry is None:
+                return False
+        entry.held[resource] += amount
+        self._words[layout.share(self._slot, entry.place, resource)] = entry.held[resource]
+        return True
+
+    def _new_entry(self, holder: str) -> "_Entry | None":
+        """A place for a holder near where everybody looks for it; None where all of them are in use."""
+        digest = self._digest(holder)
+        home = digest % layout.CAPACITY
+        for place in range(home, home + layout.WINDOW):
+            words = [layout.share(self._slot, place, resource) for resource in Resource]
+            # A place whose holder holds nothing any more is as good as one that nobody ever had.
+            if not any(self._words[word] for word in words):
+                self._digests[layout.digests(self._slot) + place] = digest
+                entry = self._entries[holder] = _Entry(place)
+                return entry
+        return None
+
+    # -- the others -------------------------------------------------------------------------------
+
+    def _clear_dead(self) -> bool:
+        """Clear what processes hold that live no more; whether there was any."""
+        found = False
+        for slot in range(self._words[layout.HIGHEST]):
+            words = [layout.column(resource) + slot for resource in Resource]
+            if slot == self._slot or not any(self._words[word] for word in words):
+                continue
+            if not is_locked(self._descriptor, FIRST_SLOT_LOCK + slot):
+                clear_slot(self._words, slot)
+                found = True
+        return found
+
+    def _lock(self) -> None:
+        if not lock_within(self._descriptor, STEP_LOCK, PATIENCE):
+            raise UploadsFull(
+                "The shim's processes are too busy to agree on its limits.",
+                retry_after=1,
+                for_operator=f"{self._name} was locked for {PATIENCE:g} s:"
+                " one of its processes was stopped in the middle of a step.",
+            )
+
+    def _damaged(self) -> DiskError:
+        return DiskError(
+            "The shim cannot count its uploads; its log says why.",
+            for_operator=f"{self._name} is damaged. {RECOVERY}",
+        )
+
+
+class _Entry:
+    """What one holder has of us, and where it is written down."""
+
+    __slots__ = ("held", "place")
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.held = [0] * len(Resource)
+
+
+def clear_slot(words: memoryview, slot: int) -> None:
+    """Forget what a slot held; whoever calls this knows that nobody lives in it, or is its new owner."""
+    if words[layout.HAS_REGION + slot]:
+        first = layout.digests(slot)
+        words[first : first + layout.CAPACITY + layout.WINDOW] = memoryview(
+            bytes((layout.CAPACITY + layout.WINDOW) * layout.WORD)
+        ).cast("q")
+    words[layout.HAS_REGION + slot] = 0
+    for resource in Resource:
+        words[layout.column(resource) + slot] = 0

@@ -1,0 +1,145 @@
+"""What one worker has to say of itself, as a value that goes from process to process and adds up.
+
+The admin listener answers for the whole shim: whichever worker is asked adds the others' snapshots to its
+own.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shim.observe.counters import Counters, Histogram
+
+SERVING = "serving"
+"""The life of a worker that takes new requests; a shim is ready as long as one of its workers does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One worker, or several together.
+
+    Attributes:
+        life: Whether it serves, leaves or drains.
+        counters: What has happened.
+        phases: Requests with a body under way, by where the body is.
+        uploads: The same one by one, as ``/uploads`` shows them.
+        held: Bytes that bodies hold.
+        files: Bodies that have a file.
+        inflight: Requests in a server, by upstream and server.
+        waiting: Requests that wait for a slot, by upstream.
+        workers: How many have spoken.
+    """
+
+    life: str = SERVING
+    counters: Counters = field(default_factory=Counters)
+    phases: Mapping[str, int] = field(default_factory=dict)
+    uploads: tuple[Mapping[str, Any], ...] = ()
+    held: int = 0
+    files: int = 0
+    inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 1
+
+
+def together(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """All of them as one; the oldest upload first, as each of them has it."""
+    each = list(snapshots)
+    lives = [one.life for one in each]
+    return Snapshot(
+        life=SERVING if SERVING in lives else lives[0],
+        counters=add_up(one.counters for one in each),
+        phases=_sums(one.phases for one in each),
+        uploads=tuple(
+            sorted((upload for one in each for upload in one.uploads), key=lambda upload: -upload["age"])
+        ),
+        held=sum(one.held for one in each),
+        files=sum(one.files for one in each),
+        inflight=_sums(one.inflight for one in each),
+        waiting=_sums(one.waiting for one in each),
+        workers=sum(one.workers for one in each),
+    )
+
+
+def add_up(several: Iterable[Counters]) -> Counters:
+    """Counters that count what all of them have counted."""
+    whole = Counters()
+    for counters in several:
+        whole.requests.update(counters.requests)
+        whole.refusals.update(counters.refusals)
+        whole.body_bytes.update(counters.body_bytes)
+        for phase, histogram in counters.phases.items():
+            whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
+    return whole
+
+
+def _sums(several: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
+    sums: Counter[Any] = Counter()
+    for counts in several:
+        sums.update(counts)
+    return dict(sums)
+
+
+# -- as bytes -------------------------------------------------------------------------------------
+
+
+def encode_counters(counters: Counters) -> dict[str, Any]:
+    """Counters as JSON has them."""
+    return {
+        "requests": [[*labels, count] for labels, count in counters.requests.items()],
+        "refusals": counters.refusals,
+        "body_bytes": counters.body_bytes,
+        "phases": {
+            phase: [histogram.counts, histogram.total] for phase, histogram in counters.phases.items()
+        },
+    }
+
+
+def decode_counters(told: Mapping[str, Any]) -> Counters:
+    """Counters as ``encode_counters`` wrote them."""
+    counters = Counters(
+        requests=Counter(
+            {(route, method, status): count for route, method, status, count in told["requests"]}
+        ),
+        refusals=Counter(told["refusals"]),
+        body_bytes=Counter(told["body_bytes"]),
+    )
+    for phase, (counts, total) in told["phases"].items():
+        histogram = counters.phases[phase] = Histogram()
+        histogram.counts, histogram.total = counts, total
+    return counters
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """A snapshot as JSON."""
+    told = {
+        "life": snapshot.life,
+        "counters": encode_counters(snapshot.counters),
+        "phases": snapshot.phases,
+        "uploads": snapshot.uploads,
+        "held": snapshot.held,
+        "files": snapshot.files,
+        "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
+        "waiting": snapshot.waiting,
+    }
+    return json.dumps(told).encode()
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """A snapshot as ``encode_snapshot`` wrote it.
+
+    Raises:
+        ValueError: It was cut.
+    """
+    told = json.loads(data)
+    return Snapshot(
+        life=told["life"],
+        counters=decode_counters(told["counters"]),
+        phases=told["phases"],
+        uploads=tuple(told["uploads"]),
+        held=told["held"],
+        files=told["files"],
+        inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
+        waiting=told["waiting"],
+    )
