@@ -109,9 +109,10 @@ class Colleagues(Alone):
                 yield
             finally:
                 await cancel_and_wait(keeping)
+                # Before we cannot be asked any more: no moment may come in which our last counts are missing.
+                await self._kept()
                 server.close()
                 self._place(self._number).unlink(missing_ok=True)
-                await self._kept()
 
     # -- asking and answering ---------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ def start_shim(upstream: str, directory: Path, *settings: str) -> Shim:
         own_settings = (
             f"admin.listen=127.0.0.1:{admin_port}",
             f"spool.directory={spool}",
+            f"server.state_directory={directory / 'state'}",
             "timeouts.drain=5s",
         )
         command = shim_command(port, upstream, (*own_settings, *settings))

@@ -119,5 +119,8 @@ class Leaving:
         log.info("Draining: not ready any more, requests under way may end")
         self._drain.leave()
         await asyncio.sleep(self._delay)
+        self._main.stop_accepting()
+        # Whoever has just connected was promised an answer: a moment for its request to come.
+        await asyncio.sleep(_CHECK)
         self._drain.begin()
         self._main.end()

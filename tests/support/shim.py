@@ -266,7 +266,7 @@ class Shim:
         if not self.running:
             return named
         open_files = {
-            link for pid in self._family() for link in _descriptors(pid) if link.startswith(f"{self.spool}/")
+            link for pid in self._family() for link in descriptors(pid) if link.startswith(f"{self.spool}/")
         }
         return named + sorted(open_files - set(named))
 
@@ -312,6 +312,7 @@ def defaults(port: int, admin_port: int, spool: Path) -> dict[str, Any]:
         "server.listen": [f"127.0.0.1:{port}"],
         "admin.listen": f"127.0.0.1:{admin_port}",
         "spool.directory": str(spool),
+        "server.state_directory": str(spool.parent / "state"),
         "log.format": "json",
         "timeouts.connect_retry": "500ms",
         "timeouts.drain": "2s",
@@ -337,7 +338,8 @@ def free_port(other_than: int = 0) -> int:
             return port
 
 
-def _descriptors(pid: int) -> list[str]:
+def descriptors(pid: int) -> list[str]:
+    """What a process has open, as the kernel names it."""
     links = []
     with contextlib.suppress(OSError):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():

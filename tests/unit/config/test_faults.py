@@ -21,7 +21,7 @@ UNKNOWN = [
     ("max_body", "unknown key; did you mean spool.max_body?"),
     ("server.max_head", "unknown key; did you mean limits.max_head?"),
     ("upstreams.glance.server", "unknown key; did you mean upstreams.glance.servers?"),
-    ("server.workers", "unknown key; known here: listen, socket_mode, trusted_proxies"),
+    ("server.x", "unknown key; known here: listen, workers, state_directory"),
     ("routes[0].path", "unknown key; did you mean routes?"),
     ("SPOOL.max_body", "unknown key; known here: upstream, body, service, "),
 ]

@@ -1,0 +1,247 @@
+"""The crew's decisions, told what happens and what time it is: stories, each with the steps that follow."""
+
+import pytest
+
+from shim.server.workers import Crew, End, Life, Order, Patience, Say, Stage, Start, Tell
+
+NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
+PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
+
+
+class Told:
+    """A crew, and what it said to do."""
+
+    def __init__(self, size=2):
+        self.crew = Crew(size, PATIENCE)
+        self.now = 0.0
+        self.said = []
+
+    def act(self, steps):
+        """The steps that are not words."""
+        taken = [*steps]
+        self.said += [step for step in taken if isinstance(step, Say)]
+        return [step for step in taken if not isinstance(step, Say)]
+
+    def steps(self):
+        return self.act(self.crew.steps(self.now))
+
+    def up(self, *numbers):
+        return [step for number in numbers for step in self.act(self.crew.came_up(number))]
+
+    def ended(self, number, status=0):
+        return self.act(self.crew.ended(number, status, self.now))
+
+    def end(self, order):
+        return self.act(self.crew.end(order))
+
+    def serving(self):
+        """Bring it to the point where all serve."""
+        assert self.steps()
+        assert self.up(*self.crew.workers) == []
+        assert self.crew.life is Life.SERVING
+        return self
+
+
+def starts(generation, *numbers):
+    return [Start(number, generation) for number in numbers]
+
+
+def tells(order, *numbers):
+    return [Tell(number, order) for number in numbers]
+
+
+def test_all_are_started_and_serve_when_the_last_is_up():
+    told = Told(3)
+    assert told.steps() == starts(1, 1, 2, 3)
+    assert told.steps() == []
+    told.up(1, 3)
+    assert told.crew.life is Life.STARTING
+    told.up(2)
+    assert told.crew.life is Life.SERVING
+    assert told.up(2) == [], "signs of life go on"
+
+
+@pytest.mark.parametrize("status", [0, 1, -9])
+def test_a_crashed_worker_is_replaced_at_once(status):
+    told = Told().serving()
+    told.now = 100
+    assert told.ended(1, status) == []
+    assert told.steps() == starts(1, 3)
+    assert told.said[0].is_fault
+    assert told.said[0].text == (
+        f"Worker 1 was killed by signal {-status}" if status < 0 else f"Worker 1 ended with status {status}"
+    )
+    assert told.said[1].text == "A new worker takes its place"
+
+
+def test_crashes_at_once_make_longer_and_longer_pauses():
+    told = Told(1).serving()
+    pauses = []
+    for _ in range(4):
+        (number,) = told.crew.workers
+        assert told.ended(number, 1) == []
+        pauses.append(told.crew.next_due - told.now)
+        if pauses[-1]:
+            told.now = told.crew.next_due - 0.01
+            assert told.steps() == []
+        told.now = told.crew.next_due
+        assert told.steps() == starts(1, number + 1)
+        assert told.crew.next_due is None
+    assert pauses == [0, 0.5, 1, 2]
+    assert told.said[-1].text == "A new worker takes its place in 2 s"
+
+
+def test_the_pause_has_an_end():
+    assert [PATIENCE.pause(failures) for failures in (1, 2, 5, 6, 60)] == [0, 0.5, 4, 4, 4]
+
+
+def test_one_that_lived_for_a_while_is_no_failure_in_a_row():
+    told = Told(1).serving()
+    for _ in range(20):
+        (number,) = told.crew.workers
+        told.now += 11
+        told.ended(number, -11)
+        assert told.crew.next_due == told.now
+        assert told.steps() == starts(1, number + 1)
+
+
+def test_it_gives_up_where_workers_cannot_be_kept_alive():
+    told = Told(2).serving()
+    for _ in range(4):
+        number = max(told.crew.workers)
+        told.ended(number, 1)
+        told.now = told.crew.next_due
+        told.steps()
+    assert told.ended(max(told.crew.workers), 1) == tells(DRAIN, 1)
+    assert told.steps() == []
+    assert told.said[-1].text == "5 workers in a row ended at once: giving up"
+    assert told.ended(1) == [End(failed=True)]
+
+
+def test_one_that_never_served_ends_it_all():
+    told = Told(2)
+    told.steps()
+    assert told.ended(1, 1) == tells(DRAIN, 2)
+    assert told.ended(2) == [End(failed=True)]
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+def test_asked_to_end():
+    told = Told(2).serving()
+    assert told.end(DRAIN) == tells(DRAIN, 1, 2)
+    assert told.ended(2) == []
+    assert told.steps() == []
+    assert told.crew.next_due is None
+    assert told.ended(1) == [End(failed=False)]
+    assert told.said == []
+
+
+def test_asked_twice_means_now():
+    told = Told(2).serving()
+    told.end(DRAIN)
+    told.ended(2)
+    assert told.end(NOW) == tells(NOW, 1)
+    assert told.ended(1, -9) == [End(failed=False)]
+
+
+def test_asked_to_end_before_anybody_serves():
+    told = Told(2)
+    assert told.end(DRAIN) == [End(failed=False)]
+    told = Told(2)
+    told.steps()
+    assert told.end(DRAIN) == tells(DRAIN, 1, 2)
+    assert told.up(1) == [], "too late"
+    assert told.ended(1) == []
+    assert told.ended(2, 1) == [End(failed=False)]
+
+
+def test_asked_to_end_during_a_pause():
+    told = Told(1).serving()
+    told.ended(1)
+    told.steps()
+    told.ended(2)
+    assert told.crew.next_due > told.now
+    assert told.end(DRAIN) == [End(failed=False)]
+
+
+# -- changing over --------------------------------------------------------------------------------
+
+
+def test_the_old_retire_when_all_new_ones_are_up():
+    told = Told(2).serving()
+    assert told.crew.change_over(3) == 2
+    assert told.steps() == starts(2, 3, 4, 5)
+    assert told.up(3, 5) == []
+    assert told.crew.generation == 1
+    assert told.up(4) == tells(RETIRE, 1, 2)
+    assert (told.crew.generation, told.crew.life) == (2, Life.SERVING)
+    assert told.ended(1) == told.ended(2) == told.steps() == []
+    told.ended(5, -9)
+    assert told.steps() == starts(2, 6)
+
+
+def test_fewer_than_before():
+    told = Told(3).serving()
+    told.crew.change_over(1)
+    assert told.steps() == starts(2, 4)
+    assert told.up(4) == tells(RETIRE, 1, 2, 3)
+    assert told.steps() == []
+
+
+def test_a_change_that_does_not_come_up_is_called_off():
+    told = Told(2).serving()
+    told.crew.change_over(2)
+    told.steps()
+    told.up(3)
+    assert told.ended(4, 1) == tells(NOW, 3)
+    assert (told.crew.generation, told.crew.life) == (1, Life.SERVING)
+    assert told.said[-1].text.startswith("The new configuration is not used: ")
+    assert told.steps() == told.ended(3) == []
+    # And may be tried again: a number of a generation is no promise, one of a worker is.
+    assert told.crew.change_over(1) == 2
+    assert told.steps() == starts(2, 5)
+    assert told.up(5) == tells(RETIRE, 1, 2)
+
+
+def test_an_old_one_that_crashes_meanwhile_is_replaced():
+    told = Told(2).serving()
+    told.crew.change_over(2)
+    told.steps()
+    told.now = 50
+    assert told.ended(1, -11) == []
+    assert told.steps() == starts(1, 5)
+    told.up(3)
+    assert told.up(4) == tells(RETIRE, 2, 5)
+
+
+def test_pauses_are_not_for_a_new_configuration():
+    told = Told(1).serving()
+    for number in (1, 2):
+        told.ended(number, 1)
+        told.steps()
+    assert told.crew.next_due > told.now
+    told.crew.change_over(1)
+    assert told.steps() == starts(2, 3)
+    assert told.up(3) == []
+    assert told.crew.next_due is None
+
+
+def test_asked_to_end_meanwhile():
+    told = Told(1).serving()
+    told.crew.change_over(1)
+    told.steps()
+    assert told.end(DRAIN) == tells(DRAIN, 1, 2)
+    assert told.up(2) == []
+    assert {worker.stage for worker in told.crew.workers.values()} == {Stage.LEAVING}
+
+
+def test_asked_to_end_while_the_old_still_retire():
+    told = Told(1).serving()
+    told.crew.change_over(1)
+    told.steps()
+    told.up(2)
+    assert told.end(DRAIN) == tells(DRAIN, 1, 2)
+    assert told.ended(2) == []
+    assert told.ended(1) == [End(failed=False)]
