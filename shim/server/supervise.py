@@ -152,6 +152,10 @@ class Supervisor:
 
     def _settle(self) -> None:
         """Once a change over has ended, in whatever way: what belongs to no generation in force goes."""
+        if self._crew.life is Life.ENDING:
+            # Workers stop listening when it is time; a socket still open here would take connections for
+            # nobody, away from a second instance on the same address.
+            self._sockets.keep_only(())
         if self._crew.life is not Life.SERVING:
             return
         generation, before = self._crew.generation, self._in_force
