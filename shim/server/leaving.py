@@ -5,6 +5,7 @@ and a client must not find out that something has changed.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 
@@ -13,7 +14,7 @@ import uvicorn
 from shim.admission.drain import Drain
 from shim.server.protocol import ClientConnection
 from shim.server.workers import Order
-from shim.timing import UNLIMITED, Seconds, cancel_and_wait, monotonic
+from shim.timing import UNLIMITED, Seconds, cancel_and_wait
 
 log = logging.getLogger("shim.server")
 
@@ -109,9 +110,10 @@ class Leaving:
         self._control.stop_accepting()
         self._main.stop_accepting()
         self._main.retire_connections()
-        until = UNLIMITED if self._patience == UNLIMITED else monotonic() + self._patience
-        while self._main.has_connections and monotonic() < until:  # noqa: ASYNC110 - uvicorn tells of no change
-            await asyncio.sleep(_CHECK)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if self._patience == UNLIMITED else self._patience):
+                while self._main.has_connections:  # noqa: ASYNC110 - uvicorn tells of no change
+                    await asyncio.sleep(_CHECK)
         self._drain.begin()
         self._main.end()
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from shim.admission.gate import COUNTED_FROM, UploadGate
-from shim.errors import UploadsFull
+from shim.errors import ProjectLimit, UploadsFull
 
 LARGE = COUNTED_FROM + 1
 
@@ -98,4 +98,20 @@ def test_no_limit():
     assert gate.under_way == 1000
     for ticket in tickets:
         ticket.__exit__(None, None, None)
+    assert gate.under_way == 0
+
+
+def test_a_project_has_a_limit_of_its_own():
+    gate = UploadGate(10, 2)
+    with gate.ticket("a") as one, gate.ticket("a") as two, gate.ticket("a") as three:
+        one.cover(LARGE)
+        two.cover(LARGE)
+        three.cover(COUNTED_FROM)
+        with pytest.raises(ProjectLimit) as refusal:
+            three.cover(LARGE)
+        assert refusal.value.retry_after == 10
+        with gate.ticket("b") as other:
+            other.cover(LARGE)
+        two.release()
+        three.cover(LARGE)
     assert gate.under_way == 0

@@ -1,11 +1,11 @@
 """Locks on bytes: bound to an open file, told apart inside of a process, and gone with their owner."""
 
 import os
-import signal
 
 import pytest
 
 from shim.ledger.locks import is_locked, lock_within, try_lock, unlock
+from tests.support.scripts import running
 
 
 @pytest.fixture
@@ -48,20 +48,18 @@ def test_closing_another_descriptor_of_the_file_loses_nothing(two, tmp_path):
 
 
 def test_a_killed_process_has_no_locks(two, tmp_path):
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        own = os.open(tmp_path / "file", os.O_RDWR)
-        try_lock(own, 3)
-        os.write(writer, b"x")
-        signal.pause()
-    os.read(reader, 1)
-    assert is_locked(two[0], 3)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    assert try_lock(two[0], 3)
-    os.close(reader)
-    os.close(writer)
+    script = f"""
+import os, signal
+from shim.ledger.locks import try_lock
+print(try_lock(os.open({str(tmp_path / "file")!r}, os.O_RDWR), 3), flush=True)
+signal.pause()
+"""
+    with running(script) as process:
+        assert process.stdout.readline() == b"True\n"
+        assert is_locked(two[0], 3)
+        process.kill()
+        process.wait()
+        assert try_lock(two[0], 3)
 
 
 def test_waiting_has_an_end(two):

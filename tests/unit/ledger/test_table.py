@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from shim.ledger.opening import TableFile
 from shim.ledger.state import open_directory
 from shim.ledger.table import STEP_LOCK
 from tests.fakes.descriptors import none_left
+from tests.support.scripts import running
 
 FITS, TOTAL, SHARE = Verdict.FITS, Verdict.TOTAL, Verdict.SHARE
 BYTES, UPLOADS, CONNECTIONS = Resource
@@ -101,21 +101,24 @@ def test_what_the_dead_held_counts_for_no_later_owner_of_their_place(processes):
     assert successor.take(BYTES, "b", 20, Limits(100, 80)) is FITS
 
 
-def test_a_killed_process_holds_nothing(processes):
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        processes.file.join(holders=False).take(BYTES, None, 100, Limits(100))
-        os.write(writer, b"x")
-        signal.pause()
-    os.read(reader, 1)
+def test_a_killed_process_holds_nothing(processes, tmp_path):
+    script = f"""
+from pathlib import Path
+from shim.ledger.counts import Limits, Resource
+from shim.ledger.opening import TableFile
+from shim.ledger.state import open_directory
+path = Path({str(tmp_path / "state")!r})
+file = TableFile(open_directory(path), path)
+print(file.join(holders=False).take(Resource.BYTES, None, 100, Limits(100)).value, flush=True)
+signal.pause()
+"""
     survivor = processes.join()
-    assert survivor.take(BYTES, None, 1, Limits(100)) is TOTAL
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    assert survivor.take(BYTES, None, 100, Limits(100)) is FITS
-    os.close(reader)
-    os.close(writer)
+    with running(script) as process:
+        assert process.stdout.readline() == b"fits\n"
+        assert survivor.take(BYTES, None, 1, Limits(100)) is TOTAL
+        process.kill()
+        process.wait()
+        assert survivor.take(BYTES, None, 100, Limits(100)) is FITS
 
 
 def test_nobody_who_lives_is_cleared(processes):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.errors import BodyTooLarge, SpoolFull
+from shim.errors import BodyTooLarge, ProjectLimit, SpoolFull
+from shim.ledger.counts import Verdict
 from shim.spool.budget import LARGEST_STEP, Budget
 from shim.timing import UNLIMITED
 
@@ -113,3 +114,50 @@ def test_it_is_never_overdrawn(limit, wishes):
     for lease in leases:
         lease.release()
     assert budget.leased == 0
+
+
+def test_a_project_has_a_share_of_its_own():
+    budget = Budget(100, 50)
+    first, second = budget.lease(30, "a"), budget.lease(None, "a")
+    second.cover(20)
+    with pytest.raises(ProjectLimit) as refusal:
+        second.cover(21)
+    assert refusal.value.retry_after == 30
+    assert second.size == 20
+    other = budget.lease(50, "b")
+    # What is there of its share was never the question.
+    with pytest.raises(SpoolFull):
+        budget.lease(1, "c")
+    first.release()
+    second.cover(50)
+    for lease in (second, other):
+        lease.release()
+    assert budget.leased == 0
+
+
+@pytest.mark.parametrize("declared", [51, 100])
+def test_what_exceeds_a_share_could_never_fit(declared):
+    budget = Budget(100, 50)
+    with pytest.raises(BodyTooLarge, match="50 bytes that one project may spool"):
+        budget.lease(declared, "a")
+    growing = budget.lease(None, "a")
+    growing.cover(50)
+    with pytest.raises(BodyTooLarge):
+        growing.cover(declared)
+
+
+def test_a_refusal_asks_the_ledger_once_where_steps_do_not_differ():
+    """Several processes wait for each other at the ledger: what is refused must not cost twice."""
+
+    class Refusing:
+        def __init__(self):
+            self.asked = []
+
+        def take(self, _resource, _holder, amount, _limits):
+            self.asked.append(amount)
+            return Verdict.TOTAL
+
+    ledger = Refusing()
+    with pytest.raises(SpoolFull):
+        Budget(100, ledger=ledger).lease(40)
+    assert ledger.asked == [40]
