@@ -80,6 +80,8 @@ class Colleagues(Alone):
         self._number = number
         self._files = CounterFiles(folder)
         self._saving = asyncio.Lock()
+        # The loop would end them in the middle of a word, and complain of it.
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def whole(self) -> Snapshot:
         """All workers' snapshots as one, and what was counted by those that have died."""
@@ -103,7 +105,7 @@ class Colleagues(Alone):
         """Answer the others during the block; at its end our counters are on disk."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(self._place(self._number)))
-            server = await asyncio.start_unix_server(self._tell, sock=listener)
+            server = await asyncio.start_unix_server(self._begin_to_tell, sock=listener)
             keeping = asyncio.ensure_future(self._keep_on())
             try:
                 yield
@@ -113,6 +115,8 @@ class Colleagues(Alone):
                 await self._kept()
                 server.close()
                 self._place(self._number).unlink(missing_ok=True)
+                if self._telling:
+                    await asyncio.wait(self._telling, timeout=PATIENCE)
 
     # -- asking and answering ---------------------------------------------------------------------
 
@@ -134,7 +138,12 @@ class Colleagues(Alone):
         except (OSError, TimeoutError, ValueError):
             return None
 
-    async def _tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _begin_to_tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._tell(writer))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             writer.write(encode_snapshot(await self._kept()))
             await writer.drain()

@@ -15,7 +15,7 @@ from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE, load_or_report
 from shim.commands.premises import Premises
 from shim.config.assemble import proxy_options, run_options, state_directory
 from shim.config.faults import ConfigurationError
-from shim.config.load import Loaded, load
+from shim.config.load import load
 from shim.config.settings import Settings
 from shim.config.sources import Flags
 from shim.errors import ShimError
@@ -47,7 +47,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
             make_plan = functools.partial(_plan, premises=premises, passed=passed)
             supervisor = Supervisor(
                 make_plan(loaded.settings),
-                replan=lambda: _replan(lambda: load(config, flags, upstream_required=True), make_plan),
+                replan=functools.partial(_replan, loaded.settings, config, flags, make_plan),
                 notifier=notifier,
                 bury=premises.bury,
             )
@@ -71,10 +71,15 @@ def _plan(settings: Settings, *, premises: Premises, passed: PassedSockets) -> P
     )
 
 
-def _replan(read: Callable[[], Loaded], make_plan: Callable[[Settings], Plan]) -> Plan:
+def _replan(
+    first: Settings, config: Path | None, flags: Flags, make_plan: Callable[[Settings], Plan]
+) -> Plan:
     """The plan of the configuration as it is now; every fault of it is told."""
     try:
-        settings = read().settings
+        settings = load(config, flags, upstream_required=True).settings
+        if settings.server.state_directory != first.server.state_directory:
+            # The workers that still retire count there: in two places no limit would hold.
+            raise PlanRefused("server.state_directory changes only with a restart")
         plan = make_plan(settings)
     except ConfigurationError as error:
         for fault in error.faults:

@@ -9,16 +9,13 @@ import errno
 import fcntl
 import functools
 import struct
-import sys
 import time
 
 from shim.timing import Seconds
 
-# struct flock as Linux has it: type, whence, start, length, pid (0 for these locks).
+# struct flock as Linux has it, on which ``serve`` runs: type, whence, start, length, pid (0 for these locks).
 _FLOCK = "hhqqi"
 
-# Other systems have neither these locks nor /proc; there one process runs alone (docs/decisions/0012).
-SUPPORTED = sys.platform == "linux"
 _PAUSE: Seconds = 0.0001
 
 

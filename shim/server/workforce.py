@@ -1,7 +1,7 @@
 """The worker processes themselves: forked, talked to, and buried when they have ended.
 
 Forked, not started anew: sockets, table and the configuration that was found good are simply there, the code
-is shared memory, and a replacement is ready in milliseconds (docs/decisions/0013).
+is shared memory, and a replacement is ready in milliseconds (docs/decisions/0015).
 """
 
 import contextlib

@@ -345,12 +345,16 @@ def test_a_faulty_configuration_is_refused_and_the_old_one_goes_on(rig_with):
     assert "spool.min_free" in log
     assert workers_of(rig.shim) == pids
     assert rig.ask(get("/x")).status == 200
+    write_again(rig.shim, server__state_directory=str(rig.shim.folder / "elsewhere"))
+    rig.shim.signal(signal.SIGHUP)
+    told(rig.shim, "server.state_directory changes only with a restart")
+    write_again(rig.shim, server__state_directory=str(rig.shim.folder / "state"))
     # One that is good but cannot be run is no better.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         further = taken.getsockname()
         write_again(rig.shim, server__listen=[f"127.0.0.1:{rig.shim.port}", f"127.0.0.1:{further[1]}"])
         rig.shim.signal(signal.SIGHUP)
-        told(rig.shim, "The new configuration is not used", times=2)
+        told(rig.shim, "The new configuration is not used", times=3)
         assert "another process listens there" in rig.shim.log_text()
     assert workers_of(rig.shim) == pids
     # The same file works as soon as the address is free, and the shim listens there too.
