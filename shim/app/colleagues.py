@@ -115,8 +115,7 @@ class Colleagues(Alone):
                 await self._kept()
                 server.close()
                 self._place(self._number).unlink(missing_ok=True)
-                if self._telling:
-                    await asyncio.wait(self._telling, timeout=PATIENCE)
+                await self._end_telling()
 
     # -- asking and answering ---------------------------------------------------------------------
 
@@ -142,6 +141,12 @@ class Colleagues(Alone):
         task = asyncio.ensure_future(self._tell(writer))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def _end_telling(self) -> None:
+        if self._telling:
+            _, late = await asyncio.wait(self._telling, timeout=PATIENCE)
+            for task in late:
+                await cancel_and_wait(task)
 
     async def _tell(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 
-from shim.server.workers import Order
+from shim.server.steps import Order
 
 # What one side may have said before the other has listened; more was never meant.
 _MOST_UNREAD = 64 * 1024

@@ -13,7 +13,7 @@ import uvicorn
 
 from shim.admission.drain import Drain
 from shim.server.protocol import ClientConnection
-from shim.server.workers import Order
+from shim.server.steps import Order
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait
 
 log = logging.getLogger("shim.server")

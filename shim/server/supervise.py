@@ -16,9 +16,10 @@ from shim.server.listen import ListenFailed
 from shim.server.notify import Notifier
 from shim.server.plan import Plan, PlanRefused, Station
 from shim.server.sockets import Sockets
+from shim.server.steps import End, Kill, Order, Say, Start, Step, Tell
 from shim.server.vitals import Vitals
 from shim.server.wakeups import ENDING, Wakeups
-from shim.server.workers import Crew, End, Life, Order, Patience, Say, Start, Step, Tell
+from shim.server.workers import Crew, Life, Patience
 from shim.server.workforce import Workforce
 from shim.timing import Clock, Seconds, monotonic
 
@@ -60,6 +61,7 @@ class Supervisor:
         self._vitals = Vitals(notifier, self._crew, self._workforce, clock)
         self._in_force = 0  # the generation that was last told of
         self._reload_asked = False
+        self._asked_to_end = 0
         self._end: End | None = None
 
     def run(self) -> bool:
@@ -110,6 +112,8 @@ class Supervisor:
                     self._workforce.start(step.number, functools.partial(self._work, step))
                 case Tell():
                     self._workforce.tell(step.number, step.order)
+                case Kill():
+                    self._workforce.kill(step.number)
                 case Say():
                     log.log(logging.ERROR if step.is_fault else logging.INFO, step.text)
                 case End():
@@ -128,11 +132,22 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload_asked = True
         elif number in ENDING:
-            # The second time means now.
-            again = self._crew.life is Life.ENDING
-            log.info("Ending at once" if again else "Ending: requests under way may end")
-            self._notifier.stopping()
-            self._act(self._crew.end(Order.NOW if again else Order.DRAIN))
+            self._end_more_urgently()
+
+    def _end_more_urgently(self) -> None:
+        """The second time means now, and the third time now."""
+        self._asked_to_end += 1
+        self._notifier.stopping()
+        match self._asked_to_end:
+            case 1:
+                log.info("Ending: requests under way may end")
+                self._act(self._crew.end(Order.DRAIN))
+            case 2:
+                log.info("Ending at once")
+                self._act(self._crew.end(Order.NOW))
+            case _:
+                log.warning("Killing the workers")
+                self._act(self._crew.kill())
 
     # -- configurations ---------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ the crew answers with the steps to take. Nothing here forks, waits, or looks at 
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from shim.timing import Seconds
+from shim.server.steps import End, Kill, Order, Say, Start, Step, Tell
+from shim.timing import UNLIMITED, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,15 @@ class Patience:
         settled: Seconds after which a worker that ends has not failed at once.
         first_pause: Before the second replacement in a row; the first follows without one. It doubles.
         longest_pause: Where doubling ends.
-        attempts: Workers in a row that failed at once, after which there is no more hope.
+        attempts: Workers in a row that failed at once, after which there is no more hope if none serves.
+        start: Seconds that a worker has to come up.
     """
 
     settled: Seconds = 10.0
     first_pause: Seconds = 0.5
     longest_pause: Seconds = 30.0
     attempts: int = 10
+    start: Seconds = 300.0
 
     def pause(self, failures: int) -> Seconds:
         """Seconds before the replacement that follows so many failures in a row."""
@@ -44,14 +46,6 @@ class Stage(enum.Enum):
     LEAVING = "leaving"  # told to end, in whatever way
 
 
-class Order(enum.Enum):
-    """What a worker is told; the values go over its channel."""
-
-    RETIRE = "retire"  # others take new connections; end when those that are open have ended
-    DRAIN = "drain"  # the whole shim ends: take no new requests
-    NOW = "now"  # do not wait for anybody
-
-
 @dataclass(slots=True)
 class Worker:
     """One worker process, known by its number, which is never used again."""
@@ -60,40 +54,6 @@ class Worker:
     generation: int
     since: Seconds
     stage: Stage = Stage.STARTING
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start worker ``number`` under the configuration of ``generation``."""
-
-    number: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Give worker ``number`` an order."""
-
-    number: int
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Something for the log."""
-
-    text: str
-    is_fault: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """All is over; the exit status says how."""
-
-    failed: bool
-
-
-Step: TypeAlias = Start | Tell | Say | End
 
 
 class Life(enum.Enum):
@@ -128,8 +88,10 @@ class Crew:
     @property
     def next_due(self) -> Seconds | None:
         """When ``steps`` has something to do; None where only what happens can change that."""
-        waiting = self.life is not Life.ENDING and self._missing(self.generation) > 0
-        return self._not_before if waiting else None
+        due = [worker.since + self._patience.start for worker in self._starting()]
+        if self.life is not Life.ENDING and self._missing(self.generation) > 0:
+            due.append(self._not_before)
+        return min(due, default=None)
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -158,7 +120,13 @@ class Crew:
             yield from self._count_failure(now - worker.since < self._patience.settled, now)
 
     def steps(self, now: Seconds) -> Iterator[Step]:
-        """Start what is missing, where its time has come."""
+        """Start what is missing, where its time has come, and end what does not come up."""
+        for worker in self._starting():
+            if now >= worker.since + self._patience.start:
+                yield Say(f"Worker {worker.number} has not come up and is killed", is_fault=True)
+                # Once: it is given up until its end is told.
+                worker.since = UNLIMITED
+                yield Kill(worker.number)
         if self.life is Life.ENDING:
             return
         for generation in dict.fromkeys((self.generation, self._newest)):
@@ -191,6 +159,11 @@ class Crew:
             yield from self._send(worker, order)
         yield from self._perhaps_over()
 
+    def kill(self) -> Iterator[Step]:
+        """End all workers without asking them."""
+        for number in self.workers:
+            yield Kill(number)
+
     # -- how it follows ---------------------------------------------------------------------------
 
     @property
@@ -203,6 +176,9 @@ class Crew:
             for worker in self.workers.values()
             if worker.generation == generation and worker.stage is not Stage.LEAVING
         ]
+
+    def _starting(self) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.stage is Stage.STARTING]
 
     def _missing(self, generation: int) -> int:
         size = self._size if generation == self.generation else self._next_size
@@ -222,7 +198,8 @@ class Crew:
 
     def _count_failure(self, at_once: bool, now: Seconds) -> Iterator[Step]:  # noqa: FBT001 - named at its one call
         self._failures = self._failures + 1 if at_once else 1
-        if self._failures >= self._patience.attempts:
+        others_serve = any(worker.stage is Stage.SERVING for worker in self._of(self.generation))
+        if self._failures >= self._patience.attempts and not others_serve:
             yield Say(f"{self._failures} workers in a row ended at once: giving up", is_fault=True)
             yield from self._give_up()
             return
@@ -235,8 +212,10 @@ class Crew:
         yield from self.end(Order.DRAIN)
 
     def _send(self, worker: Worker, order: Order) -> Iterator[Step]:
+        # One that is not up yet may never listen, and has nothing that could be lost.
+        at_once = worker.stage is Stage.STARTING and order is Order.NOW
         worker.stage = Stage.LEAVING
-        yield Tell(worker.number, order)
+        yield Kill(worker.number) if at_once else Tell(worker.number, order)
 
     def _perhaps_over(self) -> Iterator[Step]:
         if self.life is Life.ENDING and not self.workers:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from shim.server.channel import Beat, Mouthpiece, Post, make_line
+from shim.server.steps import Order
 from shim.server.wakeups import forget_signals
-from shim.server.workers import Order
 from shim.timing import Clock, Seconds
 
 log = logging.getLogger("shim.server")

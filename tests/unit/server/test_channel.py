@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from shim.server.channel import Beat, Mouthpiece, Post, make_line
-from shim.server.workers import Order
+from shim.server.steps import Order
 from tests.fakes.loops import REAL_LOOPS
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)

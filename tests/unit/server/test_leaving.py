@@ -6,7 +6,7 @@ import pytest
 
 from shim.admission.drain import Drain, Life
 from shim.server.leaving import Leaving
-from shim.server.workers import Order
+from shim.server.steps import Order
 from tests.fakes.loops import run_leaping
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shim.server.workers import Crew, End, Life, Order, Patience, Say, Stage, Start, Tell
+from shim.server.steps import End, Kill, Order, Say, Start, Tell
+from shim.server.workers import Crew, Life, Patience, Stage
 
 NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
 PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
@@ -86,6 +87,7 @@ def test_crashes_at_once_make_longer_and_longer_pauses():
             assert told.steps() == []
         told.now = told.crew.next_due
         assert told.steps() == starts(1, number + 1)
+        assert told.up(number + 1) == []
         assert told.crew.next_due is None
     assert pauses == [0, 0.5, 1, 2]
     assert told.said[-1].text == "A new worker takes its place in 2 s"
@@ -106,16 +108,51 @@ def test_one_that_lived_for_a_while_is_no_failure_in_a_row():
 
 
 def test_it_gives_up_where_workers_cannot_be_kept_alive():
-    told = Told(2).serving()
-    for _ in range(4):
-        number = max(told.crew.workers)
-        told.ended(number, 1)
+    told = Told(1).serving()
+    for number in (1, 2, 3, 4):
+        assert told.ended(number, 1) == []
         told.now = told.crew.next_due
         told.steps()
-    assert told.ended(max(told.crew.workers), 1) == tells(DRAIN, 1)
-    assert told.steps() == []
+    assert told.ended(5, 1) == [End(failed=True)]
     assert told.said[-1].text == "5 workers in a row ended at once: giving up"
-    assert told.ended(1) == [End(failed=True)]
+    assert told.steps() == []
+
+
+def test_it_does_not_give_up_as_long_as_others_serve():
+    told = Told(2).serving()
+    for _ in range(20):
+        assert told.ended(max(told.crew.workers), 1) == []
+        told.now = told.crew.next_due
+        assert told.steps()
+    assert told.said[-1].text == "A new worker takes its place in 4 s"
+    # What has come up last counts for one that serves as well.
+    told.up(max(told.crew.workers))
+    assert told.ended(1, 1) == []
+
+
+def test_one_that_does_not_come_up_is_killed():
+    told = Told(2)
+    told.steps()
+    told.up(1)
+    assert told.crew.next_due == PATIENCE.start
+    told.now = PATIENCE.start - 1
+    assert told.steps() == []
+    told.now = PATIENCE.start
+    assert told.steps() == [Kill(2)]
+    assert told.said[-1].text == "Worker 2 has not come up and is killed"
+    assert told.steps() == [], "once"
+    assert told.ended(2, -9) == tells(DRAIN, 1)
+
+
+def test_a_change_that_hangs_is_called_off():
+    told = Told(1).serving()
+    told.crew.change_over(2)
+    told.steps()
+    told.up(2)
+    told.now = PATIENCE.start
+    assert told.steps() == [Kill(3)]
+    assert told.ended(3, -9) == tells(NOW, 2)
+    assert told.crew.life is Life.SERVING
 
 
 def test_one_that_never_served_ends_it_all():
@@ -144,6 +181,19 @@ def test_asked_twice_means_now():
     told.ended(2)
     assert told.end(NOW) == tells(NOW, 1)
     assert told.ended(1, -9) == [End(failed=False)]
+
+
+def test_who_is_not_up_yet_is_killed_when_it_means_now():
+    told = Told(2)
+    told.steps()
+    told.up(1)
+    assert told.end(NOW) == [Tell(1, NOW), Kill(2)]
+
+
+def test_the_last_resort():
+    told = Told(2).serving()
+    told.end(NOW)
+    assert told.act(told.crew.kill()) == [Kill(1), Kill(2)]
 
 
 def test_asked_to_end_before_anybody_serves():
@@ -221,7 +271,7 @@ def test_pauses_are_not_for_a_new_configuration():
     for number in (1, 2):
         told.ended(number, 1)
         told.steps()
-    assert told.crew.next_due > told.now
+    assert told.crew.next_due == told.now + 0.5
     told.crew.change_over(1)
     assert told.steps() == starts(2, 3)
     assert told.up(3) == []
