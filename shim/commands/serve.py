@@ -52,7 +52,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
                 bury=premises.bury,
             )
             return ENDED_AS_ASKED if supervisor.run() else FAILED
-    except (ShimError, ListenFailed, ValueError) as error:
+    except (ShimError, ListenFailed) as error:
         print(f"glance-shim: {error}", file=sys.stderr)
         return FAILED
 

@@ -11,6 +11,7 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
 from shim.server.addresses import InheritedSocket, ListenAddress
+from shim.server.listen import ListenFailed
 
 _FIRST = 3
 _ADMIN = "admin"
@@ -29,7 +30,7 @@ class PassedSockets:
         """As the variables say; they are removed, for they are not meant for what we start.
 
         Raises:
-            ValueError: They name a descriptor that is no listening socket.
+            ListenFailed: They name a descriptor that is no listening socket.
         """
         process, count, names = (environment.pop(name, "") for name in _VARIABLES)
         # Who forked and did not clean up leaves us the variables of another process.
@@ -58,11 +59,11 @@ def _check(descriptor: int) -> None:
     fault = f"LISTEN_FDS: descriptor {descriptor} is no listening stream socket"
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            raise ValueError(fault)
+            raise ListenFailed(fault)
         with socket.socket(fileno=os.dup(descriptor)) as passed:
             listens = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             if passed.type != socket.SOCK_STREAM or not listens:
-                raise ValueError(fault)
+                raise ListenFailed(fault)
     except OSError as error:
-        raise ValueError(f"LISTEN_FDS: descriptor {descriptor}: {error.strerror}") from error
+        raise ListenFailed(f"LISTEN_FDS: descriptor {descriptor}: {error.strerror}") from error
     os.set_inheritable(descriptor, False)

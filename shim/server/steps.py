@@ -1,4 +1,4 @@
-"""What the crew of workers wants done, and what a worker can be told: plain values between the two."""
+"""What the roster of workers wants done, and what a worker can be told: plain values between the two."""
 
 import enum
 from dataclasses import dataclass

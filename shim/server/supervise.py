@@ -1,7 +1,7 @@
 """The supervisor: opens the sockets, forks the workers that share them, and sees to it that there are enough.
 
 It serves nothing and has neither threads nor an event loop, so that it may fork at any time, and its id stays
-the same over reloads. What there is to do the ``Crew`` decides; here it is done.
+the same over reloads. What there is to do the ``Roster`` decides; here it is done.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from shim.server.sockets import Sockets
 from shim.server.steps import End, Kill, Order, Say, Start, Step, Tell
 from shim.server.vitals import Vitals
 from shim.server.wakeups import ENDING, Wakeups
-from shim.server.workers import Crew, Life, Patience
+from shim.server.workers import Roster, Life, Patience
 from shim.server.workforce import Workforce
 from shim.timing import Clock, Seconds, monotonic
 
@@ -56,9 +56,9 @@ class Supervisor:
         self._clock = clock
         self._sockets = Sockets()
         self._wakeups = Wakeups()
-        self._crew = Crew(plan.workers, patience)
+        self._roster = Roster(plan.workers, patience)
         self._workforce = Workforce(clock)
-        self._vitals = Vitals(notifier, self._crew, self._workforce, clock)
+        self._vitals = Vitals(notifier, self._roster, self._workforce, clock)
         self._in_force = 0  # the generation that was last told of
         self._reload_asked = False
         self._asked_to_end = 0
@@ -83,24 +83,24 @@ class Supervisor:
         return not self._end.failed
 
     def _turn(self) -> None:
-        self._act(self._crew.steps(self._clock()))
+        self._act(self._roster.steps(self._clock()))
         self._vitals.tell()
         self._wakeups.wait(self._workforce.lines, self._timeout())
         for number in self._workforce.heard():
-            self._act(self._crew.came_up(number))
+            self._act(self._roster.came_up(number))
         # Signals before ends: a worker that was told to end by the same key press has not failed.
         while self._wakeups.signals:
             self._take(self._wakeups.signals.pop(0))
         for number, status in self._workforce.reap():
             self._bury(number)
-            self._act(self._crew.ended(number, status, self._clock()))
-        if self._reload_asked and self._crew.life is Life.SERVING:
+            self._act(self._roster.ended(number, status, self._clock()))
+        if self._reload_asked and self._roster.life is Life.SERVING:
             self._reload()
         self._settle()
 
     def _timeout(self) -> Seconds | None:
         """Seconds in which nothing will be due, as far as we know."""
-        due = [time for time in (self._crew.next_due, self._vitals.next_due) if time is not None]
+        due = [time for time in (self._roster.next_due, self._vitals.next_due) if time is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
     # -- what is done -----------------------------------------------------------------------------
@@ -141,13 +141,13 @@ class Supervisor:
         match self._asked_to_end:
             case 1:
                 log.info("Ending: requests under way may end")
-                self._act(self._crew.end(Order.DRAIN))
+                self._act(self._roster.end(Order.DRAIN))
             case 2:
                 log.info("Ending at once")
-                self._act(self._crew.end(Order.NOW))
+                self._act(self._roster.end(Order.NOW))
             case _:
                 log.warning("Killing the workers")
-                self._act(self._crew.kill())
+                self._act(self._roster.kill())
 
     # -- configurations ---------------------------------------------------------------------------
 
@@ -163,17 +163,17 @@ class Supervisor:
             log.error("The new configuration is not used: %s", refusal)  # noqa: TRY400 - told, not traced
             self._notifier.ready()
             return
-        self._plans[self._crew.change_over(plan.workers)] = plan
+        self._plans[self._roster.change_over(plan.workers)] = plan
 
     def _settle(self) -> None:
         """Once a change over has ended, in whatever way: what belongs to no generation in force goes."""
-        if self._crew.life is Life.ENDING:
+        if self._roster.life is Life.ENDING:
             # Workers stop listening when it is time; a socket still open here would take connections for
             # nobody, away from a second instance on the same address.
             self._sockets.keep_only(())
-        if self._crew.life is not Life.SERVING:
+        if self._roster.life is not Life.SERVING:
             return
-        generation, before = self._crew.generation, self._in_force
+        generation, before = self._roster.generation, self._in_force
         if len(self._plans) == 1 and generation == before:
             return
         plan = self._plans[generation]

@@ -3,7 +3,7 @@
 import logging
 
 from shim.server.notify import Notifier
-from shim.server.workers import Crew, Stage
+from shim.server.workers import Roster, Stage
 from shim.server.workforce import Workforce
 from shim.timing import Clock, Seconds
 
@@ -21,9 +21,9 @@ class Vitals:
     uploads are spared; if that is of no help, systemd hears nothing more, and starts the whole shim again.
     """
 
-    def __init__(self, notifier: Notifier, crew: Crew, workforce: Workforce, clock: Clock) -> None:
+    def __init__(self, notifier: Notifier, roster: Roster, workforce: Workforce, clock: Clock) -> None:
         self._notifier = notifier
-        self._crew = crew
+        self._roster = roster
         self._workforce = workforce
         self._clock = clock
         self._due: Seconds = 0.0
@@ -57,11 +57,13 @@ class Vitals:
         """Workers that serve, and have not given a sign of life since then; starting may take its time."""
         return [
             worker.number
-            for worker in self._crew.workers.values()
+            for worker in self._roster.workers.values()
             if worker.stage is Stage.SERVING and self._workforce.silent_since(worker.number) < since
         ]
 
     def _status(self) -> str:
         load, count = self._workforce.load, len(self._workforce)
         workers = f"{count} {'worker' if count == 1 else 'workers'}"
-        return f"{self._crew.life.value}: {workers}, {load.uploads} uploads, {load.held / _MIB:.0f} MiB held"
+        return (
+            f"{self._roster.life.value}: {workers}, {load.uploads} uploads, {load.held / _MIB:.0f} MiB held"
+        )

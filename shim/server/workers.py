@@ -1,7 +1,7 @@
 """Which worker processes there should be: pure decisions, told what happened and what time it is.
 
-The supervisor tells a ``Crew`` that workers came up, ended, or that it was asked to end or to change over;
-the crew answers with the steps to take. Nothing here forks, waits, or looks at a clock.
+The supervisor tells a ``Roster`` that workers came up, ended, or that it was asked to end or to change over;
+the roster answers with the steps to take. Nothing here forks, waits, or looks at a clock.
 """
 
 import enum
@@ -57,7 +57,7 @@ class Worker:
 
 
 class Life(enum.Enum):
-    """What the whole crew is about; a change over is a new generation beside the old one."""
+    """What the whole roster is about; a change over is a new generation beside the old one."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -65,7 +65,7 @@ class Life(enum.Enum):
     ENDING = "ending"
 
 
-class Crew:
+class Roster:
     """The workers of one shim, over all its generations of configuration."""
 
     def __init__(self, size: int, patience: Patience | None = None) -> None:
@@ -83,7 +83,7 @@ class Crew:
 
     def __repr__(self) -> str:
         stages = ", ".join(f"{worker.number} {worker.stage.value}" for worker in self.workers.values())
-        return f"<Crew {self.life.value}, generation {self.generation}: {stages}>"
+        return f"<Roster {self.life.value}, generation {self.generation}: {stages}>"
 
     @property
     def next_due(self) -> Seconds | None:

@@ -8,6 +8,7 @@ import pytest
 from shim.server import activation
 from shim.server.activation import PassedSockets
 from shim.server.addresses import InheritedSocket, TcpAddress
+from shim.server.listen import ListenFailed
 
 LISTEN, ADMIN = (TcpAddress("127.0.0.1", 1),), (TcpAddress("127.0.0.1", 2),)
 
@@ -67,15 +68,15 @@ def test_nothing_is_passed(environment):
 def test_what_does_not_listen_is_told(passed):
     with socket.socket() as idle:
         os.dup2(idle.fileno(), passed[1].descriptor)
-        with pytest.raises(ValueError, match="descriptor 201 is no listening stream socket"):
+        with pytest.raises(ListenFailed, match="descriptor 201 is no listening stream socket"):
             PassedSockets.from_environment(variables(2))
     with open(os.devnull) as file:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(file.fileno(), passed[1].descriptor)
-    with pytest.raises(ValueError, match="descriptor 201 is no listening stream socket"):
+    with pytest.raises(ListenFailed, match="descriptor 201 is no listening stream socket"):
         PassedSockets.from_environment(variables(2))
 
 
 def test_a_missing_descriptor_is_told(monkeypatch):
     monkeypatch.setattr(activation, "_FIRST", 900)
-    with pytest.raises(ValueError, match="descriptor 900: Bad file descriptor"):
+    with pytest.raises(ListenFailed, match="descriptor 900: Bad file descriptor"):
         PassedSockets.from_environment(variables(1))

@@ -1,19 +1,19 @@
-"""The crew's decisions, told what happens and what time it is: stories, each with the steps that follow."""
+"""The roster's decisions, told what happens and what time it is: stories, each with the steps that follow."""
 
 import pytest
 
 from shim.server.steps import End, Kill, Order, Say, Start, Tell
-from shim.server.workers import Crew, Life, Patience, Stage
+from shim.server.workers import Roster, Life, Patience, Stage
 
 NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
 PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
 
 
 class Told:
-    """A crew, and what it said to do."""
+    """A roster, and what it said to do."""
 
     def __init__(self, size=2):
-        self.crew = Crew(size, PATIENCE)
+        self.roster = Roster(size, PATIENCE)
         self.now = 0.0
         self.said = []
 
@@ -24,22 +24,22 @@ class Told:
         return [step for step in taken if not isinstance(step, Say)]
 
     def steps(self):
-        return self.act(self.crew.steps(self.now))
+        return self.act(self.roster.steps(self.now))
 
     def up(self, *numbers):
-        return [step for number in numbers for step in self.act(self.crew.came_up(number))]
+        return [step for number in numbers for step in self.act(self.roster.came_up(number))]
 
     def ended(self, number, status=0):
-        return self.act(self.crew.ended(number, status, self.now))
+        return self.act(self.roster.ended(number, status, self.now))
 
     def end(self, order):
-        return self.act(self.crew.end(order))
+        return self.act(self.roster.end(order))
 
     def serving(self):
         """Bring it to the point where all serve."""
         assert self.steps()
-        assert self.up(*self.crew.workers) == []
-        assert self.crew.life is Life.SERVING
+        assert self.up(*self.roster.workers) == []
+        assert self.roster.life is Life.SERVING
         return self
 
 
@@ -56,9 +56,9 @@ def test_all_are_started_and_serve_when_the_last_is_up():
     assert told.steps() == starts(1, 1, 2, 3)
     assert told.steps() == []
     told.up(1, 3)
-    assert told.crew.life is Life.STARTING
+    assert told.roster.life is Life.STARTING
     told.up(2)
-    assert told.crew.life is Life.SERVING
+    assert told.roster.life is Life.SERVING
     assert told.up(2) == [], "signs of life go on"
 
 
@@ -79,16 +79,16 @@ def test_crashes_at_once_make_longer_and_longer_pauses():
     told = Told(1).serving()
     pauses = []
     for _ in range(4):
-        (number,) = told.crew.workers
+        (number,) = told.roster.workers
         assert told.ended(number, 1) == []
-        pauses.append(told.crew.next_due - told.now)
+        pauses.append(told.roster.next_due - told.now)
         if pauses[-1]:
-            told.now = told.crew.next_due - 0.01
+            told.now = told.roster.next_due - 0.01
             assert told.steps() == []
-        told.now = told.crew.next_due
+        told.now = told.roster.next_due
         assert told.steps() == starts(1, number + 1)
         assert told.up(number + 1) == []
-        assert told.crew.next_due is None
+        assert told.roster.next_due is None
     assert pauses == [0, 0.5, 1, 2]
     assert told.said[-1].text == "A new worker takes its place in 2 s"
 
@@ -100,10 +100,10 @@ def test_the_pause_has_an_end():
 def test_one_that_lived_for_a_while_is_no_failure_in_a_row():
     told = Told(1).serving()
     for _ in range(20):
-        (number,) = told.crew.workers
+        (number,) = told.roster.workers
         told.now += 11
         told.ended(number, -11)
-        assert told.crew.next_due == told.now
+        assert told.roster.next_due == told.now
         assert told.steps() == starts(1, number + 1)
 
 
@@ -111,7 +111,7 @@ def test_it_gives_up_where_workers_cannot_be_kept_alive():
     told = Told(1).serving()
     for number in (1, 2, 3, 4):
         assert told.ended(number, 1) == []
-        told.now = told.crew.next_due
+        told.now = told.roster.next_due
         told.steps()
     assert told.ended(5, 1) == [End(failed=True)]
     assert told.said[-1].text == "5 workers in a row ended at once: giving up"
@@ -121,12 +121,12 @@ def test_it_gives_up_where_workers_cannot_be_kept_alive():
 def test_it_does_not_give_up_as_long_as_others_serve():
     told = Told(2).serving()
     for _ in range(20):
-        assert told.ended(max(told.crew.workers), 1) == []
-        told.now = told.crew.next_due
+        assert told.ended(max(told.roster.workers), 1) == []
+        told.now = told.roster.next_due
         assert told.steps()
     assert told.said[-1].text == "A new worker takes its place in 4 s"
     # What has come up last counts for one that serves as well.
-    told.up(max(told.crew.workers))
+    told.up(max(told.roster.workers))
     assert told.ended(1, 1) == []
 
 
@@ -134,7 +134,7 @@ def test_one_that_does_not_come_up_is_killed():
     told = Told(2)
     told.steps()
     told.up(1)
-    assert told.crew.next_due == PATIENCE.start
+    assert told.roster.next_due == PATIENCE.start
     told.now = PATIENCE.start - 1
     assert told.steps() == []
     told.now = PATIENCE.start
@@ -146,13 +146,13 @@ def test_one_that_does_not_come_up_is_killed():
 
 def test_a_change_that_hangs_is_called_off():
     told = Told(1).serving()
-    told.crew.change_over(2)
+    told.roster.change_over(2)
     told.steps()
     told.up(2)
     told.now = PATIENCE.start
     assert told.steps() == [Kill(3)]
     assert told.ended(3, -9) == tells(NOW, 2)
-    assert told.crew.life is Life.SERVING
+    assert told.roster.life is Life.SERVING
 
 
 def test_one_that_never_served_ends_it_all():
@@ -170,7 +170,7 @@ def test_asked_to_end():
     assert told.end(DRAIN) == tells(DRAIN, 1, 2)
     assert told.ended(2) == []
     assert told.steps() == []
-    assert told.crew.next_due is None
+    assert told.roster.next_due is None
     assert told.ended(1) == [End(failed=False)]
     assert told.said == []
 
@@ -193,7 +193,7 @@ def test_who_is_not_up_yet_is_killed_when_it_means_now():
 def test_the_last_resort():
     told = Told(2).serving()
     told.end(NOW)
-    assert told.act(told.crew.kill()) == [Kill(1), Kill(2)]
+    assert told.act(told.roster.kill()) == [Kill(1), Kill(2)]
 
 
 def test_asked_to_end_before_anybody_serves():
@@ -212,7 +212,7 @@ def test_asked_to_end_during_a_pause():
     told.ended(1)
     told.steps()
     told.ended(2)
-    assert told.crew.next_due > told.now
+    assert told.roster.next_due > told.now
     assert told.end(DRAIN) == [End(failed=False)]
 
 
@@ -221,12 +221,12 @@ def test_asked_to_end_during_a_pause():
 
 def test_the_old_retire_when_all_new_ones_are_up():
     told = Told(2).serving()
-    assert told.crew.change_over(3) == 2
+    assert told.roster.change_over(3) == 2
     assert told.steps() == starts(2, 3, 4, 5)
     assert told.up(3, 5) == []
-    assert told.crew.generation == 1
+    assert told.roster.generation == 1
     assert told.up(4) == tells(RETIRE, 1, 2)
-    assert (told.crew.generation, told.crew.life) == (2, Life.SERVING)
+    assert (told.roster.generation, told.roster.life) == (2, Life.SERVING)
     assert told.ended(1) == told.ended(2) == told.steps() == []
     told.ended(5, -9)
     assert told.steps() == starts(2, 6)
@@ -234,7 +234,7 @@ def test_the_old_retire_when_all_new_ones_are_up():
 
 def test_fewer_than_before():
     told = Told(3).serving()
-    told.crew.change_over(1)
+    told.roster.change_over(1)
     assert told.steps() == starts(2, 4)
     assert told.up(4) == tells(RETIRE, 1, 2, 3)
     assert told.steps() == []
@@ -242,22 +242,22 @@ def test_fewer_than_before():
 
 def test_a_change_that_does_not_come_up_is_called_off():
     told = Told(2).serving()
-    told.crew.change_over(2)
+    told.roster.change_over(2)
     told.steps()
     told.up(3)
     assert told.ended(4, 1) == tells(NOW, 3)
-    assert (told.crew.generation, told.crew.life) == (1, Life.SERVING)
+    assert (told.roster.generation, told.roster.life) == (1, Life.SERVING)
     assert told.said[-1].text.startswith("The new configuration is not used: ")
     assert told.steps() == told.ended(3) == []
     # And may be tried again: a number of a generation is no promise, one of a worker is.
-    assert told.crew.change_over(1) == 2
+    assert told.roster.change_over(1) == 2
     assert told.steps() == starts(2, 5)
     assert told.up(5) == tells(RETIRE, 1, 2)
 
 
 def test_an_old_one_that_crashes_meanwhile_is_replaced():
     told = Told(2).serving()
-    told.crew.change_over(2)
+    told.roster.change_over(2)
     told.steps()
     told.now = 50
     assert told.ended(1, -11) == []
@@ -271,25 +271,25 @@ def test_pauses_are_not_for_a_new_configuration():
     for number in (1, 2):
         told.ended(number, 1)
         told.steps()
-    assert told.crew.next_due == told.now + 0.5
-    told.crew.change_over(1)
+    assert told.roster.next_due == told.now + 0.5
+    told.roster.change_over(1)
     assert told.steps() == starts(2, 3)
     assert told.up(3) == []
-    assert told.crew.next_due is None
+    assert told.roster.next_due is None
 
 
 def test_asked_to_end_meanwhile():
     told = Told(1).serving()
-    told.crew.change_over(1)
+    told.roster.change_over(1)
     told.steps()
     assert told.end(DRAIN) == tells(DRAIN, 1, 2)
     assert told.up(2) == []
-    assert {worker.stage for worker in told.crew.workers.values()} == {Stage.LEAVING}
+    assert {worker.stage for worker in told.roster.workers.values()} == {Stage.LEAVING}
 
 
 def test_asked_to_end_while_the_old_still_retire():
     told = Told(1).serving()
-    told.crew.change_over(1)
+    told.roster.change_over(1)
     told.steps()
     told.up(2)
     assert told.end(DRAIN) == tells(DRAIN, 1, 2)
