@@ -19,7 +19,7 @@ from shim.server.sockets import Sockets
 from shim.server.steps import End, Kill, Order, Say, Start, Step, Tell
 from shim.server.vitals import Vitals
 from shim.server.wakeups import ENDING, Wakeups
-from shim.server.workers import Roster, Life, Patience
+from shim.server.workers import Life, Patience, Roster
 from shim.server.workforce import Workforce
 from shim.timing import Clock, Seconds, monotonic
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shim.server.steps import End, Kill, Order, Say, Start, Tell
-from shim.server.workers import Roster, Life, Patience, Stage
+from shim.server.workers import Life, Patience, Roster, Stage
 
 NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
 PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
