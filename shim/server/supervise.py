@@ -73,13 +73,13 @@ class Supervisor:
         plan = self._plans[1]
         with contextlib.closing(self._sockets), self._wakeups:
             self._sockets.open(plan.addresses, plan.listening)
-            self._announce(plan)
             # Workers share what is here already; the collector shall not write to it in each of them.
             gc.collect()
             gc.freeze()
             while self._end is None:
                 self._turn()
-        log.info("Ended")
+        if not self._end.failed:
+            log.info("Ended")
         return not self._end.failed
 
     def _turn(self) -> None:
@@ -140,7 +140,6 @@ class Supervisor:
         self._notifier.stopping()
         match self._asked_to_end:
             case 1:
-                log.info("Ending: requests under way may end")
                 self._act(self._roster.end(Order.DRAIN))
             case 2:
                 log.info("Ending at once")
@@ -182,6 +181,7 @@ class Supervisor:
         self._notifier.ready()
         if before not in (0, generation):
             log.info("The new configuration is in force")
+        if before != generation:
             self._announce(plan)
 
     def _announce(self, plan: Plan) -> None:

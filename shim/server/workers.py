@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from shim.server.steps import End, Kill, Order, Say, Start, Step, Tell
 from shim.timing import UNLIMITED, Seconds
 
+# The exit status of a worker that has failed, and has said why.
+FAILED = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -109,12 +112,15 @@ class Roster:
         if worker.stage is Stage.LEAVING:
             yield from self._perhaps_over()
             return
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        yield Say(f"Worker {number} {how}", is_fault=True)
         if self.life is Life.STARTING:
-            # It never served: the configuration, or the machine, does not allow it, and waiting helps nobody.
+            # The configuration, or the machine, does not allow it: waiting helps nobody. What has failed in
+            # order has said why.
+            if status != FAILED:
+                yield _say_ended(number, status)
             yield from self._give_up()
-        elif worker.generation != self.generation:
+            return
+        yield _say_ended(number, status)
+        if worker.generation != self.generation:
             yield from self.call_off("a worker under the new configuration did not come up")
         else:
             yield from self._count_failure(now - worker.since < self._patience.settled, now)
@@ -220,3 +226,8 @@ class Roster:
     def _perhaps_over(self) -> Iterator[Step]:
         if self.life is Life.ENDING and not self.workers:
             yield End(self._failed)
+
+
+def _say_ended(number: int, status: int) -> Say:
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    return Say(f"Worker {number} {how}", is_fault=True)

@@ -119,12 +119,12 @@ def test_config_prints_what_is_in_force(invoke, tmp_path):
     printed = tomllib.loads(result.stdout)
     assert printed["upstream"] == "http://h:1"
     assert (printed["spool"]["max_body"], printed["spool"]["min_free"]) == ("1MiB", "0B")
-    assert f'max_body = "1MiB"        # {file}\n' in result.stdout
+    assert f'max_body = "1MiB"              # {file}\n' in result.stdout
 
 
 def test_config_reads_the_environment(invoke, monkeypatch):
     monkeypatch.setenv("GLANCE_SHIM_SPOOL__MAX_BODY", "8GiB")
-    assert 'max_body = "8GiB"        # GLANCE_SHIM_SPOOL__MAX_BODY\n' in invoke("config").stdout
+    assert 'max_body = "8GiB"              # GLANCE_SHIM_SPOOL__MAX_BODY\n' in invoke("config").stdout
 
 
 def test_config_needs_no_upstream(invoke):

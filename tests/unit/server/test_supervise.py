@@ -92,7 +92,7 @@ print(buried)
             f"Worker {number} was killed by signal 11" for number in (1, 2, 3, 4)
         ]
         assert "A new worker takes its place in 0.02 s" in told
-        assert told[-3:] == ["4 workers in a row ended at once: giving up", "Ended", "failed"]
+        assert told[-2:] == ["4 workers in a row ended at once: giving up", "failed"]
         assert lines(process, r"\[.*") == ["[1, 2, 3, 4]"]
 
 
@@ -109,8 +109,7 @@ supervise(fail)
     with running(script) as process:
         told = lines(process, "failed")
         assert "Worker 1 failed" in told
-        assert "RuntimeError: a bug" in told
-        assert "Worker 1 ended with status 1" in told
+        assert told[-2:] == ["RuntimeError: a bug", "failed"]
 
 
 def test_a_life_with_a_crash_a_refused_reload_and_an_end():

@@ -155,11 +155,14 @@ def test_a_change_that_hangs_is_called_off():
     assert told.roster.life is Life.SERVING
 
 
-def test_one_that_never_served_ends_it_all():
+@pytest.mark.parametrize("status", [1, 3, -9])
+def test_one_that_never_served_ends_it_all(status):
     told = Told(2)
     told.steps()
-    assert told.ended(1, 1) == tells(DRAIN, 2)
+    assert told.ended(1, status) == tells(DRAIN, 2)
     assert told.ended(2) == [End(failed=True)]
+    # The one that failed in order has said why itself.
+    assert len(told.said) == (status != 1)
 
 
 # -- the end --------------------------------------------------------------------------------------
