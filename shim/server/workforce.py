@@ -4,12 +4,14 @@ Forked, not started anew: sockets, table and the configuration that was found go
 is shared memory, and a replacement is ready in milliseconds (docs/decisions/0015).
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -109,10 +111,21 @@ class Workforce:
         except BaseException:
             log.exception("Worker %d failed", number)
         finally:
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            _end_process(status)
+
+
+def _end_process(status: int) -> NoReturn:
+    """End as an interpreter does, but for the frames further up, which are the supervisor's.
+
+    An application in this process may have threads that are to end their work, and functions to be called.
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - what the interpreter itself calls
+        atexit._run_exitfuncs()  # noqa: SLF001 - the same
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
 
 
 def _next_ended() -> tuple[int, int] | None:
