@@ -99,10 +99,6 @@ class HealthWatch:
             for number, server in enumerate(upstream.servers)
         ]
 
-    def queues(self) -> dict[str, int]:
-        """How many requests wait for a slot, by upstream."""
-        return {name: upstream.queue.waiting for name, upstream in self._upstreams.items()}
-
     async def _probe_all(self) -> None:
         servers = [
             (name, server) for name, upstream in self._upstreams.items() for server in upstream.servers

@@ -48,9 +48,15 @@ ODD_SERVER = parse_upstream('uwsgi+unix:///run/"a\\b".sock')
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def render_metrics(journal: Journal, store: Store, space: Space | None, servers: list[ServerHealth]) -> bytes:
+def render_metrics(
+    journal: Journal,
+    store: Store,
+    space: Space | None,
+    servers: list[ServerHealth],
+    queues: dict[str, int] | None = None,
+) -> bytes:
     """The metrics of a shim of one worker."""
-    whole = snapshot_maker(Drain(), store, journal, {})()
+    whole = replace(snapshot_maker(Drain(), store, journal, {})(), waiting=queues or {})
     return metrics.render_metrics(whole, store.limit, space, servers)
 
 
