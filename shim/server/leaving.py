@@ -20,6 +20,8 @@ log = logging.getLogger("shim.server")
 
 # As often as uvicorn looks at its own end.
 _CHECK: Seconds = 0.1
+# A loop under load may take so long from accepting a connection to making one of ours of it.
+_QUIET_CHECKS = 5
 
 
 class Listener:
@@ -112,10 +114,17 @@ class Leaving:
         self._main.retire_connections()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if self._patience == UNLIMITED else self._patience):
-                while self._main.has_connections:  # noqa: ASYNC110 - uvicorn tells of no change
-                    await asyncio.sleep(_CHECK)
+                await self._see_connections_off()
         self._drain.begin()
         self._main.end()
+
+    async def _see_connections_off(self) -> None:
+        """Wait until nobody is connected, and for a while nobody was: one may still be on its way in."""
+        quiet = 0
+        while quiet < _QUIET_CHECKS:
+            await asyncio.sleep(_CHECK)
+            self._main.retire_connections()
+            quiet = 0 if self._main.has_connections else quiet + 1
 
     async def _drain_all(self) -> None:
         log.info("Draining: not ready any more, requests under way may end")

@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.errors import BadFraming, HeaderTimeout, ShimError
+from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
 from shim.server.exchange import Exchange
 from shim.server.pump import Intake
@@ -39,6 +39,7 @@ class ConnectionOptions:
     """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
 
     max_head: int = 64 * 1024
+    max_connections: float = 10_000
     header_timeout: Seconds = 30.0
     keepalive_timeout: Seconds = 75.0
     linger_timeout: Seconds = 30.0
@@ -169,6 +170,9 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.keep_alive = False
 
     def _take_place(self) -> None:
+        # Those that have not shaken hands yet have no place, but stand here all the same.
+        if len(self.server_state.connections) > self.options.max_connections:
+            raise QueueFull("Too many connections are open.", retry_after=5)
         if self._gate is not None:
             client = self.stream.ends()["client"]
             self._place = self._gate.admit(client[0] if client else None)
