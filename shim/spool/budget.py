@@ -10,6 +10,9 @@ from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verd
 from shim.timing import UNLIMITED
 
 LARGEST_STEP = 64 * 1024 * 1024
+# Of the whole budget, what one step may take beyond what is needed: a body must not lease what it may never
+# have, and others need now.
+LARGEST_SHARE = 16
 RETRY_AFTER = 30
 
 
@@ -64,7 +67,7 @@ class Lease:
             return
         self._check_possible(size)
         needed = size - self.size
-        step = max(needed, min(self.size, LARGEST_STEP))
+        step = int(max(needed, min(self.size, LARGEST_STEP, self._pool.limits.total / LARGEST_SHARE)))
         # Two attempts only where they differ: a refused body shall not ask twice.
         for ask in dict.fromkeys((step, needed)):
             verdict = self._pool.take(ask, self._project)

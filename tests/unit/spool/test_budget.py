@@ -55,13 +55,23 @@ def test_steps_double_up_to_the_largest():
 
 def test_a_step_that_does_not_fit_shrinks():
     budget = Budget(100)
-    lease = budget.lease(60)
-    lease.cover(61)
-    assert lease.size == 61
+    lease = budget.lease(97)
+    lease.cover(98)
+    assert lease.size == 98
     with pytest.raises(BodyTooLarge):
         lease.cover(101)
     lease.cover(100)
     assert budget.leased == 100
+
+
+def test_a_step_leaves_room_for_others():
+    """Doubled, half of the budget would become all of it."""
+    budget = Budget(1600)
+    large = budget.lease(None)
+    large.cover(800)
+    large.cover(801)
+    assert large.size == 900
+    assert budget.lease(700).size == 700
 
 
 def test_a_lease_never_shrinks():
