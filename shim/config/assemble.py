@@ -8,7 +8,7 @@ from pathlib import Path
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions
 from shim.app.build import ProxyOptions, UpstreamSpec
-from shim.config import options
+from shim.config import behind
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.ledger.state import default_directory
@@ -119,7 +119,7 @@ def _routes(settings: Settings) -> list[Route]:
     ]
 
 
-def _sizing(group: options.UpstreamOptions) -> Sizing:
+def _sizing(group: behind.UpstreamOptions) -> Sizing:
     limit = group.max_inflight
     return Sizing(
         max_inflight=None if isinstance(limit, str) else limit,
@@ -128,7 +128,7 @@ def _sizing(group: options.UpstreamOptions) -> Sizing:
     )
 
 
-def _glance(options: options.GlanceOptions) -> GlanceOptions:
+def _glance(options: behind.GlanceOptions) -> GlanceOptions:
     account = options.service_auth
     return GlanceOptions(
         upload=UploadOptions(look=options.look, delete_stuck=options.delete_stuck),

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shim.config.faults import Path, nearest
-from shim.config.options import AdminOptions, Options, ServerOptions
+from shim.config.listening import AdminOptions, ServerOptions
+from shim.config.option import Options
 from shim.config.settings import SINGLE_UPSTREAM
 from shim.spool.encrypted import is_available
 

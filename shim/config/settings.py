@@ -8,19 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from shim.config import places
-from shim.config.options import (
-    AdminOptions,
-    GlanceOptions,
-    LimitOptions,
-    LogOptions,
-    Options,
-    RouteOptions,
-    ServerOptions,
-    SpoolOptions,
-    TimeoutOptions,
-    UpstreamOptions,
-    option,
-)
+from shim.config.behind import GlanceOptions, RouteOptions, UpstreamOptions
+from shim.config.bounds import LimitOptions, SpoolOptions, TimeoutOptions
+from shim.config.listening import AdminOptions, LogOptions, ServerOptions
+from shim.config.option import Options, option
 from shim.routes.route import BodyMode
 
 # The name of the one upstream that is set without a table, in metrics, logs and routes.

@@ -6,9 +6,8 @@ later loses that answer to a reset. So both run together, and sending stops once
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
-from shim.asgi import MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
 from shim.timing import Clock, Stopwatch, cancel_and_wait, deadline, monotonic
@@ -17,6 +16,7 @@ from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
+from shim.upstream.response import Response
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from shim.wire.framing import BodyKind, Framing, response_framing
 from shim.wire.headers import connection_options
@@ -81,7 +81,7 @@ class Connection:
         offer: Offer | None = None,
         interim: Interim = _drop_interim,
         enter: EnterPhase = lambda _phase: None,
-    ) -> "Response":
+    ) -> Response:
         """Send the request and read the answer's head.
 
         Args:
@@ -256,42 +256,3 @@ class Connection:
 def _is_small(body: BodySource) -> bool:
     """Whether it is in memory, whole, and one packet; a length that the head does not tell needs chunks."""
     return body.is_whole and body.fileno() is None and body.length is not None and body.length <= SEND_SIZE
-
-
-class Response:
-    """An answer whose head is there and whose body comes; ``is_complete`` once it has ended well."""
-
-    def __init__(self, reader: AnswerReader, head: ResponseHead, framing: Framing, *, reusable: bool) -> None:
-        self._reader = reader
-        self._reusable = reusable
-        self.status = head.status
-        self.reason = head.reason
-        self.headers = head.headers
-        self.framing = framing
-        self.is_complete = not framing.has_body
-
-    @property
-    def leaves_connection_reusable(self) -> bool:
-        """Whether the connection may carry another request."""
-        return self._reusable and self.is_complete and not self._reader.has_rest
-
-    def take_whole(self) -> bytes | None:
-        """The body that came with the head."""
-        body = self._reader.take_whole(self.framing)
-        self.is_complete = self.is_complete or body is not None
-        return body
-
-    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
-        """The body; to be run through once."""
-        async with contextlib.aclosing(self._reader.read_body(self.framing)) as body:
-            async for piece in body:
-                yield piece
-        self.is_complete = True
-
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
-        """Have the rest of the body moved straight from the socket."""
-        source = self._reader.source()
-        if source is None or not await move(source, moved):
-            return False
-        self.is_complete = True
-        return True

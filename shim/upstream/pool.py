@@ -13,11 +13,12 @@ from shim.observe.journal import Phase
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
-from shim.upstream.connection import Connection, EnterPhase, Response
+from shim.upstream.connection import Connection, EnterPhase
 from shim.upstream.drain_rate import DrainRate
 from shim.upstream.handoff import HandOff, Offer, Way
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
+from shim.upstream.response import Response
 
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from shim.config import describe
+from shim.config.behind import ServiceAuthOptions
+from shim.config.listening import TlsOptions
 from shim.config.load import Flags, load
-from shim.config.options import ServiceAuthOptions, TlsOptions
 from shim.config.settings import Settings
 from shim.config.shape import all_keys, table_of
 

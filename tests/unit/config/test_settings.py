@@ -7,8 +7,10 @@ from pathlib import Path
 import pydantic
 import pytest
 
+from shim.config.behind import RouteOptions, UpstreamOptions
+from shim.config.bounds import TimeoutOptions
 from shim.config.kinds import Kind
-from shim.config.options import RouteOptions, ServerOptions, TimeoutOptions, UpstreamOptions
+from shim.config.listening import ServerOptions
 from shim.config.settings import SINGLE_UPSTREAM, Settings
 from shim.config.shape import all_keys, table_at, table_of
 from shim.config.units import Share

@@ -1,0 +1,113 @@
+"""The options of what stands behind: Glance, upstreams, and the routes that lead there.
+
+A single upstream needs none of these tables.
+"""
+
+from pydantic import Field
+
+from shim.config import kinds, places
+from shim.config.option import Options, option
+from shim.routes.route import BodyMode
+
+
+class ServiceAuthOptions(Options):
+    """An account of keystone's with the role "service", for uploads that outlive their token."""
+
+    auth_url: places.HttpUrl = Field(
+        description="Keystone's address, with its version.", examples=["https://keystone.example:5000/v3"]
+    )
+    username: places.Text = Field(description="The account.", examples=["glance"])
+    password: places.Secret = Field(
+        description="Its password. Better in the environment than in the file: "
+        "GLANCE_SHIM_GLANCE__SERVICE_AUTH__PASSWORD.",
+        examples=["secret"],
+    )
+    project_name: places.Text = option("service", "Its project.")
+    user_domain_name: places.Text = option("Default", "The domain of the account.")
+    project_domain_name: places.Text = option("Default", "The domain of the project.")
+    ca_file: places.Directory | None = option(
+        None,
+        "Who signed keystone's certificate, as PEM; by default whom the system trusts.",
+        example="/etc/ssl/certs/cloud.pem",
+    )
+
+
+class GlanceOptions(Options):
+    """What is done for uploads because Glance stands behind; of no effect where service = "none"."""
+
+    look: kinds.Switch = option(
+        True,
+        "Whether Glance is asked for the image, with the client's own token, before its data is taken: a bad "
+        "token, a missing image, or one that has its data is answered at once instead of after the upload. "
+        "It never lets in what Glance would refuse.",
+    )
+    delete_stuck: kinds.Switch = option(
+        False,
+        "Whether an image that a killed worker left in 'saving' or 'uploading' is deleted with the client's "
+        "token. It takes no data any more, but its id is the client's to give up; so off.",
+    )
+    service_auth: ServiceAuthOptions | None = Field(
+        None,
+        description="Uploads that outlive their token: Glance sees a token only when the whole body is here, "
+        "and refuses one that expired meanwhile, unless a service's token comes with it. With this account "
+        "the shim gets one from keystone and adds it where Glance accepted the client's token before the "
+        "body (look). Glance needs service_token_roles_required = true in [keystone_authtoken].",
+    )
+
+
+class UpstreamOptions(Options):
+    """One group of servers that do the same work."""
+
+    servers: places.UpstreamUrls = Field(
+        description="Its servers, as URLs: http://host:port, https://host:port, http+unix:///path.sock, "
+        "uwsgi://host:port, uwsgi+unix:///path.sock, wsgi:package.module:callable.",
+        examples=[["uwsgi+unix:///run/glance/api.sock"]],
+    )
+    mount: places.Mount = option(
+        "",
+        "The path that the service lives under, which it is told as SCRIPT_NAME and which is not part of "
+        'PATH_INFO, like "/image".',
+    )
+    max_inflight: kinds.SlotLimit = option(
+        "auto",
+        "Requests in each of its servers at once; further ones wait here, where small ones pass uploads and "
+        "projects take turns. Set it to the server's workers times threads. auto finds that out where it "
+        "can: from stats, or as the threads of a wsgi: application; else there is no limit.",
+    )
+    stats: places.Stats | None = option(
+        None,
+        "Where uWSGI tells its state (its option stats): HOST:PORT or a socket's path; with stats-http an "
+        "http:// URL. Read for max_inflight = auto, now and then while requests go there; what it says holds "
+        "for each of the servers.",
+        example="127.0.0.1:9191",
+    )
+    upload_share: kinds.Part = option(
+        0.75,
+        "Part of max_inflight, of all servers together, that bodies over 1 MiB may hold, so that small "
+        "requests never wait for uploads to end: at least one slot; of several never all.",
+    )
+
+
+class RouteOptions(Options):
+    """Requests of one kind: which they are, where they go, how their body is forwarded."""
+
+    name: places.Name | None = option(
+        None, "What it is called in logs and metrics; by default its path.", example="image-upload"
+    )
+    methods: tuple[places.Method, ...] = option([], "Its methods; [] is any.", example=["PUT"])
+    path: places.RoutePath = Field(
+        description="Its path: * stands for one segment, ** for any number of them.",
+        examples=["/v2/images/*/file"],
+    )
+    upstream: places.Name | None = option(
+        None, "The upstream that it leads to; may be left out where there is only one.", example="glance"
+    )
+    body: BodyMode | None = option(
+        None, "How its bodies are forwarded; by default as the top-level body says.", example="spool"
+    )
+    max_body: kinds.SizeLimit | None = option(
+        None,
+        "The longest body that it takes, where that is less than spool.max_body. Give routes that carry no "
+        "images a small one: their requests are not looked at before the body.",
+        example="16MiB",
+    )

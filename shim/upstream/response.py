@@ -1,0 +1,51 @@
+"""One answer of a server on a connection: its head is there, and its body comes, or is lent to who moves it.
+
+Made by ``connection``; what it may be used for stands in ``exchange.Response``.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from shim.asgi import MoveAnswer, Moved
+from shim.upstream.answer import AnswerReader
+from shim.wire.framing import Framing
+from shim.wire.http1 import ResponseHead
+
+
+class Response:
+    """An answer whose head is there and whose body comes; ``is_complete`` once it has ended well."""
+
+    def __init__(self, reader: AnswerReader, head: ResponseHead, framing: Framing, *, reusable: bool) -> None:
+        self._reader = reader
+        self._reusable = reusable
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.headers
+        self.framing = framing
+        self.is_complete = not framing.has_body
+
+    @property
+    def leaves_connection_reusable(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self._reusable and self.is_complete and not self._reader.has_rest
+
+    def take_whole(self) -> bytes | None:
+        """The body that came with the head."""
+        body = self._reader.take_whole(self.framing)
+        self.is_complete = self.is_complete or body is not None
+        return body
+
+    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """The body; to be run through once."""
+        async with contextlib.aclosing(self._reader.read_body(self.framing)) as body:
+            async for piece in body:
+                yield piece
+        self.is_complete = True
+
+    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
+        """Have the rest of the body moved straight from the socket."""
+        source = self._reader.source()
+        if source is None or not await move(source, moved):
+            return False
+        self.is_complete = True
+        return True
