@@ -4,6 +4,7 @@ Everything an upstream believes about the client is written here, whatever the p
 in; RFC 7239 (Forwarded), RFC 9110 section 7.6.3 (Via), and the X-Forwarded-* that WSGI middleware reads.
 """
 
+import functools
 import ipaddress
 import re
 import uuid
@@ -30,6 +31,9 @@ _REQUEST_ID = re.compile(rb"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 NOTHING_SAID = Origin()
 
+# The same clients come again and again, and taking an address apart costs more than a look-up.
+ADDRESSES_KEPT = 4096
+
 TrustedNetworks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
@@ -44,6 +48,8 @@ class TrustedProxies:
         """Whether the peer at ``address`` (None: a unix socket) is one of them."""
         if address is None:
             return self.unix
+        if not self.networks:
+            return False
         try:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
@@ -92,6 +98,7 @@ def peer_of(address: str | None, scheme: str, headers: Headers, proxies: Trusted
     return Peer(address, scheme, origin)
 
 
+@functools.lru_cache(ADDRESSES_KEPT)
 def client_group(client: str) -> str:
     """Whom limits take for one client: an address, or the /64 of an IPv6 one, which is one customer's."""
     try:
@@ -157,6 +164,7 @@ def _elements(hops: Sequence[str], scheme: bytes, host: bytes) -> list[bytes]:
     return [element, *(b"for=" + node for node in others)]
 
 
+@functools.lru_cache(ADDRESSES_KEPT)
 def _node(address: str) -> bytes:
     """A node of RFC 7239 section 6: IPv6 bracketed and quoted; what is no address is unknown."""
     try:
