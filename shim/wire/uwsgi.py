@@ -66,7 +66,7 @@ def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
         variables[b"UWSGI_POSTFILE"] = request.post_file
     if request.scheme == "https":
         variables[b"HTTPS"] = b"on"
-    return variables | _header_variables(request.headers)
+    return variables | _header_variables(request.headers, request.mount.encode())
 
 
 def split_mount(path: bytes, mount: bytes) -> tuple[bytes, bytes]:
@@ -93,11 +93,16 @@ def encode_packet(variables: dict[bytes, bytes]) -> bytes:
     return b"\x00" + len(block).to_bytes(2, "little") + b"\x00" + block
 
 
-def _header_variables(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _header_variables(headers: list[tuple[bytes, bytes]], mount: bytes) -> dict[bytes, bytes]:
     variables: dict[bytes, bytes] = {}
     for name, value in headers:
         if name == b"content-length":
             continue
+        if name == b"x-forwarded-prefix":
+            # oslo.middleware sets it before SCRIPT_NAME, which has the mount in it already.
+            value = value.removesuffix(mount)  # noqa: PLW2901 - the same value, as WSGI has to see it
+            if not value:
+                continue
         variable = _OWN_VARIABLE.get(name) or b"HTTP_" + name.upper().replace(b"-", b"_")
         before = variables.get(variable)
         variables[variable] = value if before is None else before + _JOINED_BY.get(name, b", ") + value

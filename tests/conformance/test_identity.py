@@ -95,7 +95,8 @@ def test_mount(rig_with, target, decoded):
     seen = rig.stub.only()
     assert seen.target == target
     assert seen.body == b"foobar"
-    assert seen.joined("X-Forwarded-Prefix") == "/image"
+    # WSGI has it as SCRIPT_NAME, and what reads X-Forwarded-Prefix adds the two.
+    assert seen.joined("X-Forwarded-Prefix") == ("/image" if rig.protocol == "http" else None)
     if rig.protocol == "uwsgi":
         assert (seen.variables["SCRIPT_NAME"], seen.variables["PATH_INFO"]) == ("/image", decoded)
 
