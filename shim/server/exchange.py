@@ -121,7 +121,7 @@ class Exchange:
                 ),
                 "http.response.early_hint": {},
             },
-            **self._connection.stream.ends(),
+            **self._connection.stream.ends,
         }
 
     async def receive(self) -> Message:

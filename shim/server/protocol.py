@@ -174,7 +174,7 @@ class ClientConnection(asyncio.Protocol):
         if len(self.server_state.connections) > self.options.max_connections:
             raise QueueFull("Too many connections are open.", retry_after=5)
         if self._gate is not None:
-            client = self.stream.ends()["client"]
+            client = self.stream.ends["client"]
             self._place = self._gate.admit(client[0] if client else None)
 
     # -- heads ------------------------------------------------------------------------------------

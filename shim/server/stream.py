@@ -19,14 +19,19 @@ WRITE_BUFFER = 256 * 1024
 
 
 class ClientStream:
-    """What can be done with a client's transport."""
+    """What can be done with a client's transport.
+
+    Attributes:
+        ends: The scope's ``client``, ``server`` and ``scheme``.
+    """
 
     def __init__(
         self, transport: asyncio.Transport, *, send_timeout: Seconds, named: ProxyHeader | None = None
     ) -> None:
         """Take the transport, how long a client may take nothing of an answer, and whom a proxy named."""
         self._transport = transport
-        self._named = named or ProxyHeader()
+        # Asked once and now: a connection that has been reset meanwhile has no ends any more.
+        self.ends = _ends(transport, named or ProxyHeader())
         self.send_timeout = send_timeout
         self._reading = True
         self._writable = asyncio.Event()
@@ -128,10 +133,10 @@ class ClientStream:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    def ends(self) -> dict[str, Any]:
-        """The scope's ``client``, ``server`` and ``scheme``."""
-        return {
-            "client": self._named.client or get_remote_addr(self._transport),
-            "server": self._named.server or get_local_addr(self._transport),
-            "scheme": "https" if is_ssl(self._transport) else "http",
-        }
+
+def _ends(transport: asyncio.Transport, named: ProxyHeader) -> dict[str, Any]:
+    return {
+        "client": named.client or get_remote_addr(transport),
+        "server": named.server or get_local_addr(transport),
+        "scheme": "https" if is_ssl(transport) else "http",
+    }

@@ -22,8 +22,8 @@ from shim.upstream.sending import FileSender
 
 # A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
 UNIX_QUEUE_PAUSE: Seconds = 0.02
-# Bytes that one connection may read without waiting, before others get their turn.
-FAIR_SHARE = 256 * 1024
+# Reads of one connection that find bytes there already, before others get their turn.
+READS_IN_A_ROW = 4
 # struct ucred: process, user, group.
 _CREDENTIALS = struct.Struct("iII")
 
@@ -107,7 +107,7 @@ class SocketStream:
 
         A server that is always ahead would keep the whole loop, and hide that its client has gone.
         """
-        if self._read_in_a_row > FAIR_SHARE:
+        if self._read_in_a_row >= READS_IN_A_ROW:
             self._read_in_a_row = 0
             await asyncio.sleep(0)
         with _transfer_errors():
@@ -118,7 +118,7 @@ class SocketStream:
                     await self._ready(self._loop.add_reader, self._loop.remove_reader)
                     self._read_in_a_row = 0
                 else:
-                    self._read_in_a_row += len(data)
+                    self._read_in_a_row += 1
                     return data
 
     def offer(self, data: bytes) -> int:

@@ -153,7 +153,7 @@ def test_ends(end, *, aborted, half_closed, reset):
 def test_who_is_at_the_ends():
     async def scene(stream, _transport):
         assert stream.can_half_close
-        assert stream.ends() == {
+        assert stream.ends == {
             "client": ("192.0.2.7", 40000),
             "server": ("192.0.2.1", 9292),
             "scheme": "http",
@@ -164,8 +164,16 @@ def test_who_is_at_the_ends():
 
 def test_over_tls():
     async def scene(stream, transport):
-        transport._extra["sslcontext"] = object()
         assert not stream.can_half_close
-        assert stream.ends()["scheme"] == "https"
+        transport._extra["sslcontext"] = object()
+        assert ClientStream(transport, send_timeout=60).ends["scheme"] == "https"
 
     run_stream(scene, can_half_close=False)
+
+
+def test_a_connection_that_is_lost_has_its_ends_still():
+    async def scene(stream, transport):
+        transport._extra.clear()
+        assert stream.ends["client"] == ("192.0.2.7", 40000)
+
+    run_stream(scene)
