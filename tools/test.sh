@@ -41,12 +41,16 @@ run_tests() {
     fi
 }
 
-# They wait more than they compute, so more processes than cores pay.
+# They wait more than they compute, so more processes than cores pay; but each of them reads all tests.
 without_servers() {
     chosen=$1
     shift
-    run_tests -q -m "$chosen" -n 4 "$@"
+    run_tests -q -m "$chosen" -n 3 "$@"
 }
+
+# Each process has a Glance of its own, for its database is sqlite: what uploads to it is one process.
+# Shares are runs of neighbours, which use the same servers; who is done early helps the others.
+with_servers() { run_tests -m servers -n 3 --dist worksteal "$@" tests/integration tests/identity; }
 
 case $what in
     lint) lint ;;
@@ -54,8 +58,7 @@ case $what in
     all)
         lint
         without_servers "not servers" "$@"
-        # Glance's database is sqlite: what uploads to it runs in one process.
-        if prepare_servers; then run_tests -m servers "$@"; fi
+        if prepare_servers; then with_servers "$@"; fi
         ;;
     *) die "test.sh all|fast|lint, not $what" ;;
 esac

@@ -72,7 +72,7 @@ def server(request, environment: Environment, tmp_path_factory) -> Iterator[Serv
         yield server
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=["plain", "fast"])
 def shim(request, server: Server, tmp_path_factory) -> Iterator[Shim]:
     folder = tmp_path_factory.mktemp("shim")
     with run_shim(folder, server.url, service="none", **WAYS[request.param]) as shim:
