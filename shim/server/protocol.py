@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from shim.admission.connections import ConnectionGate, Place
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
-from shim.server.exchange import Exchange
+from shim.server.exchange import Answering, Exchange
 from shim.server.pump import Intake
 from shim.server.stream import ClientStream
 from shim.server.takeover import Takeover
@@ -136,6 +136,9 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
+        if self._exchange is not None and self._exchange.answering is not Answering.COMPLETE:
+            # Closed, the transport would wait until the client has read what was written: perhaps never.
+            self.stream.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""

@@ -75,6 +75,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
+        self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
@@ -126,6 +127,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._protocol.data_received(b"".join(pieces))
         if is_over:
             # A client that says goodbye has gone, as one that sends FIN (docs/decisions/0005).
+            self._protocol.eof_received()
             self.close()
 
     def pause_reading(self) -> None:

@@ -143,7 +143,8 @@ def test_free_space_below_the_reserve(rig_with, request_):
     rig = rig_with(RESERVE, ready=503)
     rig.assert_refused(request_, "disk_full", hidden=False)
     assert rig.shim.spool_files() == []
-    assert rig.shim.metric("body_bytes_total", mode="spool") == 0
+    # Of the first pieces as many as stay in memory, where they come in such.
+    assert rig.shim.metric("body_bytes_total", mode="spool") <= 16 * KIB
 
 
 @only("http-tcp")
@@ -191,7 +192,7 @@ def test_too_many_uploads_of_one_project(rig_with):
     rig = rig_with({"limits.max_uploads_per_project": 1})
     with rig.client() as first:
         first.send(CODED, chunk(bytes(100 * KIB)))
-        eventually(lambda: rig.shim.metric("uploads") == 1, "the first upload is counted")
+        eventually(lambda: rig.shim.metric("spool_bytes") == 100 * KIB, "the first upload is counted")
         with rig.client() as second:
             second.send(
                 head("PUT", "/y", f"Content-Length: {MIB}", "X-Project-Id: other", "X-Forwarded-For: 6.6.6.6")

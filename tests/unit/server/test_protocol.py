@@ -430,6 +430,24 @@ def test_gone_while_the_application_works(leaving, data):
     run_session(scene, application)
 
 
+def test_gone_with_an_answer_that_it_does_not_read():
+    """A transport that closes waits for its bytes to be taken; the request must not wait with it."""
+
+    async def application(_scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def scene(session):
+        await session.send(GET)
+        send_eof(session)
+        await let_others_run()
+        assert session.transport.lost
+        assert not session.server.tasks
+
+    run_session(scene, application, takes=10)
+
+
 def test_bytes_still_held_do_not_hide_that_the_client_has_gone():
     async def scene(session):
         await session.send(PUT + b"foo")
