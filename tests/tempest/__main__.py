@@ -19,6 +19,7 @@ from shim.demo import DemoError
 from shim.demo.environment import demo_home, ensure_environment, pinned_version
 from tests.identity.installations import KEYSTONE
 from tests.identity.keystone import Keystone
+from tests.matrix.tables import put_between
 from tests.tempest.cases import CASES, Bench, Outcome
 from tests.tempest.downloads import serve_downloads
 from tests.tempest.installation import TEMPEST
@@ -26,7 +27,9 @@ from tests.tempest.report import Circumstances, find_differences, render
 from tests.tempest.runner import Tempest
 
 ALL = r"^tempest\.api\.image"
-PAGE = Path(__file__).parents[2] / "docs/conformance-result.md"
+PAGE = Path(__file__).parents[2] / "docs/matrix.md"
+NAME = "make conformance"
+"""Of the markers in it."""
 
 
 def main() -> int:
@@ -45,7 +48,7 @@ def main() -> int:
     page = render(outcomes, Circumstances(day, _versions(), time.monotonic() - began))
     sys.stdout.write(page)
     if options.regex == ALL:
-        options.output.write_text(page)
+        options.output.write_text(put_between(options.output.read_text(), NAME, page.strip()))
     return _judge(outcomes, directory, keep=options.keep)
 
 
@@ -98,7 +101,7 @@ def _versions() -> dict[str, str]:
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.tempest", description=__doc__)
     parser.add_argument("--regex", default=ALL, help="run these tests only, and write no page")
-    parser.add_argument("--output", type=Path, default=PAGE, help="where the page goes")
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page with the markers for it")
     parser.add_argument("--keep", action="store_true", help="leave all logs, also when all is well")
     return parser.parse_args()
 

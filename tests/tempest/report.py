@@ -48,7 +48,6 @@ def render(outcomes: Sequence[Outcome], circumstances: Circumstances) -> str:
 def _heading(circumstances: Circumstances) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in circumstances.versions.items())
     return (
-        f"<!-- written by make conformance -->\n"
         f"{circumstances.day.isoformat()}, {circumstances.seconds / 60:.1f} minutes. {versions}. Tokens are "
         f"keystone's, checked by keystonemiddleware; the database is sqlite; two Glance nodes, each "
         f"with a shim. tempest sends bodies of a few KiB: this is about the API, not about large bodies."
