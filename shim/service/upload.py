@@ -15,7 +15,6 @@ from shim.errors import (
     ImageConflict,
     NoUpstream,
     QueueTimeout,
-    ResponseTimeout,
     ShimError,
     TokenExpired,
     UpstreamClosed,
@@ -23,8 +22,9 @@ from shim.errors import (
     UpstreamRefused,
 )
 from shim.service.admissions import Admissions
+from shim.service.aftermath import Aftermath
 from shim.service.generic import Failure, Remedy
-from shim.service.images import UNANSWERED, Image, ImageQuestions, read_image
+from shim.service.images import Image, ImageQuestions, read_image
 from shim.service.service_token import ServiceTokens
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.exchange import Response
@@ -36,15 +36,11 @@ log = logging.getLogger("shim.glance")
 
 MOST_RESENDS = 2
 FIRST_PAUSE: Seconds = 0.5
-# uWSGI gives a cut body up after 4 s (its socket-timeout), and Glance needs a moment to undo the rest.
-SETTLING: Seconds = 6.0
 
 _REFUSALS = frozenset({401, 403, 404})
 _UNAUTHORIZED = 401
-_NOT_FOUND = 404
 _FIRST_SERVER_ERROR = 500
 _QUEUED = "queued"
-_UNDER_WAY = frozenset({"saving", "uploading"})
 _NEVER_DELIVERED = (UpstreamRefused, ConnectTimeout, NoUpstream)
 
 
@@ -182,7 +178,10 @@ class ImageUpload:
         """
         if isinstance(failure, _NEVER_DELIVERED):
             return Remedy.GIVE_UP
-        image = await self._settled_image()
+        aftermath = Aftermath(
+            self._questions, self._service_token, delete_stuck=self._options.delete_stuck, clock=self._clock
+        )
+        image = await aftermath.settled_image()
         if image is not None and image.status == _QUEUED and self._resends < MOST_RESENDS:
             pause = FIRST_PAUSE * 2**self._resends
             self._resends += 1
@@ -192,61 +191,7 @@ class ImageUpload:
         if isinstance(failure, Reply) and (image is None or image.status == _QUEUED):
             # Glance's own words say more than ours.
             return Remedy.GIVE_UP
-        raise _with_state(failure, await self._describe(image, failure))
-
-    async def _settled_image(self) -> Image | None:
-        """The image once Glance has undone what it could; None where it cannot be asked."""
-        give_up, pause, image = self._clock() + SETTLING, FIRST_PAUSE / 2, None
-        while True:
-            try:
-                reply = await self._questions.show(service_token=self._service_token)
-            except UNANSWERED as fault:
-                log.warning("The state of the image could not be asked for: %s", fault.for_operator)
-                return image
-            image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
-            if image is None or image.status not in _UNDER_WAY or self._clock() + pause > give_up:
-                return image
-            await asyncio.sleep(pause)
-            pause *= 2
-
-    async def _describe(self, image: Image | None, failure: Failure) -> str:
-        """What is known of the image, and what to do about it."""
-        if image is None:
-            return "The state of the image could not be learnt: look at it before uploading again."
-        if image.status == _QUEUED:
-            return "The image is still queued: the same upload may be repeated."
-        if image.status == "deleted":
-            return "The image does not exist any more."
-        if image.status not in _UNDER_WAY:
-            return await self._describe_stored(image)
-        if isinstance(failure, ResponseTimeout):
-            return (
-                f"The image is still {image.status!r}: it may yet become active. If it does not, it is "
-                "stuck, and must be deleted and made anew."
-            )
-        return await self._describe_stuck(image)
-
-    async def _describe_stored(self, image: Image) -> str:
-        if image.size == self._length:
-            return (
-                f"The image is {image.status!r} with all {image.size} bytes: only the answer was lost. "
-                "Compare its os_hash_value before using it."
-            )
-        return f"The image is {image.status!r} with {image.size} bytes, of {self._length} that were sent."
-
-    async def _describe_stuck(self, image: Image) -> str:
-        stuck = f"The image is stuck in {image.status!r} and takes no data any more"
-        if not self._options.delete_stuck:
-            return f"{stuck}: it must be deleted and made anew."
-        try:
-            deleted = await self._questions.delete(service_token=self._service_token)
-        except UNANSWERED as fault:
-            log.warning("The stuck image could not be deleted: %s", fault.for_operator)
-            deleted = False
-        if deleted:
-            log.warning("An image stuck in %r was deleted (glance.delete_stuck)", image.status)
-            return f"The image was stuck in {image.status!r} and has been deleted: make it anew."
-        return f"{stuck}, and could not be deleted either: it must be deleted and made anew."
+        raise _with_state(failure, await aftermath.describe(image, self._length, failure))
 
 
 def _told(failure: Failure) -> str:

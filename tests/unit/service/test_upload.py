@@ -18,9 +18,16 @@ from shim.errors import (
     UpstreamRefused,
 )
 from shim.service.admissions import Admissions
+from shim.service.aftermath import REVIVAL, SETTLING
 from shim.service.generic import Remedy
 from shim.service.images import ImageQuestions
-from shim.service.upload import FIRST_PAUSE, MOST_RESENDS, SETTLING, Action, ImageUpload, UploadOptions
+from shim.service.upload import (
+    FIRST_PAUSE,
+    MOST_RESENDS,
+    Action,
+    ImageUpload,
+    UploadOptions,
+)
 from shim.upstream.question import Reply
 from shim.wire.framing import NOTHING
 from tests.fakes.loops import loop_time, run_leaping
@@ -415,9 +422,7 @@ def test_a_stuck_image_can_be_deleted(outcome, told):
         (image_answer("active", size=3), "'active' with 3 bytes, of 4 that were sent"),
         (image_answer("importing"), "'importing'"),
         (answer(404), "does not exist any more"),
-        (answer(500), "could not be learnt"),
         (answer(401), "could not be learnt"),
-        (EOF, "could not be learnt"),
     ],
 )
 def test_what_else_is_known_is_told(state, told):
@@ -427,8 +432,25 @@ def test_what_else_is_known_is_told(state, told):
     assert told in error.detail
 
 
+DEAF = [answer(500, b"", b"Connection: close"), EOF, answer(503, b"", b"Connection: close")]
+"""What questions meet while a server loads Glance again."""
+
+
+def test_a_server_that_comes_back_is_asked_again():
+    error, upload = recover(reply(500), *DEAF, *STUCK)
+    assert "stuck in 'saving'" in error.detail
+    assert upload.took > SETTLING - FIRST_PAUSE
+
+
+def test_a_server_that_comes_back_too_late():
+    outcomes = DEAF * 20
+    error, upload = recover(CLOSED, *outcomes)
+    assert "could not be learnt" in error.detail
+    assert REVIVAL / 2 < upload.took <= REVIVAL
+
+
 def test_an_answer_is_relayed_where_nothing_is_known():
-    assert recover(reply(500), answer(500))[0] is Remedy.GIVE_UP
+    assert recover(reply(500), *DEAF * 20)[0] is Remedy.GIVE_UP
 
 
 def test_questions_afterwards_have_the_service_token_too():

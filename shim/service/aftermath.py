@@ -1,0 +1,103 @@
+"""What became of an image whose upload failed, and what helps.
+
+A cut upload leaves it ``queued`` once Glance has undone what came; a worker that was killed leaves it in
+``saving`` for ever. Who has just lost its workers cannot say so at once, and is asked again.
+"""
+
+import asyncio
+import logging
+
+from shim.errors import ResponseTimeout
+from shim.service.generic import Failure
+from shim.service.images import UNANSWERED, Image, ImageQuestions, read_image
+from shim.timing import Clock, Seconds
+from shim.upstream.question import Reply
+
+log = logging.getLogger("shim.glance")
+
+FIRST_PAUSE: Seconds = 0.25
+LONGEST_PAUSE: Seconds = 2.0
+# uWSGI gives a cut body up after 4 s (its socket-timeout), and Glance needs a moment to undo the rest.
+SETTLING: Seconds = 6.0
+# A server that lost its workers needs seconds to load Glance again. Until then a question meets what the
+# upload met: Apache answers 500 for mod_wsgi's, others close or refuse.
+REVIVAL: Seconds = 30.0
+
+_NOT_FOUND = 404
+_FIRST_SERVER_ERROR = 500
+_QUEUED = "queued"
+_UNDER_WAY = frozenset({"saving", "uploading"})
+
+
+class Aftermath:
+    """Learns and tells the state of one image, with the identity of the client that uploaded."""
+
+    def __init__(
+        self, questions: ImageQuestions, service_token: bytes | None, *, delete_stuck: bool, clock: Clock
+    ) -> None:
+        """``delete_stuck`` is the operator's wish for images that take no data any more."""
+        self._questions = questions
+        self._service_token = service_token
+        self._delete_stuck = delete_stuck
+        self._clock = clock
+
+    async def settled_image(self) -> Image | None:
+        """The image once Glance has undone what it could; None where it cannot be asked."""
+        began, pause, image = self._clock(), FIRST_PAUSE, None
+        while True:
+            reply, patience = await self._show(), REVIVAL
+            if reply is not None and reply.status < _FIRST_SERVER_ERROR:
+                image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
+                patience = SETTLING if image is not None and image.status in _UNDER_WAY else 0
+            if self._clock() + pause > began + patience:
+                return image
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _show(self) -> Reply | None:
+        """Glance's answer to a question for the image; None without one."""
+        try:
+            return await self._questions.show(service_token=self._service_token)
+        except UNANSWERED as fault:
+            log.warning("The state of the image could not be asked for: %s", fault.for_operator)
+            return None
+
+    async def describe(self, image: Image | None, sent: int, failure: Failure) -> str:
+        """What is known of the image, and what to do about it."""
+        if image is None:
+            return "The state of the image could not be learnt: look at it before uploading again."
+        if image.status == _QUEUED:
+            return "The image is still queued: the same upload may be repeated."
+        if image.status == "deleted":
+            return "The image does not exist any more."
+        if image.status not in _UNDER_WAY:
+            return _describe_stored(image, sent)
+        if isinstance(failure, ResponseTimeout):
+            return (
+                f"The image is still {image.status!r}: it may yet become active. If it does not, it is "
+                "stuck, and must be deleted and made anew."
+            )
+        return await self._describe_stuck(image)
+
+    async def _describe_stuck(self, image: Image) -> str:
+        stuck = f"The image is stuck in {image.status!r} and takes no data any more"
+        if not self._delete_stuck:
+            return f"{stuck}: it must be deleted and made anew."
+        try:
+            deleted = await self._questions.delete(service_token=self._service_token)
+        except UNANSWERED as fault:
+            log.warning("The stuck image could not be deleted: %s", fault.for_operator)
+            deleted = False
+        if deleted:
+            log.warning("An image stuck in %r was deleted (glance.delete_stuck)", image.status)
+            return f"The image was stuck in {image.status!r} and has been deleted: make it anew."
+        return f"{stuck}, and could not be deleted either: it must be deleted and made anew."
+
+
+def _describe_stored(image: Image, sent: int) -> str:
+    if image.size == sent:
+        return (
+            f"The image is {image.status!r} with all {image.size} bytes: only the answer was lost. "
+            "Compare its os_hash_value before using it."
+        )
+    return f"The image is {image.status!r} with {image.size} bytes, of {sent} that were sent."
