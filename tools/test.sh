@@ -5,6 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 
+# Tests start hundreds of processes: where this is set, each of them would compile the program anew.
+unset PYTHONDONTWRITEBYTECODE
+
 what=$1
 shift
 failed=
@@ -42,15 +45,16 @@ run_tests() {
 }
 
 # They wait more than they compute, so more processes than cores pay; but each of them reads all tests.
+# What shares servers stays together (tests/conftest.py).
 without_servers() {
     chosen=$1
     shift
-    run_tests -q -m "$chosen" -n 3 "$@"
+    run_tests -q -m "$chosen" -n 3 --dist loadgroup "$@"
 }
 
 # Each process has a Glance of its own, for its database is sqlite: what uploads to it is one process.
-# Shares are runs of neighbours, which use the same servers; who is done early helps the others.
-with_servers() { run_tests -m servers -n 3 --dist worksteal "$@" tests/integration tests/identity; }
+# Here too what shares servers stays together.
+with_servers() { run_tests -m servers -n 3 --dist loadgroup "$@" tests/integration tests/identity; }
 
 case $what in
     lint) lint ;;

@@ -115,6 +115,7 @@ def chain(running_chain: Chain) -> Iterator[Chain]:
 # -- reloads --------------------------------------------------------------------------------------------
 
 
+@one_of_each_program
 def test_reload_between_uploads(chain: Chain):
     old, image = chain.hosting.workers(), chain.images.create()
     chain.hosting.reload()
@@ -165,6 +166,7 @@ def test_upload_while_uwsgi_reloads_in_turn(chain: Chain):
 # -- stopped and started --------------------------------------------------------------------------------
 
 
+@one_of_each_program
 def test_stopped_while_the_client_sends_and_started_later(chain: Chain):
     """The look has seen it running; the body is spooled while nobody listens."""
     image = chain.images.create()

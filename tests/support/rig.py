@@ -301,7 +301,7 @@ class Identity:
 class RigPool:
     """Rigs by case and settings, made when first asked for. The least recently used ones end first."""
 
-    def __init__(self, limit: int = 10) -> None:
+    def __init__(self, limit: int = 30) -> None:
         self.limit = limit
         self.rigs: OrderedDict[tuple[object, ...], tuple[Rig, contextlib.ExitStack]] = OrderedDict()
         self._numbers = itertools.count()
@@ -357,6 +357,7 @@ class RigPool:
                 routes=routes,
                 ready=ready,
                 environment=self._environment(),
+                forked=True,
             )
             try:
                 stack.enter_context(shim)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.client import Answer, Client, head
+from tests.support.forks import Forked, parent
 from tests.support.wire import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,7 @@ class Shim:
         environment: Mapping[str, str] | None = None,
         ready: int | None = 200,
         python: Path | str = sys.executable,
+        forked: bool = False,
     ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
@@ -71,8 +73,9 @@ class Shim:
         self.environment = environment or {}
         self.ready = ready
         self.python = python
+        self.forked = forked
         self.port = self.admin_port = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.leaving = False
 
     def __enter__(self) -> Self:
@@ -108,9 +111,13 @@ class Shim:
             if not name.startswith("GLANCE_SHIM_") and not name.lower().endswith("_proxy")
         }
         environment |= {"TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | dict(self.environment)
+        arguments = ["serve", "--config", str(self.file)]
+        if self.forked:
+            self.process = parent().start(arguments, environment, self.log)
+            return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "-m", "shim", "serve", "--config", str(self.file)],
+                [self.python, "-m", "shim", *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
