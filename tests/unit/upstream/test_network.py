@@ -297,7 +297,7 @@ def test_the_kernel_gives_up_first(monkeypatch):
     async def give_up(*_arguments):
         raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-    monkeypatch.setattr("shim.upstream.network._connect_tcp", give_up)
+    monkeypatch.setattr("shim.upstream.network.connect_tcp", give_up)
     with pytest.raises(ConnectTimeout):
         run(connect(parse_upstream("http://glance:80"), 5))
 
@@ -431,7 +431,6 @@ def test_a_peer_that_vanished(run, number, listening):
             for call in (stream.read(10), stream.write(b"x", 5)):
                 with pytest.raises(UpstreamClosed, match=os.strerror(number)):
                     await call
-            assert stream.is_readable()
 
     run(scene())
 
