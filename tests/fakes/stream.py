@@ -261,6 +261,11 @@ class FakeNetwork:
         """Append outcomes for all addresses."""
         self._outcomes += outcomes
 
+    def forget(self) -> None:
+        """Drop what was not asked for, and what was made so far."""
+        self._outcomes.clear()
+        self.streams.clear()
+
     async def connect(self, address: UpstreamAddress, timeout: Seconds) -> FakeStream:
         """The next outcome."""
         self.attempts.append((address, timeout))
