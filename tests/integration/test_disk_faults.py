@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.building import compiler
 from tests.support.client import Answer, Client, chunked, get, put, put_chunked
-from tests.support.faulty_disk import Calls, FaultyDisk, What, compiler
+from tests.support.faulty_disk import Calls, FaultyDisk, What
 from tests.support.rig import WAYS
 from tests.support.shim import Shim
 from tests.support.stub import Stub
@@ -57,10 +58,10 @@ class Chain:
 
 @pytest.fixture(scope="module", params=["plain", "fast"])
 def chain(request, tmp_path_factory) -> Iterator[Chain]:
-    if (program := compiler()) is None:
+    if compiler() is None:
         pytest.skip("no C compiler (Debian: gcc, libc6-dev)")
     folder = tmp_path_factory.mktemp("faulty")
-    disk = FaultyDisk(folder, folder / "spool", program)
+    disk = FaultyDisk(folder, folder / "spool")
     settings = {**WAYS[request.param], "spool.memory_limit": "16KiB"}
     with (
         Stub() as stub,

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from shim.demo.environment import ensure_environment
 from tests.integration.running import run_shim
@@ -25,7 +26,8 @@ from tests.soak.backend import Backend
 from tests.soak.holdings import Holdings, judge, table
 from tests.soak.troubles import Troubles
 from tests.soak.visits import OK, VISITS, Hang, Violation, World
-from tests.support.faulty_disk import FaultyDisk, compiler
+from tests.support.building import compiler
+from tests.support.faulty_disk import FaultyDisk
 from tests.support.shim import Shim
 from tests.support.wire import eventually
 
@@ -69,11 +71,13 @@ class Traffic:
             for number in range(visitors)
         ]
 
-    def run(self, seconds: float) -> None:
-        """Visit for so long; returns when the last visit has ended."""
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        self._over.wait(seconds)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Returns when the last visit has ended."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -135,21 +139,19 @@ def soak(
 ) -> tuple[str, list[str]]:
     """The soak itself: its page, and what was wrong."""
     world = World(shim.port, backend.images)
-    warm_up = Traffic(world, given.rate, given.visitors)
     _say(f"warming up for {WARM_UP:.0f} s …")
-    warm_up.run(WARM_UP)
+    with Traffic(world, given.rate, given.visitors) as warm_up:
+        time.sleep(WARM_UP)
     before = _at_rest(shim)
     _say(f"{given.minutes:g} minutes of {given.rate:g} visits a second …")
     troubles = Troubles(shim, backend, disk, given.trouble)
-    traffic = Traffic(world, given.rate, given.visitors, troubles)
-    troubles.start()
     began = time.monotonic()
-    traffic.run(given.minutes * 60)
-    troubles.stop()
+    with Traffic(world, given.rate, given.visitors, troubles) as traffic:
+        troubles.run(given.minutes * 60)
     minutes = (time.monotonic() - began) / 60
     # Like with like: workers that are new have not begun their threads.
-    cool_down = Traffic(world, given.rate, given.visitors, troubles)
-    cool_down.run(WARM_UP)
+    with Traffic(world, given.rate, given.visitors, troubles) as cool_down:
+        time.sleep(WARM_UP)
     after = _at_rest(shim)
     violations = warm_up.violations + traffic.violations + cool_down.violations
     faults = violations + judge(before, after, WORKERS)
@@ -203,10 +205,10 @@ def _visits_table(counts: Counter[tuple[str, str]]) -> list[tuple[str, ...]]:
 
 
 def _faulty_disk(folder: Path) -> FaultyDisk | None:
-    if (program := compiler()) is None:
+    if compiler() is None:
         _say("SKIPPED: faults of the disk: no C compiler (Debian: gcc, libc6-dev)")
         return None
-    return FaultyDisk(folder, folder / "spool", program)
+    return FaultyDisk(folder, folder / "spool")
 
 
 def _say(text: str) -> None:

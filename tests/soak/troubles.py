@@ -4,7 +4,6 @@ import errno
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ AFTERMATH = 10.0
 """Seconds after one in which a request may still suffer from it."""
 
 
-class Troubles(threading.Thread):
-    """Makes trouble until it is told to stop.
+class Troubles:
+    """Makes trouble, on the thread that calls ``run``: programs end with the thread that started them.
 
     Attributes:
         counts: How often each was made.
@@ -31,38 +30,27 @@ class Troubles(threading.Thread):
     def __init__(
         self, shim: Shim, backend: Backend, disk: FaultyDisk | None, only: Sequence[str] | None = None
     ) -> None:
-        super().__init__(name="troubles")
         self._shim = shim
         self._backend = backend
         self._disk = disk
         self._only = only
         self._chance = random.Random(1)
-        self._over = threading.Event()
         self._trouble_until = 0.0
-        self.failure: BaseException | None = None
         self.counts: dict[str, int] = {}
 
-    def run(self) -> None:
-        """All kinds in turn, in an order that changes."""
+    def run(self, seconds: float) -> None:
+        """All kinds in turn, in an order that changes, for so long."""
         kinds = {name: make for name, make in self._kinds().items() if name in (self._only or [name])}
         self.counts = dict.fromkeys(kinds, 0)
-        try:
-            while True:
-                for name in self._chance.sample(sorted(kinds), len(kinds)):
-                    if self._over.wait(PAUSE):
-                        return
-                    with self._in_trouble():
-                        kinds[name]()
-                    self.counts[name] += 1
-        except BaseException as failure:  # noqa: BLE001 - told by whoever waits for this thread
-            self.failure = failure
-
-    def stop(self) -> None:
-        """End after the one that is under way."""
-        self._over.set()
-        self.join()
-        if self.failure is not None:
-            raise self.failure
+        end = time.monotonic() + seconds
+        while True:
+            for name in self._chance.sample(sorted(kinds), len(kinds)):
+                if time.monotonic() + PAUSE > end:
+                    return
+                time.sleep(PAUSE)
+                with self._in_trouble():
+                    kinds[name]()
+                self.counts[name] += 1
 
     def was_quiet_since(self, began: float) -> bool:
         """Whether nothing was wrong from then on till now."""

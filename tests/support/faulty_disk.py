@@ -7,13 +7,11 @@ import contextlib
 import ctypes
 import errno
 import mmap
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from enum import IntEnum, IntFlag
 from pathlib import Path
 
-SOURCE = Path(__file__).with_suffix(".c")
+from tests.support.building import build
 
 
 class Calls(IntFlag):
@@ -49,11 +47,9 @@ class _Table(ctypes.Structure):
 class FaultyDisk:
     """The faults of one spool directory; none until one is set."""
 
-    def __init__(self, folder: Path, place: Path, compiler: str) -> None:
-        """Build the library in ``folder``; ``place`` is the spool directory."""
-        self._library = folder / "faulty_disk.so"
-        command = [compiler, "-O2", "-Wall", "-shared", "-fPIC", "-o", self._library, SOURCE, "-ldl"]
-        subprocess.run(command, check=True)
+    def __init__(self, folder: Path, place: Path) -> None:
+        """Build the library in ``folder``, for which there must be a compiler; ``place`` is the spool."""
+        self._library = build("faulty_disk", folder)
         self._place = place
         self._file = folder / "faults"
         self._file.write_bytes(bytes(ctypes.sizeof(_Table)))
@@ -86,8 +82,3 @@ class FaultyDisk:
             yield
         finally:
             self._table.what = What.NONE
-
-
-def compiler() -> str | None:
-    """A C compiler (Debian: gcc, libc6-dev), None where there is none."""
-    return shutil.which("cc") or shutil.which("gcc")
