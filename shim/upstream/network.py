@@ -48,8 +48,12 @@ class NetworkStream(Protocol):
         """Whether ``send_file`` is offered here."""
         ...
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
-        """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read."""
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
+        """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read.
+
+        Returns:
+            False where that cannot be done just now: nothing was sent.
+        """
         ...
 
     def peer_process(self) -> int:
@@ -150,10 +154,14 @@ class SocketStream:
         """With a poller."""
         return self._poller is not None
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
-        """Send a part of a file by the poller's threads."""
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
+        """Send a part of a file by the poller's threads; they need a descriptor of their own for that."""
         assert self._poller is not None
-        with contextlib.closing(FileSender(self._poller, self._socket.fileno(), file, start, end)) as sender:
+        try:
+            made = FileSender(self._poller, self._socket.fileno(), file, start, end)
+        except OSError:
+            return False
+        with contextlib.closing(made) as sender:
             sending = asyncio.ensure_future(sender.perform())
             try:
                 await _while_progressing(sender, sending, timeout)
@@ -161,6 +169,7 @@ class SocketStream:
                 # Also where it failed or was cancelled: the descriptor is closed next.
                 await cancel_and_wait(sending)
             sending.result()
+        return True
 
     def peer_process(self) -> int:
         """Who listened on the unix socket (SO_PEERCRED)."""
@@ -207,7 +216,7 @@ class TlsStream:
         """Never: what goes over the wire is not what is in the file."""
         return False
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
         """Not offered."""
         raise NotImplementedError
 
@@ -265,6 +274,12 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
             "The server behind took no connection.", for_operator=f"No connection to {address}: timed out."
         ) from error
     except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            # Refused by our own side: the server may be well.
+            raise UpstreamRefused(
+                "The proxy has no descriptor left for a connection to the server behind.",
+                for_operator=f"No connection to {address}: raise the limit of open files.",
+            ) from error
         # UnicodeError: the resolver takes no such name, as one with an empty label.
         reason = _reason(error)
         raise UpstreamRefused(

@@ -273,11 +273,12 @@ class Shim:
         if not self.running:
             return named
         open_files = {
-            link for pid in self._family() for link in descriptors(pid) if link.startswith(f"{self.spool}/")
+            link for pid in self.family() for link in descriptors(pid) if link.startswith(f"{self.spool}/")
         }
         return named + sorted(open_files - set(named))
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
+        """Its process id, and those of all that it has started."""
         family, place = [self.pid], 0
         while place < len(family):
             for task in Path(f"/proc/{family[place]}/task").glob("*/children"):

@@ -203,6 +203,20 @@ def test_a_file_that_is_no_socket(run, tmp_path):
     run(check_refused(parse_upstream(f"http+unix://{path}"), "Connection refused"))
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def test_no_descriptor_for_it(monkeypatch, number):
+    """That is no word of the server's, and the operator is told what to do."""
+
+    async def refuse(_path):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("shim.upstream.network._connect_unix", refuse)
+    with pytest.raises(UpstreamRefused) as fault:
+        run(connect(parse_upstream("http+unix:///a.sock"), 5))
+    assert fault.value.for_operator == "No connection to http+unix:///a.sock: raise the limit of open files."
+    assert "The proxy has no descriptor left" in fault.value.detail
+
+
 @on_both_loops
 @pytest.mark.parametrize("host", ["a..b", "a" * 64], ids=["an empty label", "a long label"])
 def test_a_name_that_no_resolver_takes(run, host):
