@@ -50,7 +50,7 @@ without_servers() {
 
 # Each process has a Glance of its own, for its database is sqlite: what uploads to it is one process.
 # Shares are runs of neighbours, which use the same servers; who is done early helps the others.
-with_servers() { run_tests -m servers -n 3 --dist worksteal "$@" tests/integration tests/identity; }
+with_servers() { run_tests -m servers -n 3 --dist worksteal "$@" tests/integration tests/identity tests/deploy; }
 
 case $what in
     lint) lint ;;
