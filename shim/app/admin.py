@@ -14,6 +14,7 @@ from starlette.routing import Route
 from shim import __version__
 from shim.app.colleagues import Alone
 from shim.app.health import HealthWatch, ServerHealth
+from shim.app.help import help_routes
 from shim.app.metrics import render_metrics
 from shim.errors import DiskError
 from shim.observe.snapshot import Snapshot
@@ -48,6 +49,7 @@ class Admin:
                 Route("/metrics", self._metrics),
                 Route("/status.json", self._status),
                 Route("/uploads", self._uploads),
+                *help_routes(),
             ]
         )
 

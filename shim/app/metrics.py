@@ -34,9 +34,15 @@ def render_metrics(
         servers: With what all workers have in them.
     """
     registry = CollectorRegistry(auto_describe=False)
-    told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
-    registry.register(_Told(told))
+    registry.register(_Told(families(whole, limit, space, servers)))
     return generate_latest(registry)
+
+
+def families(
+    whole: Snapshot, limit: float, space: Space | None, servers: Sequence[ServerHealth]
+) -> list[Metric]:
+    """The same as values: all that is exported, also what has no number yet."""
+    return [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
 
 
 class _Told(Collector):

@@ -1,0 +1,14 @@
+"""Which files are generated, and by what."""
+
+from collections.abc import Callable, Mapping
+
+from shim.config import describe
+from tools.manual import configuration, metrics, refusals
+
+FILES: Mapping[str, Callable[[], str]] = {
+    "config/glance-shim.toml": describe.defaults,
+    "docs/configuration.md": configuration.render,
+    "docs/refusals.md": refusals.render,
+    "docs/metrics.md": metrics.render,
+}
+"""Path from the project's root to what makes the whole text."""
