@@ -68,7 +68,9 @@ class Admin:
 
     async def _metrics(self, _request: Request) -> Response:
         whole = await self._colleagues.whole()
-        text = render_metrics(whole, self._store.limit, await self._space(), await self._servers(whole))
+        ready = (await self._health.readiness(whole.life)).ready
+        servers = await self._servers(whole)
+        text = render_metrics(whole, self._store.limit, await self._space(), servers, ready=ready)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, _request: Request) -> Response:

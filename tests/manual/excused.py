@@ -6,6 +6,7 @@ from tests.manual.blocks import Command
 
 INSTALLS = "installs from a package index: python -m tests.manual does it, and runs all the rest of the page"
 SELF = "make test is what runs this, and make demo and make bench have tests of their own parts"
+PROMTOOL = "promtool may be missing: tests/integration/test_alerts.py runs it, or skips itself aloud"
 HOSTED = "tests/hosting starts each server from this very file, with the paths of a sandbox"
 
 EXCUSED = {
@@ -16,6 +17,7 @@ EXCUSED = {
     r"gunicorn --config /etc/glance/gunicorn\.conf\.py": HOSTED,
     r"cp apache-mod-wsgi\.conf /etc/apache2/.*": HOSTED,
     r"a2enmod wsgi; a2ensite glance": HOSTED,
+    r"cd deploy/prometheus && promtool check rules alerts\.yml": PROMTOOL,
 }
 """What a whole command has to match, and why it is not run."""
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from shim.config import describe
-from tools.manual import configuration, metrics, refusals
+from tools.manual import configuration, dashboard, metrics, refusals
 
 FILES: Mapping[str, Callable[[], str]] = {
     "config/glance-shim.toml": describe.defaults,
     "docs/configuration.md": configuration.render,
     "docs/refusals.md": refusals.render,
     "docs/metrics.md": metrics.render,
+    "deploy/grafana/dashboard.json": dashboard.render,
 }
 """Path from the project's root to what makes the whole text."""

@@ -28,7 +28,9 @@ _HEAD = """\
 # Metrics
 
 `/metrics` on the admin listener, for Prometheus; the sum over all workers of a shim, whichever of them
-answers.
+answers. Ready-made [alerts](operating.md#alerts) are in [alerts.yml](../deploy/prometheus/alerts.yml), a
+dashboard for Grafana in [dashboard.json](../deploy/grafana/dashboard.json). Where `admin.token` is set, the
+scrape needs it.
 """
 
 
@@ -44,7 +46,7 @@ def render() -> str:
 
 def exported() -> list[Metric]:
     """Every family that a shim exports, without its numbers."""
-    return [*families(Snapshot(), 0, Space(0, 0), [])]
+    return [*families(Snapshot(), 0, Space(0, 0), [], ready=True)]
 
 
 def name_of(family: Metric) -> str:

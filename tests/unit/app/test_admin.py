@@ -129,6 +129,9 @@ def test_metrics():
     }
     assert values["glance_shim_disk_free_bytes"] == 600
     assert values["glance_shim_upstream_inflight"] == 2
+    assert values["glance_shim_ready"] == 1
+    unready = Pages(readiness=Readiness(ready=False, faults=["one"])).get("/metrics").text
+    assert "\nglance_shim_ready 0.0\n" in unready
 
 
 def test_help_for_a_refusal():
