@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from shim.doctor import GLANCE_RATE
+from shim.errors import ShimError
+from shim.spool.disk import measure_space
 from shim.spool.inspect import Finding, Level
 from shim.timing import Clock, Seconds
 
@@ -14,6 +17,7 @@ from shim.timing import Clock, Seconds
 MOST_BYTES = 32 * 1024 * 1024
 LONGEST: Seconds = 0.5
 _STEP = 4 * 1024 * 1024
+_ROOM = 1024 * 1024 * 1024
 _MIB = 1024 * 1024
 _MOUNTS = Path("/proc/self/mountinfo")
 _QUOTAS = frozenset({"quota", "usrquota", "uquota", "grpquota", "gquota", "prjquota", "pquota"})
@@ -21,8 +25,10 @@ _QUOTAS = frozenset({"quota", "usrquota", "uquota", "grpquota", "gquota", "prjqu
 
 def inspect_rate(directory: Path, *, clock: Clock = time.monotonic) -> Iterator[Finding]:
     """Write a little and say how fast that was; nothing where no file can be made (others say so)."""
-    with contextlib.suppress(OSError):
-        yield judge_rate(measure_rate(directory, clock=clock))
+    with contextlib.suppress(OSError, ShimError):
+        # A disk that is nearly full is others' last room; that it is another finding says.
+        if measure_space(directory).free > _ROOM:
+            yield judge_rate(measure_rate(directory, clock=clock))
 
 
 def measure_rate(directory: Path, *, clock: Clock = time.monotonic) -> float:
@@ -33,16 +39,13 @@ def measure_rate(directory: Path, *, clock: Clock = time.monotonic) -> float:
     """
     # Bytes that no file system compresses or leaves out.
     step = os.urandom(_STEP)
-    descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
         begin, written = clock(), 0
         while written < MOST_BYTES and clock() - begin < LONGEST:
-            written += os.write(descriptor, step)
+            written += file.write(step)
             # Otherwise it is the page cache that is measured.
-            os.fdatasync(descriptor)
+            os.fdatasync(file.fileno())
         return written / max(clock() - begin, 1e-6)
-    finally:
-        os.close(descriptor)
 
 
 def judge_rate(rate: float) -> Finding:

@@ -5,8 +5,10 @@ tells, or the kernel for a unix socket; /proc has its command line, and that nam
 """
 
 import json
-import shlex
+import os
+import re
 import socket
+import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -127,8 +129,7 @@ def _from_file(directory: Path, name: str, depth: int = 0) -> Iterator[tuple[str
     path, _, section = name.partition(":")
     if depth > _INCLUDES:
         raise ValueError("its files include each other")
-    with (directory / path).open("rb") as file:
-        text = file.read(_LONGEST_FILE).decode("utf-8", "replace")
+    text = _read(directory / path)
     here = False
     for raw in text.splitlines():
         line = raw.strip()
@@ -142,11 +143,19 @@ def _from_file(directory: Path, name: str, depth: int = 0) -> Iterator[tuple[str
                 yield key, value or "true"
 
 
+def _read(path: Path) -> str:
+    """The text of a regular file: another user's command line named it, and a pipe would be waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        return file.read(_LONGEST_FILE).decode("utf-8", "replace")
+
+
 def number(options: Mapping[str, str], name: str) -> int | None:
     """An option's number; None where it is not set, or only uWSGI knows what it is."""
     value = options.get(name, "")
     if any(mark in value for mark in _PLACEHOLDERS):
         return None
-    # uWSGI reads the digits at the beginning, as C's atoi.
-    digits = shlex.split(value)[0] if value else ""
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+    # uWSGI reads the digits at the beginning, as C's atoi; no limit has more than these.
+    digits = re.match(r"[0-9]{1,18}", value)
+    return int(digits[0]) if digits else None

@@ -7,6 +7,7 @@ import pytest
 
 from shim.doctor import disk
 from shim.doctor.disk import inspect_quota, inspect_rate, judge_rate, measure_rate
+from shim.spool.disk import Space
 from shim.spool.inspect import Level
 from tests.fakes.descriptors import none_left
 
@@ -29,6 +30,11 @@ def test_a_fast_disk_is_written_to_no_more_than_allowed(tmp_path):
 def test_a_slow_disk_gets_no_further_step(tmp_path):
     # Begin, first look, and a second one that comes too late: one step was written.
     assert measure_rate(tmp_path, clock=ticking(0.3)) == pytest.approx(4 * MIB / 0.9)
+
+
+def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "measure_space", lambda _place: Space(1 << 40, 1 << 30))
+    assert list(inspect_rate(tmp_path)) == []
 
 
 def test_where_nothing_can_be_written_others_say_so(tmp_path):

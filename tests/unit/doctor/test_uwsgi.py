@@ -88,12 +88,18 @@ def test_what_is_not_visible_says_why(master, arguments, why):
     assert why in setup.why
 
 
+def test_a_pipe_is_not_waited_for(tmp_path, master):
+    os.mkfifo(tmp_path / "pipe.ini")
+    assert "it is no regular file" in master("uwsgi", "--ini", str(tmp_path / "pipe.ini")).why
+
+
 def test_a_process_that_is_not_there(tmp_path):
     assert "no process of this machine" in read_setup(7, tmp_path).why
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [("3600", 3600), ("", None), ("%(x)", None), ("many", None), ("5 ; x", 5)]
+    ("value", "found"),
+    [("3600", 3600), ("", None), ("%(x)", None), ("many", None), ("5 ; x", 5), ("'", None)],
 )
 def test_numbers(value, found):
     assert number({"harakiri": value}, "harakiri") == found
