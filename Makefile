@@ -26,7 +26,7 @@ lint: venv ## Lint, types and import rules only
 format: venv ## Bring the source into its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-docs: venv ## Generate config/glance-shim.toml from the options (CI=true: check it)
+docs: venv ## The manual as a site in build/site, and what is generated of it (CI=true: checks that)
 	@exec tools/docs.sh
 
 bench: venv ## The shim against nginx, Apache, HAProxy and Caddy; writes docs/benchmarks.md (under an hour)

@@ -82,14 +82,23 @@ def serve(
 
 
 @app.command()
-def check(config: Config = None, upstream: Upstream = None, settings: Settings = None) -> None:
+def check(
+    *,
+    config: Config = None,
+    upstream: Upstream = None,
+    settings: Settings = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead, for programs.")
+    ] = False,
+) -> None:
     """Look for faults before a start.
 
-    Tells every fault of the configuration at once, then probes the spool directory and the upstreams.
+    Tells every fault of the configuration at once, then looks at spool, machine, timeouts and servers, and
+    says what each finding means and what to set. Warnings do not change the exit status.
     """
     from shim.commands.check import run
 
-    raise typer.Exit(run(config=config, upstream=upstream, settings=settings or []))
+    raise typer.Exit(run(config=config, upstream=upstream, settings=settings or [], as_json=as_json))
 
 
 @app.command("config")

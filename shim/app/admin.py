@@ -14,6 +14,7 @@ from starlette.routing import Route
 from shim import __version__
 from shim.app.colleagues import Alone
 from shim.app.health import HealthWatch, ServerHealth
+from shim.app.help import help_routes
 from shim.app.metrics import render_metrics
 from shim.errors import DiskError
 from shim.observe.snapshot import Snapshot
@@ -48,6 +49,7 @@ class Admin:
                 Route("/metrics", self._metrics),
                 Route("/status.json", self._status),
                 Route("/uploads", self._uploads),
+                *help_routes(),
             ]
         )
 
@@ -66,7 +68,9 @@ class Admin:
 
     async def _metrics(self, _request: Request) -> Response:
         whole = await self._colleagues.whole()
-        text = render_metrics(whole, self._store.limit, await self._space(), await self._servers(whole))
+        ready = (await self._health.readiness(whole.life)).ready
+        servers = await self._servers(whole)
+        text = render_metrics(whole, self._store.limit, await self._space(), servers, ready=ready)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, _request: Request) -> Response:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
+from shim.app.answers import STATUSES
 from shim.app.colleagues import Alone, snapshot_maker
 from shim.app.health import Readiness, ServerHealth
 from shim.observe.counters import Counters
@@ -128,6 +129,19 @@ def test_metrics():
     }
     assert values["glance_shim_disk_free_bytes"] == 600
     assert values["glance_shim_upstream_inflight"] == 2
+    assert values["glance_shim_ready"] == 1
+    unready = Pages(readiness=Readiness(ready=False, faults=["one"])).get("/metrics").text
+    assert "\nglance_shim_ready 0.0\n" in unready
+
+
+def test_help_for_a_refusal():
+    pages = Pages()
+    page = pages.get("/help/spool_full").text
+    assert "503 Service Unavailable: spool_full" in page
+    assert "<code>spool.max_total</code>" in page
+    assert pages.get("/help/no_such_code").status_code == 404
+    index = pages.get("/help").text
+    assert all(f'<a href="help/{code}">' in index for code in STATUSES)
 
 
 def test_uploads():

@@ -41,6 +41,7 @@ SPEC = {
     "glance_shim_queue_length": {"upstream"},
     "glance_shim_build_info": {"version"},
     "glance_shim_workers": set(),
+    "glance_shim_ready": set(),
 }
 SPACE = Space(total=1000, free=600)
 ODD_SERVER = parse_upstream('uwsgi+unix:///run/"a\\b".sock')
@@ -57,7 +58,7 @@ def render_metrics(
 ) -> bytes:
     """The metrics of a shim of one worker."""
     whole = replace(snapshot_maker(Drain(), store, journal, {})(), waiting=queues or {})
-    return metrics.render_metrics(whole, store.limit, space, servers)
+    return metrics.render_metrics(whole, store.limit, space, servers, ready=True)
 
 
 def store(limit: float = 4096) -> Store:
