@@ -32,13 +32,13 @@ defaults
 
 
 def pieces() -> dict[str, str]:
-    """The pieces by their names, without the document's indentation."""
+    """The pieces by their names, out of their fences."""
     found = re.findall(
-        r"^<!-- tested: (\S+) -->\n(.*?)^<!-- tested: end -->$",
+        r"^<!-- tested: (\S+) -->\n```\w+\n(.*?)^```\n<!-- tested: end -->$",
         DOCUMENT.read_text(),
         re.MULTILINE | re.DOTALL,
     )
-    return {name: re.sub(r"^ {4}", "", text, flags=re.MULTILINE) for name, text in found}
+    return dict(found)
 
 
 def taken(*command: str | Path) -> None:

@@ -66,9 +66,13 @@ def all_blocks(*languages: str) -> list[Block]:
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """The commands of a console block; a comment after two blanks belongs to the reader."""
+    """The commands of a console block; a comment after two blanks belongs to the reader.
+
+    A line that ends in a backslash goes on in the next, as in the shell.
+    """
     command, output = None, []
-    for number, line in enumerate(block.text.splitlines(), start=block.line + 1):
+    text = re.sub(r" *\\\n *", " ", block.text)
+    for number, line in enumerate(text.splitlines(), start=block.line + 1):
         if line.startswith(PROMPT):
             if command is not None:
                 yield Command(block.page, *command, tuple(output))

@@ -7,11 +7,17 @@ from tests.manual.blocks import Command
 INSTALLS = "installs from a package index: python -m tests.manual does it, and runs all the rest of the page"
 SELF = "make test is what runs this, and make demo and make bench have tests of their own parts"
 PROMTOOL = "promtool may be missing: tests/integration/test_alerts.py runs it, or skips itself aloud"
+ELSEWHERE = "needs the deployment that the page is about; its files are tried in tests/deploy"
 HOSTED = "tests/hosting starts each server from this very file, with the paths of a sandbox"
 
 EXCUSED = {
     r"python3 -m venv /opt/glance-shim": INSTALLS,
     r"(/opt/glance-shim/bin/)?pip install .*": INSTALLS,
+    r"docker run .* glance-shim": ELSEWHERE,
+    r"helm install glance-shim deploy/kubernetes/helm/glance-shim .*": ELSEWHERE,
+    r"python3 -m venv ~/glance-shim && ~/glance-shim/bin/pip install \.": INSTALLS,
+    r"upstream=.* /etc/glance/glance-uwsgi\.ini\)": ELSEWHERE,
+    r"~/glance-shim/bin/glance-shim .*": ELSEWHERE,
     r"make (demo|test|bench|bench-quick)\b.*": SELF,
     r"uwsgi --ini /etc/glance/uwsgi\.ini": HOSTED,
     r"gunicorn --config /etc/glance/gunicorn\.conf\.py": HOSTED,

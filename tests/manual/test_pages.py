@@ -13,7 +13,7 @@ from tests.manual.blocks import ROOT, all_blocks, all_commands, blocks, pages
 from tests.manual.excused import EXCUSED, excuse
 from tools.manual.files import FILES
 
-LANGUAGES = {"console", "toml", "ini", "text", "python", "{toctree}"}
+LANGUAGES = {"console", "toml", "ini", "yaml", "apache", "text", "python", "{toctree}"}
 PROGRAM_NAMES = re.compile(r"`glance-shim ([a-z]+)")
 OPTION = re.compile(r"`((?:server|limits|spool|timeouts|admin|log|glance)\.[a-z_.]+)(?: = [^`]*)?`")
 
