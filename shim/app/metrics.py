@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from shim import __version__
 from shim.app.health import ServerHealth
+from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
 from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
@@ -35,6 +36,7 @@ def render_metrics(
     """
     registry = CollectorRegistry(auto_describe=False)
     told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
+    told += _cloud(whole.cloud)
     registry.register(_Told(told))
     return generate_latest(registry)
 
@@ -107,6 +109,13 @@ def _queues(queues: Mapping[str, int]) -> Metric:
     for upstream, waiting in queues.items():
         length.add_metric([upstream], waiting)
     return length
+
+
+def _cloud(cloud: CloudView | None) -> Iterable[Metric]:
+    if cloud is not None:
+        yield _gauge("glance_shim_cloud_up", "Whether limits.shared answers all workers.", cloud.is_there)
+        yield _gauge("glance_shim_cloud_uploads", "Uploads of all shims, as last told.", cloud.uploads)
+        yield _gauge("glance_shim_cloud_members", "Workers of all shims, as last told.", cloud.members)
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

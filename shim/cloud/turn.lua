@@ -1,0 +1,96 @@
+-- One turn of one member: it declares what it holds, or goes on from what is known, and asks for changes.
+-- The server runs it as one step, so nothing can come between looking and taking.
+--
+-- A member is a process, and has a row: a hash with its last turn, its uploads, and for each project uploads
+-- and bytes. The row expires by the server's own clock unless turns keep it alive: that is the lease. There
+-- are no sums to go wrong: they are added up over the rows when a limit asks for them.
+--
+-- KEYS: 1 names of members, 2 this member's row, 3 its list of uploads
+-- ARGV: 1 prefix of rows, 2 name, 3 turn, 4 life in ms, 5-7 limits ('' none): uploads, uploads of a project,
+--       bytes of a project, 8 the list ('' leaves it), 9 entries declared (-1: go on);
+--       then by threes: project, uploads, bytes, the declared entries before the changes
+-- Returns {0}: not known, nothing done; or {1, members, uploads, verdict of each change...}.
+
+local FITS, TOTAL, UPLOADS, BYTES = 0, 1, 2, 3
+local members, row, list = KEYS[1], KEYS[2], KEYS[3]
+local prefix, name = ARGV[1], ARGV[2]
+local turn, life = tonumber(ARGV[3]), tonumber(ARGV[4])
+local most_uploads = tonumber(ARGV[5]) or math.huge
+local most_of_project = tonumber(ARGV[6]) or math.huge
+local most_bytes = tonumber(ARGV[7]) or math.huge
+local declared = tonumber(ARGV[9])
+
+local last = tonumber(redis.call('HGET', row, 'turn'))
+if declared < 0 then
+  -- A gap means that a turn was lost, or undone by a failover: what we would add to is not what it was.
+  if last ~= turn - 1 then return {0} end
+else
+  if last and last >= turn then return {0} end
+  redis.call('DEL', row)
+end
+redis.call('HSET', row, 'turn', turn)
+redis.call('PEXPIRE', row, life)
+redis.call('SADD', members, name)
+-- Longer than any row: a name that is missing here would not be counted.
+if redis.call('PTTL', members) < 2 * life then redis.call('PEXPIRE', members, 2 * life) end
+if ARGV[8] ~= '' then redis.call('SET', list, ARGV[8], 'PX', life) end
+
+local rows = {}
+for _, other in ipairs(redis.call('SMEMBERS', members)) do
+  if redis.call('EXISTS', prefix .. other) == 1 then
+    rows[#rows + 1] = prefix .. other
+  else
+    redis.call('SREM', members, other)
+  end
+end
+
+local function read(key, field) return tonumber(redis.call('HGET', key, field)) or 0 end
+
+local sums = {}
+local function held(field)
+  if not sums[field] then
+    local sum = 0
+    for _, key in ipairs(rows) do sum = sum + read(key, field) end
+    sums[field] = sum
+  end
+  return sums[field]
+end
+
+local function add(field, amount)
+  local own = read(row, field) + amount
+  if own > 0 then
+    redis.call('HSET', row, field, string.format('%.0f', own))
+  else
+    redis.call('HDEL', row, field)
+  end
+  if sums[field] then sums[field] = sums[field] + amount end
+end
+
+local function judge(project, uploads, bytes)
+  -- The share first: who is at fault for being refused should be told so.
+  if uploads > 0 and most_of_project < math.huge and held('u:' .. project) + uploads > most_of_project then
+    return UPLOADS
+  end
+  if bytes > 0 and most_bytes < math.huge and held('b:' .. project) + bytes > most_bytes then
+    return BYTES
+  end
+  if uploads > 0 and held('uploads') + uploads > most_uploads then return TOTAL end
+  return FITS
+end
+
+local verdicts = {}
+for first = 10, #ARGV, 3 do
+  local project, uploads, bytes = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
+  local is_declared = (first - 10) / 3 < declared
+  local verdict = is_declared and FITS or judge(project, uploads, bytes)
+  if verdict == FITS then
+    if uploads ~= 0 then
+      add('uploads', uploads)
+      add('u:' .. project, uploads)
+    end
+    if bytes ~= 0 then add('b:' .. project, bytes) end
+  end
+  if not is_declared then verdicts[#verdicts + 1] = verdict end
+end
+
+return {1, #rows, held('uploads'), unpack(verdicts)}
