@@ -56,14 +56,17 @@ local function held(field)
   return sums[field]
 end
 
+-- Adds to our own row, which never sinks below nothing; returns what was added.
 local function add(field, amount)
-  local own = read(row, field) + amount
-  if own > 0 then
-    redis.call('HSET', row, field, string.format('%.0f', own))
+  local before = read(row, field)
+  local after = math.max(0, before + amount)
+  if after > 0 then
+    redis.call('HSET', row, field, string.format('%.0f', after))
   else
     redis.call('HDEL', row, field)
   end
-  if sums[field] then sums[field] = sums[field] + amount end
+  if sums[field] then sums[field] = sums[field] + after - before end
+  return after - before
 end
 
 local function judge(project, uploads, bytes)
@@ -84,10 +87,7 @@ for first = 10, #ARGV, 3 do
   local is_declared = (first - 10) / 3 < declared
   local verdict = is_declared and FITS or judge(project, uploads, bytes)
   if verdict == FITS then
-    if uploads ~= 0 then
-      add('uploads', uploads)
-      add('u:' .. project, uploads)
-    end
+    if uploads ~= 0 then add('uploads', add('u:' .. project, uploads)) end
     if bytes ~= 0 then add('b:' .. project, bytes) end
   end
   if not is_declared then verdicts[#verdicts + 1] = verdict end
