@@ -30,9 +30,14 @@ class CloudOptions:
 
 def join_cloud(options: CloudOptions, publish: Callable[[], bytes] = bytes) -> Member:
     """A member under a name of its own; it joins when it is present."""
+    return Member(make_server(options), options.member, publish=publish)
+
+
+def make_server(options: CloudOptions) -> ValkeyServer:
+    """The server, as somebody new there sees it."""
+    # The host's name is for people who look there; what tells processes apart is chosen anew each time.
     keys = Keys(options.name, f"{shim_name()}-{secrets.token_hex(6)}")
-    server = ValkeyServer(options.access, keys, options.member.limits, options.member.life)
-    return Member(server, options.member, publish=publish)
+    return ValkeyServer(options.access, keys, options.member.limits, options.member.life)
 
 
 def shim_name() -> str:

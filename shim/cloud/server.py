@@ -45,7 +45,7 @@ class Access:
     """
 
     address: SharedAddress
-    timeout: Seconds = 0.25
+    timeout: Seconds = 0.5
     password_file: Path | None = None
     ca_file: Path | None = None
 
@@ -83,7 +83,8 @@ class ValkeyServer:
         self._keys = keys
         self._limits = limits
         self._life = life
-        self._client: Redis | None = None
+        # Here, for loading the library takes longer than an answer may.
+        self._client = _client(access)
 
     def __repr__(self) -> str:
         return f"<ValkeyServer {self._access.address} as {self._keys.member}>"
@@ -91,12 +92,12 @@ class ValkeyServer:
     async def take_turn(self, turn: Turn) -> Outcome:
         """See ``SharedServer``."""
         values = arguments(turn, self._keys, self._limits, self._life)
-        async with self._asking() as client:
+        async with self._deadline():
             try:
-                reply = await client.evalsha(TURN_DIGEST, KEYS, *values)
+                reply = await self._client.evalsha(TURN_DIGEST, KEYS, *values)
             except _errors().NoScriptError:
                 # Nothing was done: a server that is new, or was told to forget its scripts.
-                reply = await client.eval(TURN_SCRIPT, KEYS, *values)
+                reply = await self._client.eval(TURN_SCRIPT, KEYS, *values)
         try:
             return read_outcome(reply, turn.changes)
         except ValueError as error:
@@ -104,18 +105,18 @@ class ValkeyServer:
 
     async def leave(self) -> None:
         """See ``SharedServer``."""
-        async with self._asking() as client:
-            await client.delete(self._keys.row, self._keys.published)
-            await client.srem(self._keys.members, self._keys.member)
+        async with self._deadline():
+            await self._client.delete(self._keys.row, self._keys.published)
+            await self._client.srem(self._keys.members, self._keys.member)
 
     async def published(self) -> list[bytes]:
         """See ``SharedServer``."""
-        async with self._asking() as client:
+        async with self._deadline():
             # Typed for all that redis-py can be told to give; with a count, and undecoded, it is this.
-            names: Any = await client.srandmember(self._keys.members, MOST_LISTS)
+            names: Any = await self._client.srandmember(self._keys.members, MOST_LISTS)
             keys = [self._keys.published_by(name.decode("utf-8", "replace")) for name in names]
             # A byte more than a list may have shows that it is none, and no value fills our memory.
-            pieces = client.pipeline(transaction=False)
+            pieces = self._client.pipeline(transaction=False)
             for key in keys:
                 pieces.getrange(key, 0, MOST_BYTES)
             found: list[bytes] = await pieces.execute() if keys else []
@@ -123,20 +124,11 @@ class ValkeyServer:
 
     async def close(self) -> None:
         """See ``SharedServer``."""
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(CloudAway):
-                async with self._deadline():
-                    await client.aclose()
+        with contextlib.suppress(CloudAway):
+            async with self._deadline():
+                await self._client.aclose()
 
     # -- the border -------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def _asking(self) -> "AsyncIterator[Redis]":
-        async with self._deadline():
-            if self._client is None:
-                self._client = _client(self._access)
-            yield self._client
 
     @contextlib.asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
@@ -198,7 +190,8 @@ def _read_password(path: Path) -> str:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise CloudAway(f"limits.cloud.password_file {path}: {reason}") from error
+        # Theirs, for they close only a connection that failed with an error of theirs.
+        raise _errors().AuthenticationError(f"limits.cloud.password_file {path}: {reason}") from error
 
 
 @contextlib.contextmanager

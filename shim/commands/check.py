@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from shim.app.build import ProxyOptions, UpstreamSpec, service_of
+from shim.cloud.server import CloudAway
+from shim.cloud.trial import try_cloud
+from shim.cloud.values import OnLoss
 from shim.commands import ENDED_AS_ASKED, FAILED, load_or_report
 from shim.config.assemble import proxy_options, tls_files
 from shim.config.load import Loaded
@@ -34,6 +37,7 @@ def run(config: Path | None, upstream: str | None, settings: Sequence[str]) -> i
         *_spool(loaded),
         *_upstreams(loaded),
         *_sizes(loaded),
+        *_cloud(loaded),
     ]
     for subject, finding in sorted(findings, key=lambda found: list(Level).index(found[1].level)):
         print(f"{finding.level.value:8} {subject}: {finding.text}")
@@ -89,6 +93,21 @@ def _sizes(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
     for group in proxy_options(loaded.settings).upstreams:
         for finding in asyncio.run(inspect_size(group.servers, group.sizing)):
             yield f"upstream {group.name}", finding
+
+
+def _cloud(loaded: Loaded) -> Iterator[tuple[str, Finding]]:
+    options = proxy_options(loaded.settings).cloud
+    if options is None:
+        return
+    where = f"{options.access.address}, cloud {options.name}"
+    try:
+        found = asyncio.run(try_cloud(options))
+    except CloudAway as fault:
+        refuses = options.member.on_loss is OnLoss.REFUSE
+        yield "limits.shared", Finding(Level.FAULT if refuses else Level.WARNING, f"{where}: {fault}")
+    else:
+        others = f"{found.members - 1} others have {found.uploads} uploads under way"
+        yield "limits.shared", Finding(Level.FINE, f"{where}: counts, and {others}")
 
 
 async def _diagnose_all(

@@ -43,7 +43,7 @@ class CloudOptions(Options):
         "is free by then. Each declares all it holds three times in that time.",
     )
     timeout: kinds.Wait = option(
-        "250ms",
+        "0.5s",
         "How long the server may take for one answer, a new connection included, before it counts as away. "
         "An upload waits for two answers at most, and for none once the server is away.",
     )

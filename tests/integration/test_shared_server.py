@@ -225,6 +225,7 @@ def test_over_tls_with_a_password_in_a_file(valkey, tmp_path):
         await one.close()
         # A new connection reads it anew.
         file.write_text("other")
+        one = member(valkey, "tls", address=named, password_file=file, ca_file=valkey.authority)
         with pytest.raises(CloudAway, match=r"(?i)password") as fault:
             await one.take_turn(Turn(2, None))
         assert PASSWORD not in str(fault.value)
@@ -234,7 +235,7 @@ def test_over_tls_with_a_password_in_a_file(valkey, tmp_path):
         stranger = member(valkey, "tls", address=parse_shared(valkey.tls_url))
         with pytest.raises(CloudAway, match=r"(?i)certificate"):
             await stranger.take_turn(Turn(1, []))
-        await stranger.close()
+        await asyncio.gather(one.close(), stranger.close())
 
     run(story())
 
@@ -256,5 +257,6 @@ def test_whoever_else_listens_there(answer):
         gone = member(None, "gone", address=SharedAddress("127.0.0.1", port))
         with pytest.raises(CloudAway, match="Connect call failed"):
             await gone.take_turn(Turn(1, []))
+        await gone.close()
 
     run(story())

@@ -61,5 +61,5 @@ def test_limits_of_a_cloud():
     assert options_of().cloud is None
     table = {"name": "prod", "max_uploads": 9, "max_spool_per_project": "1KiB", "on_loss": "refuse"}
     cloud = options_of(limits={"shared": "redis://h", "cloud": {**table, "lease": "3s"}}).cloud
-    assert (cloud.access.address, cloud.access.timeout, cloud.name) == (SharedAddress("h"), 0.25, "prod")
+    assert (cloud.access.address, cloud.access.timeout, cloud.name) == (SharedAddress("h"), 0.5, "prod")
     assert cloud.member == MemberOptions(CloudLimits(9, UNLIMITED, 1024), 3, OnLoss.REFUSE)

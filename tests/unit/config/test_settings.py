@@ -50,7 +50,7 @@ DEFAULTS = {
     "limits.cloud.max_spool_per_project": UNLIMITED,
     "limits.cloud.on_loss": "local",
     "limits.cloud.lease": 30,
-    "limits.cloud.timeout": 0.25,
+    "limits.cloud.timeout": 0.5,
     "limits.cloud.password_file": None,
     "limits.cloud.ca_file": None,
     "admin.listen": (TcpAddress("127.0.0.1", 9293),),
