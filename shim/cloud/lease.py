@@ -10,6 +10,8 @@ from shim.timing import UNLIMITED
 
 # A terabyte of unknown length asks some four thousand times.
 LARGEST_STEP = 256 * 1024 * 1024
+# Also where a project's last bytes are given out: they are not worth a message for each piece of a body.
+LEAST_STEP = 1024 * 1024
 # Of what a project may have, what one step may take beyond what is needed.
 LARGEST_SHARE = 16
 RETRY_AFTER = 10
@@ -23,6 +25,8 @@ class CloudLease:
         self._project = project
         self._is_counted = False
         self._size = 0
+        share = member.limits.bytes_of_project / LARGEST_SHARE
+        self._least, self._most = min(LEAST_STEP, share), min(LARGEST_STEP, share)
 
     async def cover(self, size: int) -> None:
         """Count the upload, and make its lease at least ``size`` bytes.
@@ -53,17 +57,23 @@ class CloudLease:
             self._member.give_back(Change(self._project, 1, self._size))
 
     async def _take(self, needed: int) -> Verdict | None:
-        """Take a step, and where that is too much what is needed only."""
-        limit = self._member.limits.bytes_of_project
-        step = int(max(needed, min(self._size, LARGEST_STEP, limit / LARGEST_SHARE))) if needed else 0
-        verdict: Verdict | None = None
-        for size in dict.fromkeys((step, needed)):
-            change = Change(self._project, 0 if self._is_counted else 1, size)
-            verdict = await self._member.take(change, is_under_way=self._is_counted)
-            if verdict is Verdict.FITS:
-                self._is_counted = True
-                self._size += size
-                break
+        """Take what is needed: exactly at first, for that may be a declared length, then in steps.
+
+        Steps double, and halve for good where one does not fit: near its limit a project's bodies do not ask
+        all the time.
+        """
+        least = max(needed, self._least) if needed and self._size else needed
+        step = max(least, min(self._size, self._most)) if needed else 0
+        while (verdict := await self._ask(int(step))) is Verdict.BYTES and step > least:
+            step = self._most = max(least, step / 2)
+        return verdict
+
+    async def _ask(self, size: int) -> Verdict | None:
+        change = Change(self._project, 0 if self._is_counted else 1, size)
+        verdict = await self._member.take(change, is_under_way=self._is_counted)
+        if verdict is Verdict.FITS:
+            self._is_counted = True
+            self._size += size
         return verdict
 
     def _refusal(self, verdict: Verdict | None) -> LimitReached:

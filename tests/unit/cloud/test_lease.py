@@ -1,5 +1,7 @@
 """One upload's lease: when it asks, for how much, and what a refusal is called."""
 
+import contextlib
+
 import pytest
 
 from shim.admission.gate import COUNTED_FROM, UploadGate
@@ -10,7 +12,8 @@ from shim.observe.cloud import CloudView
 from shim.timing import UNLIMITED
 from tests.fakes.loops import run
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 LARGE = COUNTED_FROM + 1
 
 
@@ -83,17 +86,44 @@ def test_an_unknown_length_asks_in_steps_that_double():
     assert [under_way for *_, under_way in member.asked] == [False] + [True] * (len(member.asked) - 1)
 
 
-def test_a_step_that_does_not_fit_shrinks_to_what_is_needed():
-    member = Told(Verdict.FITS, Verdict.BYTES, limits=BYTES)
+def test_a_step_that_does_not_fit_is_halved_for_good():
+    member = Told(Verdict.FITS, Verdict.BYTES, Verdict.BYTES, limits=BYTES)
     lease = CloudLease(member, "p")
 
     async def story():
-        await lease.cover(MIB)
-        await lease.cover(MIB + 1)
+        await lease.cover(8 * MIB)
+        await lease.cover(8 * MIB + 1)
+        assert lease.room(8 * MIB + 1) == 2 * MIB - 1
+        await lease.cover(10 * MIB + 1)
 
     run(story())
-    assert member.asked == [(1, MIB, False), (0, MIB, True), (0, 1, True)]
-    assert lease.room(MIB) == 1
+    assert [size // MIB for _, size, _ in member.asked] == [8, 8, 4, 2, 2]
+
+
+@pytest.mark.parametrize("limit", [100 * KIB, 3 * MIB, 1 << 30, 1 << 40])
+def test_near_its_limit_a_project_does_not_ask_all_the_time(limit):
+    member = Told(limits=CloudLimits(bytes_of_project=limit))
+    judge = member.take
+
+    async def take(change, *, is_under_way=False):
+        if member.held.size + change.size > limit:
+            member.verdicts.insert(0, Verdict.BYTES)
+        return await judge(change, is_under_way=is_under_way)
+
+    member.take = take
+    lease = CloudLease(member, "p")
+
+    async def story():
+        size = LARGE
+        with contextlib.suppress(ProjectLimit):
+            while size <= limit:
+                await lease.cover(size)
+                # Some pieces fit what was given, and the next one does not.
+                size += int(lease.room(size)) + 16 * KIB
+
+    run(story())
+    assert len(member.asked) < 40 + limit / LARGEST_STEP
+    assert member.held.size > limit - max(MIB, limit / 8) - 16 * KIB
 
 
 @pytest.mark.parametrize(
