@@ -28,17 +28,39 @@ else
   if last and last >= turn then return {0} end
   redis.call('DEL', row)
 end
-redis.call('HSET', row, 'turn', turn)
+
+-- What is declared, one entry a project, is written as it is: with a call for each it would hold others up.
+local fields, uploads_declared = {'turn', turn}, 0
+local function declare(field, text)
+  fields[#fields + 1] = field
+  fields[#fields + 1] = text
+end
+local first_change = 10 + 3 * math.max(0, declared)
+for first = 10, first_change - 1, 3 do
+  local project, uploads, bytes = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
+  if uploads > 0 then
+    declare('u:' .. project, ARGV[first + 1])
+    uploads_declared = uploads_declared + uploads
+  end
+  if bytes > 0 then declare('b:' .. project, ARGV[first + 2]) end
+end
+if uploads_declared > 0 then declare('uploads', string.format('%.0f', uploads_declared)) end
+-- In parts, for the stack has an end.
+for start = 1, #fields, 1000 do
+  redis.call('HSET', row, unpack(fields, start, math.min(start + 999, #fields)))
+end
 redis.call('PEXPIRE', row, life)
 redis.call('SADD', members, name)
 -- Longer than any row: a name that is missing here would not be counted.
 if redis.call('PTTL', members) < 2 * life then redis.call('PEXPIRE', members, 2 * life) end
 if ARGV[8] ~= '' then redis.call('SET', list, ARGV[8], 'PX', life) end
 
-local rows = {}
+local rows, sums = {}, {uploads = 0}
 for _, other in ipairs(redis.call('SMEMBERS', members)) do
-  if redis.call('EXISTS', prefix .. other) == 1 then
+  local found = redis.call('HMGET', prefix .. other, 'turn', 'uploads')
+  if found[1] then
     rows[#rows + 1] = prefix .. other
+    sums.uploads = sums.uploads + (tonumber(found[2]) or 0)
   else
     redis.call('SREM', members, other)
   end
@@ -46,7 +68,6 @@ end
 
 local function read(key, field) return tonumber(redis.call('HGET', key, field)) or 0 end
 
-local sums = {}
 local function held(field)
   if not sums[field] then
     local sum = 0
@@ -77,20 +98,19 @@ local function judge(project, uploads, bytes)
   if bytes > 0 and most_bytes < math.huge and held('b:' .. project) + bytes > most_bytes then
     return BYTES
   end
-  if uploads > 0 and held('uploads') + uploads > most_uploads then return TOTAL end
+  if uploads > 0 and sums.uploads + uploads > most_uploads then return TOTAL end
   return FITS
 end
 
 local verdicts = {}
-for first = 10, #ARGV, 3 do
+for first = first_change, #ARGV, 3 do
   local project, uploads, bytes = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
-  local is_declared = (first - 10) / 3 < declared
-  local verdict = is_declared and FITS or judge(project, uploads, bytes)
+  local verdict = judge(project, uploads, bytes)
   if verdict == FITS then
     if uploads ~= 0 then add('uploads', add('u:' .. project, uploads)) end
     if bytes ~= 0 then add('b:' .. project, bytes) end
   end
-  if not is_declared then verdicts[#verdicts + 1] = verdict end
+  verdicts[#verdicts + 1] = verdict
 end
 
-return {1, #rows, held('uploads'), unpack(verdicts)}
+return {1, #rows, sums.uploads, unpack(verdicts)}
