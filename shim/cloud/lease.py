@@ -11,9 +11,9 @@ from shim.timing import UNLIMITED
 # A terabyte of unknown length asks some four thousand times.
 LARGEST_STEP = 256 * 1024 * 1024
 # Also where a project's last bytes are given out: they are not worth a message for each piece of a body.
-LEAST_STEP = 1024 * 1024
-# Of what a project may have, what one step may take beyond what is needed.
-LARGEST_SHARE = 16
+LEAST_STEP = 64 * 1024
+# Parts of what a project may have: what one step may take beyond what is needed, and the least one.
+LARGEST_SHARE, LEAST_SHARE = 16, 256
 RETRY_AFTER = 10
 
 
@@ -25,8 +25,11 @@ class CloudLease:
         self._project = project
         self._is_counted = False
         self._size = 0
-        share = member.limits.bytes_of_project / LARGEST_SHARE
-        self._least, self._most = min(LEAST_STEP, share), min(LARGEST_STEP, share)
+        limit = member.limits.bytes_of_project
+        self._least, self._most = (
+            min(LEAST_STEP, limit / LEAST_SHARE),
+            min(LARGEST_STEP, limit / LARGEST_SHARE),
+        )
 
     async def cover(self, size: int) -> None:
         """Count the upload, and make its lease at least ``size`` bytes.

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 from redis import Redis
 
-from tests.support.client import Client, head
+from tests.support.client import Client, chunked, head, put_chunked
 from tests.support.machines import Machines
 from tests.support.shim import Shim
 from tests.support.stub import Stub
@@ -106,6 +106,12 @@ def refusal(shim, project):
         answer = client.answer()
     assert answer.interim == ()
     return answer.status, answer.problem["detail"]
+
+
+def upload_of_unknown_length(shim, project, size):
+    with Client(shim.address) as client:
+        client.offer(put_chunked("/file", chunked(b"x" * size), f"X-Forwarded-For: {project}"))
+        return client.answer().status
 
 
 class Cloud:
@@ -294,6 +300,10 @@ def a_machine_comes_back(cloud):
     cloud.begin(one, ANNA, BERT, CARL)
     cloud.end(one, BERT)
     cloud.agree()
+    # Of a length that nobody declared: counted as it comes, up to what the project may have.
+    assert upload_of_unknown_length(one, DORA, MOST_OF_PROJECT * SIZE - 8 * KIB) == 200
+    assert upload_of_unknown_length(one, DORA, MOST_OF_PROJECT * SIZE + 1) == 413
+    assert upload_of_unknown_length(one, CARL, MOST_OF_PROJECT * SIZE) == 429
     # Told when it was lost, and not with every try.
     for shim in (two, three):
         told = [line for line in shim.log_lines() if "limits.shared is away" in line.get("message", "")]

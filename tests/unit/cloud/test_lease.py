@@ -122,8 +122,8 @@ def test_near_its_limit_a_project_does_not_ask_all_the_time(limit):
                 size += int(lease.room(size)) + 16 * KIB
 
     run(story())
-    assert len(member.asked) < 40 + limit / LARGEST_STEP
-    assert member.held.size > limit - max(MIB, limit / 8) - 16 * KIB
+    assert len(member.asked) < 60 + limit / LARGEST_STEP
+    assert member.held.size > limit - 80 * KIB - limit / 256
 
 
 @pytest.mark.parametrize(
