@@ -44,6 +44,7 @@ class CloudShim(Shim):
             "server.listen": [f"unix:{folder}/{name}.sock"],
             "admin.listen": f"unix:{folder}/{name}-admin.sock",
             "server.trusted_proxies": ["unix"],
+            "server.workers": 2 if name == "three" else 1,
             "limits.max_uploads": MOST_LOCALLY,
             "limits.shared": f"redis://{machines.hub_address(name)}:6379",
             "limits.cloud.max_uploads": MOST,
@@ -150,6 +151,9 @@ class Cloud:
         """Wait until the server counts the uploads under way, but for those of the shims ``without``."""
         wanted = Counter(upload.project for upload in self.uploads if upload.shim not in without)
         eventually(lambda: self.held() == wanted, f"{wanted} in the cloud", SOON)
+        for shim in self.shims:
+            if shim.running and shim not in without:
+                eventually(lambda shim=shim: not shim.is_told_away, f"{shim.name} is back", SOON)
 
     def held(self):
         """What the server counts, by project."""
@@ -194,9 +198,11 @@ def cloud(tmp_path_factory):
             shim.await_ready()
         with contextlib.closing(Cloud(machines, valkey, *shims)) as cloud:
             yield cloud
-        for shim in shims:
-            shim.stop()
-            assert shim.complaints() == []
+            for shim in shims:
+                shim.stop()
+                assert shim.complaints() == []
+            # Who ends in order gives back at once.
+            assert cloud.rows() == []
 
 
 def test_limits_hold_whatever_comes_and_goes(cloud):
@@ -220,7 +226,7 @@ def all_count_together(cloud):
     for shim in cloud.shims:
         eventually(lambda shim=shim: len(shim.everywhere() or ()) == 6, "all see all uploads", SOON)
         assert Counter(upload["shim"] for upload in shim.everywhere()) == {"one": 2, "two": 2, "three": 2}
-        assert shim.metric("cloud_up") == 1
+        assert (shim.metric("cloud_up"), shim.metric("cloud_members")) == (1, 4)
     # What ends is free for the others, without a heartbeat to wait for.
     cloud.end(two, ANNA)
     cloud.agree()
@@ -251,7 +257,6 @@ def a_machine_is_cut_off(cloud):
     cloud.machines.mend("two")
     # All of its uploads are declared again. They are more than the limit: nothing new until some have ended.
     cloud.agree()
-    assert not two.is_told_away
     cloud.refuse([three], DORA, 503, "in the cloud")
     cloud.let_go(two, CARL, CARL)
     cloud.agree()
@@ -300,6 +305,7 @@ def a_machine_comes_back(cloud):
     cloud.begin(one, ANNA, BERT, CARL)
     cloud.end(one, BERT)
     cloud.agree()
+    cloud.let_go(one, ANNA, CARL)
     # Of a length that nobody declared: counted as it comes, up to what the project may have.
     assert upload_of_unknown_length(one, DORA, MOST_OF_PROJECT * SIZE - 8 * KIB) == 200
     assert upload_of_unknown_length(one, DORA, MOST_OF_PROJECT * SIZE + 1) == 413
@@ -307,4 +313,4 @@ def a_machine_comes_back(cloud):
     # Told when it was lost, and not with every try.
     for shim in (two, three):
         told = [line for line in shim.log_lines() if "limits.shared is away" in line.get("message", "")]
-        assert 1 <= len(told) <= 3, told
+        assert 1 <= len(told) <= 5, told
