@@ -41,7 +41,9 @@ class CloudLease:
         """
         limit = self._member.limits.bytes_of_project
         if size > limit:
-            raise BodyTooLarge(f"The body exceeds the {limit:.0f} bytes that one project may spool.")
+            raise BodyTooLarge(
+                f"The body exceeds the {limit:.0f} bytes that one project may spool in the cloud."
+            )
         needed = 0 if limit == UNLIMITED else max(0, size - self._size)
         if self._is_counted and not needed:
             return
