@@ -195,7 +195,8 @@ class Member:
         asks, self._asks = self._asks[:MOST_CHANGES], self._asks[MOST_CHANGES:]
         if not self._asks:
             self._asked.clear()
-        return asks
+        # Who has left meanwhile is not asked for.
+        return [ask for ask in asks if ask.answer is None or not ask.answer.cancelled()]
 
     async def _tell(self, changes: list[Change], *, is_declaring: bool) -> Outcome:
         # A new number each time, also after a failure: what was given up and arrives late is outdated.

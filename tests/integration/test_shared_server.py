@@ -15,6 +15,7 @@ from shim.cloud.address import SharedAddress, parse_shared
 from shim.cloud.script import Keys, field_name
 from shim.cloud.server import Access, CloudAway, ValkeyServer
 from shim.cloud.values import Change, CloudLimits, Outcome, Turn, Verdict
+from shim.commands import check
 from tests.fakes.certificates import make_authority, make_certificate
 from tests.fakes.cloud import SharedRows
 from tests.fakes.loops import run
@@ -135,7 +136,7 @@ class Clouds(RuleBasedStateMachine):
 def test_the_script_does_what_its_model_does(valkey, eye):
     machine = type("ReachedClouds", (Clouds,), {"valkey": valkey, "eye": eye})
     run_state_machine_as_test(
-        machine, settings=settings(deadline=None, max_examples=30, stateful_step_count=25)
+        machine, settings=settings(deadline=None, max_examples=20, stateful_step_count=25)
     )
 
 
@@ -213,6 +214,19 @@ def test_a_server_that_has_forgotten_its_scripts(valkey, eye):
         await one.close()
 
     run(story())
+
+
+def test_check_joins_asks_and_leaves(valkey, eye, tmp_path, capsys):
+    cloud = ("limits.cloud.name=trial", "limits.cloud.max_uploads=3", "limits.cloud.timeout=5s")
+    shared = f"limits.shared=unix://shim:{PASSWORD}@{valkey.path}"
+    check.run(None, "http://127.0.0.1:1", [f"spool.directory={tmp_path}", shared, *cloud])
+    output = capsys.readouterr().out
+    told = (
+        f"ok       limits.shared: unix://shim@{valkey.path}, cloud trial: counts, and 0 others have 0 uploads"
+    )
+    assert told in output
+    assert PASSWORD not in output
+    assert eye.keys("glance-shim:{trial}:*") == []
 
 
 def test_over_tls_with_a_password_in_a_file(valkey, tmp_path):
