@@ -4,7 +4,7 @@ It listens on an address of its own, so that nothing of it can be reached throug
 """
 
 import importlib.resources
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,10 +13,13 @@ from starlette.routing import Route
 
 from shim import __version__
 from shim.app.colleagues import Alone
+from shim.app.everywhere import Everywhere
 from shim.app.health import HealthWatch, ServerHealth
 from shim.app.help import help_routes
 from shim.app.metrics import render_metrics
+from shim.cloud.server import CloudAway
 from shim.errors import DiskError
+from shim.observe.cloud import CloudView
 from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
 from shim.spool.store import Store
@@ -34,10 +37,13 @@ _PAGE_HEADERS = {
 class Admin:
     """The admin pages over the parts they show; of what workers count, they show the sum over all."""
 
-    def __init__(self, store: Store, health: HealthWatch, colleagues: Alone) -> None:
+    def __init__(
+        self, store: Store, health: HealthWatch, colleagues: Alone, everywhere: Everywhere | None = None
+    ) -> None:
         self._store = store
         self._health = health
         self._colleagues = colleagues
+        self._everywhere = everywhere or Everywhere(colleagues)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -63,7 +69,7 @@ class Admin:
         whole = await self._colleagues.whole()
         readiness = await self._health.readiness(whole.life)
         if readiness.ready:
-            return PlainTextResponse("ready\n")
+            return PlainTextResponse(f"ready\n{_told_of(whole.cloud)}")
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
@@ -73,8 +79,13 @@ class Admin:
         text = render_metrics(whole, self._store.limit, await self._space(), servers, ready=ready)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _uploads(self, _request: Request) -> Response:
-        return JSONResponse((await self._colleagues.whole()).uploads)
+    async def _uploads(self, request: Request) -> Response:
+        if request.query_params.get("scope") != "all":
+            return JSONResponse((await self._colleagues.whole()).uploads)
+        try:
+            return JSONResponse(await self._everywhere.uploads())
+        except CloudAway as error:
+            return PlainTextResponse(f"limits.shared is away: {error}\n", 503)
 
     async def _status(self, _request: Request) -> Response:
         space = await self._space()
@@ -108,6 +119,7 @@ class Admin:
                     for server in await self._servers(whole)
                 ],
                 "waiting": whole.waiting,
+                "cloud": None if whole.cloud is None else asdict(whole.cloud),
                 "uploads": whole.uploads,
             }
         )
@@ -125,3 +137,11 @@ class Admin:
             return await self._store.space()
         except DiskError:
             return None
+
+
+def _told_of(cloud: CloudView | None) -> str:
+    """What a ready shim adds where limits.shared is away.
+
+    No reason not to be ready: one server that is away would take all shims out at once.
+    """
+    return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}\n"

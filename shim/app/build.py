@@ -14,9 +14,11 @@ from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
+from shim.app.everywhere import Everywhere, member_of
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.asgi import Application
+from shim.cloud.joining import CloudOptions
 from shim.ledger.counts import Ledger, LocalLedger
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal
@@ -71,6 +73,7 @@ class ProxyOptions:
         service: ``glance`` or ``none``.
         glance: What ``glance`` does for its requests.
         admin_token: What the admin pages ask for; None: nothing.
+        cloud: The shims that share limits with this one; None: it is alone.
         fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
@@ -95,6 +98,7 @@ class ProxyOptions:
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     admin_token: str | None = None
+    cloud: CloudOptions | None = None
     access_log: bool = True
     fast: bool = True
 
@@ -126,7 +130,8 @@ class Parts:
 
     Attributes:
         gate: Counts client connections.
-        colleagues: This worker among the others; present while it serves.
+        colleagues: This worker among the others.
+        everywhere: The same among all shims of its cloud; present while it serves.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -137,6 +142,7 @@ class Parts:
     disk: LocalDisk
     gate: ConnectionGate
     colleagues: Alone
+    everywhere: Everywhere
     poller: Poller | None = None
     relays: Poller | None = None
 
@@ -172,6 +178,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     journal = Journal(Counters(), access=options.access_log)
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
+    cloud = member_of(options.cloud, journal)
     room = WaitingRoom(options.queue.most)
     upstreams = {spec.name: _upstream(spec, options, poller, room) for spec in options.upstreams}
     proxy = Proxy(
@@ -179,22 +186,24 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         service=service,
         upstreams=upstreams,
         drain=drain,
-        gate=UploadGate(options.max_uploads, options.max_uploads_per_project, ledger),
+        gate=UploadGate(options.max_uploads, options.max_uploads_per_project, ledger, cloud),
         store=store,
         journal=journal,
         pace=options.pace,
         stall=options.cut_through_stall,
     )
-    own = snapshot_maker(drain, store, journal, upstreams)
+    own = snapshot_maker(drain, store, journal, upstreams, cloud)
     colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
+    everywhere = Everywhere(colleagues, cloud)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
-        admin=Guard(Admin(store, health, colleagues).application(), options.admin_token),
+        admin=Guard(Admin(store, health, colleagues, everywhere).application(), options.admin_token),
         drain=drain,
         disk=disk,
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
+        everywhere=everywhere,
         poller=poller,
         relays=relays,
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shim.admission.drain import Drain
+from shim.cloud.member import Member
 from shim.observe.journal import Journal, Record
 from shim.observe.keeping import CounterFiles
 from shim.observe.snapshot import Snapshot, add_up, decode_snapshot, encode_snapshot, together
@@ -31,7 +32,11 @@ SnapshotMaker = Callable[[], Snapshot]
 
 
 def snapshot_maker(
-    drain: Drain, store: Store, journal: Journal, upstreams: Mapping[str, Upstream]
+    drain: Drain,
+    store: Store,
+    journal: Journal,
+    upstreams: Mapping[str, Upstream],
+    cloud: Member | None = None,
 ) -> SnapshotMaker:
     """What gives this worker's snapshot of now."""
 
@@ -40,7 +45,7 @@ def snapshot_maker(
             life=drain.life.value,
             counters=journal.counters,
             phases=journal.uploads(),
-            uploads=tuple(_describe(record, journal) for record in journal.live() if record.has_body),
+            uploads=live_uploads(journal),
             held=store.held,
             files=store.files,
             inflight={
@@ -49,9 +54,15 @@ def snapshot_maker(
                 for server in upstream.servers
             },
             waiting={name: upstream.queue.waiting for name, upstream in upstreams.items()},
+            cloud=None if cloud is None else cloud.view(),
         )
 
     return snapshot
+
+
+def live_uploads(journal: Journal) -> tuple[dict[str, object], ...]:
+    """This worker's requests with a body, oldest first, as ``/uploads`` shows them."""
+    return tuple(_describe(record, journal) for record in journal.live() if record.has_body)
 
 
 class Alone:

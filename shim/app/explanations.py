@@ -137,7 +137,8 @@ _LIMITS = {
         "The project holds `spool.max_per_project`, has `limits.max_uploads_per_project` uploads under way, "
         "or the address has `limits.max_connections_per_address` connections.",
         "One project uploads much at once. Many clients behind one untrusted proxy or NAT count as one.",
-        "Its own uploads end. Name proxies in `server.trusted_proxies`, or raise the limit.",
+        "Its own uploads end. Name proxies in `server.trusted_proxies`, or raise the limit. Where the answer says "
+        '"in the cloud", the limit is one of all shims: `limits.cloud`.',
     ),
     "spool_full": Explanation(
         "All bodies together hold `spool.max_total`.",
@@ -147,7 +148,8 @@ _LIMITS = {
         _SPOOL,
     ),
     "uploads_full": Explanation(
-        "`limits.max_uploads` bodies are being received or waiting.",
+        "`limits.max_uploads` bodies are being received or waiting; or, where the answer says so, "
+        "`limits.cloud.max_uploads` in all shims of the cloud.",
         'Many clients; or "was locked for 0.1 s" in the log: a worker of the shim was stopped.',
         "Raise it if disk, memory and descriptors allow: `glance-shim check` says.",
         "operating.md#the-shims-own-workers",

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from shim import __version__
 from shim.app.answers import STATUSES
 from shim.app.health import ServerHealth
+from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
 from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
@@ -45,6 +46,7 @@ def families(
 ) -> list[Metric]:
     """The same as values: all that is exported, also what has no number yet."""
     told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
+    told += _cloud(whole.cloud)
     return [*told, _gauge("glance_shim_ready", "Whether /readyz says yes.", ready)]
 
 
@@ -118,6 +120,13 @@ def _queues(queues: Mapping[str, int]) -> Metric:
     for upstream, waiting in queues.items():
         length.add_metric([upstream], waiting)
     return length
+
+
+def _cloud(cloud: CloudView | None) -> Iterable[Metric]:
+    if cloud is not None:
+        yield _gauge("glance_shim_cloud_up", "Whether limits.shared answers all workers.", cloud.is_there)
+        yield _gauge("glance_shim_cloud_uploads", "Uploads of all shims, as last told.", cloud.uploads)
+        yield _gauge("glance_shim_cloud_members", "Workers of all shims, as last told.", cloud.members)
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

@@ -13,6 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from shim.app.build import ProxyOptions, UpstreamSpec, service_of
+from shim.cloud.server import CloudAway
+from shim.cloud.trial import try_cloud
+from shim.cloud.values import OnLoss
 from shim.commands import ENDED_AS_ASKED, FAILED, load_or_report
 from shim.config.assemble import proxy_options, state_directory, tls_files
 from shim.config.faults import ConfigurationError
@@ -92,6 +95,7 @@ def examine(loaded: Loaded, config: Path | None) -> list[Told]:
         *_of("timeouts", inspect_timeouts(loaded)),
         *_upstreams(loaded),
         *_sizes(loaded),
+        *_cloud(loaded),
     ]
     return sorted(told, key=lambda found: list(Level).index(found[1].level))
 
@@ -157,6 +161,21 @@ def _sizes(loaded: Loaded) -> Iterator[Told]:
         subject = f"upstream {group.name}"
         yield from _of(subject, iter(asyncio.run(inspect_size(group.servers, group.sizing))))
         yield from _of(subject, iter(asyncio.run(inspect_uwsgi(loaded, group))))
+
+
+def _cloud(loaded: Loaded) -> Iterator[Told]:
+    options = proxy_options(loaded.settings).cloud
+    if options is None:
+        return
+    where = f"{options.access.address}, cloud {options.name}"
+    try:
+        found = asyncio.run(try_cloud(options))
+    except CloudAway as fault:
+        refuses = options.member.on_loss is OnLoss.REFUSE
+        yield "limits.shared", Finding(Level.FAULT if refuses else Level.WARNING, f"{where}: {fault}")
+    else:
+        others = f"{found.members - 1} others have {found.uploads} uploads under way"
+        yield "limits.shared", Finding(Level.FINE, f"{where}: counts, and {others}")
 
 
 async def _diagnose_all(

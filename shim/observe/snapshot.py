@@ -7,9 +7,10 @@ own.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from shim.observe.cloud import CloudView, views_together
 from shim.observe.counters import Counters, Histogram
 
 SERVING = "serving"
@@ -30,6 +31,7 @@ class Snapshot:
         inflight: Requests in a server, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
+        cloud: What they know of their cloud; None where there is none.
     """
 
     life: str = SERVING
@@ -41,6 +43,7 @@ class Snapshot:
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
+    cloud: CloudView | None = None
 
 
 def together(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -59,6 +62,7 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         inflight=_sums(one.inflight for one in each),
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
+        cloud=views_together(one.cloud for one in each if one.cloud is not None),
     )
 
 
@@ -122,6 +126,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
         "waiting": snapshot.waiting,
+        "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
     }
     return json.dumps(told).encode()
 
@@ -142,4 +147,5 @@ def decode_snapshot(data: bytes) -> Snapshot:
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
         waiting=told["waiting"],
+        cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),
     )

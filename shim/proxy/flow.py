@@ -108,7 +108,7 @@ class Proxy:
     ) -> AsyncIterator[BodyReceiver]:
         record.has_body, record.length, record.mode = True, declared, route.body.value
         with self.gate.ticket(record.project) as ticket:
-            ticket.cover(declared or 0)
+            await ticket.cover(declared or 0)
             async with self.store.body(declared, max_body=route.max_body, project=record.project) as body:
                 self.journal.enter(record, Phase.RECEIVE)
                 yield BodyReceiver(

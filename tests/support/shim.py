@@ -49,7 +49,8 @@ class Shim:
 
     ``settings`` come over the defaults of :func:`defaults`; a value of None removes a default.
     ``ready`` is the status of /readyz to wait for, or None to wait for the listener only. ``python`` is the
-    interpreter that runs it, our own unless one with more packages is needed.
+    interpreter that runs it, our own unless one with more packages is needed; ``prefix`` a command that runs
+    another, as ``ip netns exec`` does.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Shim:
         ready: int | None = 200,
         python: Path | str = sys.executable,
         forked: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
@@ -74,6 +76,7 @@ class Shim:
         self.ready = ready
         self.python = python
         self.forked = forked
+        self.prefix = prefix
         self.port = self.admin_port = 0
         self.process: subprocess.Popen[bytes] | Forked | None = None
         self.leaving = False
@@ -117,7 +120,7 @@ class Shim:
             return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "-m", "shim", *arguments],
+                [*self.prefix, self.python, "-m", "shim", *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -144,11 +147,21 @@ class Shim:
                 raise PortTaken
             raise RuntimeError(f"the shim ended with {status} instead of serving")
         try:
-            with Client(("127.0.0.1", self.port)):
+            with Client(self.address):
                 pass
             return self.ready is None or self.admin("/readyz").status == self.ready
         except (OSError, AssertionError):
             return False
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Where clients connect."""
+        return "127.0.0.1", self.port
+
+    @property
+    def admin_address(self) -> tuple[str, int] | str:
+        """Where operators do."""
+        return "127.0.0.1", self.admin_port
 
     @property
     def pid(self) -> int:
@@ -206,7 +219,7 @@ class Shim:
 
     def admin(self, path: str, *headers: str) -> Answer:
         """Ask the admin listener."""
-        with Client(("127.0.0.1", self.admin_port)) as client:
+        with Client(self.admin_address) as client:
             client.send(head("GET", path, "Connection: close", *headers, host=f"127.0.0.1:{self.admin_port}"))
             return client.answer()
 

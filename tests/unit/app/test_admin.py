@@ -14,7 +14,12 @@ from shim.admission.drain import Drain
 from shim.app.admin import Admin
 from shim.app.answers import STATUSES
 from shim.app.colleagues import Alone, snapshot_maker
+from shim.app.everywhere import Everywhere
 from shim.app.health import Readiness, ServerHealth
+from shim.cloud.joining import shim_name
+from shim.cloud.published import encode_uploads
+from shim.cloud.server import CloudAway
+from shim.observe.cloud import CloudView
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
@@ -51,17 +56,42 @@ class ToldUpstream:
     queue = SimpleNamespace(waiting=5)
 
 
+class ToldCloud:
+    """In place of this worker's membership: what others have published, or why that cannot be had."""
+
+    def __init__(self, *published: bytes, away: str = "") -> None:
+        self._published = published
+        self._away = away
+
+    def view(self) -> CloudView:
+        return CloudView(not self._away, self._away, 7, 3)
+
+    async def published(self) -> list[bytes]:
+        if self._away:
+            raise CloudAway(self._away)
+        return [*self._published]
+
+
 class Pages:
     """The admin application and the parts behind it."""
 
-    def __init__(self, *, readiness: Readiness = READY, limit: float = 4096, slots: float = 3) -> None:
+    def __init__(
+        self,
+        *,
+        readiness: Readiness = READY,
+        limit: float = 4096,
+        slots: float = 3,
+        cloud: ToldCloud | None = None,
+    ) -> None:
         self.now = 100.0
         self.drain = Drain()
         self.disk = FakeDisk(free=600)
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
-        own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()})
-        self.application = Admin(self.store, ToldHealth(readiness, slots), Alone(own)).application()
+        own = Alone(snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud))
+        self.application = Admin(
+            self.store, ToldHealth(readiness, slots), own, Everywhere(own, cloud)
+        ).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
         async def story() -> httpx.Response:
@@ -154,6 +184,37 @@ def test_uploads():
         assert pages.get("/uploads").json() == []
 
 
+def test_uploads_of_a_shim_that_is_alone():
+    pages = Pages()
+    under_way = upload(pages)
+    assert pages.get("/uploads?scope=all").json() == [{"shim": shim_name()} | UPLOAD]
+    under_way.__exit__(None, None, None)
+
+
+def test_uploads_of_the_cloud():
+    older, newer = UPLOAD | {"age": 20.0}, UPLOAD | {"age": 5.0}
+    cloud = ToldCloud(encode_uploads("one", [newer]), b"rubbish", encode_uploads("two", [older]))
+    pages = Pages(cloud=cloud)
+    assert pages.get("/uploads?scope=all").json() == [{"shim": "two"} | older, {"shim": "one"} | newer]
+    assert pages.get("/uploads?scope=none").json() == []
+    assert pages.get("/status.json").json()["cloud"] == {
+        "is_there": True,
+        "reason": "",
+        "uploads": 7,
+        "members": 3,
+    }
+    assert pages.get("/readyz").text == "ready\n"
+
+
+def test_a_cloud_that_is_away():
+    pages = Pages(cloud=ToldCloud(away="no answer"))
+    answer = pages.get("/uploads?scope=all")
+    assert (answer.status_code, answer.text) == (503, "limits.shared is away: no answer\n")
+    # The shim serves: it is to be seen, and no reason to be left out.
+    answer = pages.get("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready\nlimits.shared is away: no answer\n")
+
+
 def test_an_upload_of_unknown_length_that_has_just_begun():
     pages = Pages()
     with pages.journal.record(id="req-1", method="PUT", path="/", client="a") as record:
@@ -190,6 +251,7 @@ def test_status():
             }
         ],
         "waiting": {"glance": 5},
+        "cloud": None,
         "uploads": [UPLOAD],
     }
 

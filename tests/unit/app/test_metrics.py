@@ -11,6 +11,7 @@ from shim.admission.drain import Drain
 from shim.app import metrics
 from shim.app.colleagues import snapshot_maker
 from shim.app.health import ServerHealth
+from shim.observe.cloud import CloudView
 from shim.observe.counters import PHASE_BUCKETS, Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
@@ -198,3 +199,12 @@ def test_a_client_cannot_make_up_labels():
     requests = {labels: count for (name, labels), count in samples.items() if name.endswith("requests_total")}
     labels = {"route": "default", "method": "other", "status": "405"}
     assert requests == {frozenset(labels.items()): 100}
+
+
+def test_a_cloud():
+    whole = replace(
+        snapshot_maker(Drain(), store(), Journal(Counters()), {})(), cloud=CloudView(True, "", 7, 3)
+    )
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, []))
+    told = [value(samples, f"glance_shim_cloud_{name}") for name in ("up", "uploads", "members")]
+    assert told == [1, 7, 3]
