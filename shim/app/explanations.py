@@ -137,8 +137,8 @@ _LIMITS = {
         "The project holds `spool.max_per_project`, has `limits.max_uploads_per_project` uploads under way, "
         "or the address has `limits.max_connections_per_address` connections.",
         "One project uploads much at once. Many clients behind one untrusted proxy or NAT count as one.",
-        "Its own uploads end. Name proxies in `server.trusted_proxies`, or raise the limit. Where the answer says "
-        '"in the cloud", the limit is one of all shims: `limits.cloud`.',
+        "Its own uploads end. Name proxies in `server.trusted_proxies`, or raise the limit. Where the answer "
+        'says "in the cloud", it is one of `limits.cloud`.',
     ),
     "spool_full": Explanation(
         "All bodies together hold `spool.max_total`.",

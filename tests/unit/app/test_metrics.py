@@ -205,6 +205,6 @@ def test_a_cloud():
     whole = replace(
         snapshot_maker(Drain(), store(), Journal(Counters()), {})(), cloud=CloudView(True, "", 7, 3)
     )
-    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, []))
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, [], ready=True))
     told = [value(samples, f"glance_shim_cloud_{name}") for name in ("up", "uploads", "members")]
     assert told == [1, 7, 3]
