@@ -8,14 +8,10 @@ import re
 from dataclasses import dataclass
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
-from shim.wire.headers import TOKEN, Headers, get_all
+from shim.wire.headers import TOKEN, Headers, get_all, is_token, is_valid_value
 
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])" % TOKEN.pattern)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_FIELD = re.compile(
-    rb"(%b):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
-    % TOKEN.pattern
-)
 _ABSOLUTE = re.compile(rb"https?://([^/?:][^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 # RFC 3986 section 3.2: a name, an address, or a bracketed one, with a port; never user@.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
@@ -122,12 +118,13 @@ def parse_request_head(head: bytes) -> RequestHead:
     method, target = match[1].decode("ascii"), match[2]
     if method == "CONNECT":
         raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
-    headers = tuple(_parse_field(field, BadRequest) for field in fields)
+    headers = tuple([_parse_field(field, BadRequest) for field in fields])
     version = "1." + match[3].decode("ascii")
-    # Both before and after an absolute-form target replaces it: a second Host is refused all the same.
     _check_host(version, headers)
-    target, headers = _origin_form(method, target, headers)
-    _check_host(version, headers)
+    if not target.startswith(b"/"):
+        target, headers = _origin_form(method, target, headers)
+        # Again, now that an absolute-form target has replaced it: a second Host was refused all the same.
+        _check_host(version, headers)
     return RequestHead(method, target, version, headers)
 
 
@@ -141,7 +138,7 @@ def parse_response_head(head: bytes) -> ResponseHead:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamInvalid("The upstream's answer has no valid status line.")
-    headers = tuple(_parse_field(field, UpstreamInvalid) for field in fields)
+    headers = tuple([_parse_field(field, UpstreamInvalid) for field in fields])
     return ResponseHead(int(match[2]), match[3] or b"", "1." + match[1].decode("ascii"), headers)
 
 
@@ -160,10 +157,10 @@ def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, 
 
 
 def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
-    match = _FIELD.fullmatch(field)
-    if match is None:
+    name, colon, value = field.partition(b":")
+    if not (colon and is_token(name) and is_valid_value(value)):
         raise error(f"{_told(field)} is malformed.")
-    return match[1].lower(), match[2]
+    return name.lower(), value.strip(b" \t")
 
 
 def _told(field: bytes) -> str:
@@ -176,7 +173,7 @@ def _told(field: bytes) -> str:
 
 def _origin_form(method: str, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
     """Reduce an absolute-form target (RFC 9112 section 3.2.2): its authority replaces Host."""
-    if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
+    if target == b"*" and method == "OPTIONS":
         return target, headers
     match = _ABSOLUTE.fullmatch(target)
     if match is None:

@@ -361,6 +361,8 @@ MALFORMED = [
             b"\xc3\xa4",
         )
     ),
+    # As an expression with two ways of dividing the white space this took half a minute.
+    pytest.param(get(b"X:" + b" " * 60_000 + b"\x00"), id="much white space"),
     pytest.param(request(b"GET / HTTP/1.1"), id="no Host"),
     pytest.param(request(b"GET / HTTP/1.1", b"X-Host: a"), id="nothing that is Host"),
     pytest.param(get(b"Host: a"), id="Host twice"),
