@@ -6,6 +6,7 @@ looks at them and changes nothing.
 """
 
 import enum
+import functools
 import hashlib
 import math
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import TypeAlias
 # So many turns in a row may pass over whoever has waited longest; then the turn is theirs. Large enough that
 # the order below decides under any honest load, small enough that nobody waits for ever.
 MOST_PASSED_OVER = 32
+# The same projects ask again and again, and a digest costs more than a look-up.
+PROJECTS_KEPT = 4096
 
 
 class Kind(enum.IntEnum):
@@ -185,6 +188,7 @@ def upload_limit(slots: float, share: float) -> float:
     return max(1, min(math.floor(slots * share), slots - 1))
 
 
+@functools.lru_cache(PROJECTS_KEPT)
 def project_key(name: str) -> int:
     """The project as an integer of 64 bits, the same in every process."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
 import struct
@@ -101,6 +102,8 @@ class SocketStream:
         self._poller = poller
         self._loop = asyncio.get_running_loop()
         self._read_in_a_row = 0
+        self._look = select.poll()
+        self._look.register(connection, select.POLLIN)
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes; others get their turn now and then, also where bytes are there already.
@@ -110,24 +113,27 @@ class SocketStream:
         if self._read_in_a_row >= READS_IN_A_ROW:
             self._read_in_a_row = 0
             await asyncio.sleep(0)
-        with _transfer_errors():
-            while True:
-                try:
-                    data = self._socket.recv(most)
-                except BlockingIOError:
+        while True:
+            try:
+                data = self._socket.recv(most)
+            except BlockingIOError:
+                with _transfer_errors():
                     await self._ready(self._loop.add_reader, self._loop.remove_reader)
-                    self._read_in_a_row = 0
-                else:
-                    self._read_in_a_row += 1
-                    return data
+                self._read_in_a_row = 0
+            except OSError as error:
+                raise _broken(error) from error
+            else:
+                self._read_in_a_row += 1
+                return data
 
     def offer(self, data: bytes) -> int:
         """Send what the kernel takes."""
-        with _transfer_errors():
-            try:
-                return self._socket.send(data)
-            except BlockingIOError:
-                return 0
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _broken(error) from error
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
         """Send all bytes, each step within ``timeout``."""
@@ -172,13 +178,7 @@ class SocketStream:
 
     def is_readable(self) -> bool:
         """Look without taking."""
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return bool(self._look.poll(0))
 
     def close(self) -> None:
         """Close the socket."""
@@ -324,7 +324,11 @@ def _transfer_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.") from error
+        raise _broken(error) from error
+
+
+def _broken(error: OSError) -> UpstreamClosed:
+    return UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.")
 
 
 def _reason(error: OSError | UnicodeError) -> str:
