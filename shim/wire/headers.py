@@ -50,6 +50,9 @@ _TOKEN_OCTETS = bytes(octet for octet in range(256) if TOKEN.fullmatch(bytes([oc
 _VALUE_OCTETS = bytes(octet for octet in range(256) if octet == 0x09 or (octet >= 0x20 and octet != 0x7F))  # noqa: PLR2004 - tab; all but controls
 
 
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+
+
 def get_all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """All values of a field, in order; ``name`` in lower case."""
     return [value for key, value in headers if key == name]
@@ -70,13 +73,15 @@ def list_members(values: Iterable[bytes]) -> list[bytes]:
 
 def connection_options(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """What the Connection header names: options such as ``close``, and fields of this hop only."""
-    return frozenset(list_members(get_all(headers, b"connection")))
+    values = get_all(headers, b"connection")
+    return frozenset(list_members(values)) if values else _NO_OPTIONS
 
 
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The fields that go on to the next hop: without hop-by-hop fields and those named in Connection."""
-    named = connection_options(headers) - KEPT_DESPITE_CONNECTION
-    return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
+    named = connection_options(headers)
+    dropped = HOP_BY_HOP | (named - KEPT_DESPITE_CONNECTION) if named else HOP_BY_HOP
+    return [field for field in headers if field[0] not in dropped]
 
 
 def is_token(name: bytes) -> bool:

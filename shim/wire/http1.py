@@ -5,7 +5,7 @@ read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
 from shim.wire.headers import TOKEN, Headers, get_all, is_token, is_valid_value
@@ -19,9 +19,8 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-
 _END = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """A request line and its fields.
+class RequestHead(NamedTuple):
+    """A request line and its fields; a tuple, for one is made of every request.
 
     Attributes:
         method: As it came; methods are case-sensitive.
@@ -36,8 +35,7 @@ class RequestHead:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """A status line and its fields, in the form of ``RequestHead``."""
 
     status: int
@@ -144,16 +142,16 @@ def parse_response_head(head: bytes) -> ResponseHead:
 
 def encode_request_head(method: str, target: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
     """The bytes of an HTTP/1.1 request head; the fields must be valid already."""
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
-    lines += [b"%b: %b" % field for field in headers]
-    return b"\r\n".join(lines) + _END
+    return _encode_head(b"%b %b HTTP/1.1" % (method.encode("ascii"), target), headers)
 
 
 def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The bytes of an HTTP/1.1 response head; the fields must be valid already."""
-    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    lines += [b"%b: %b" % field for field in headers]
-    return b"\r\n".join(lines) + _END
+    return _encode_head(b"HTTP/1.1 %d %b" % (status, reason), headers)
+
+
+def _encode_head(line: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
+    return b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
 
 
 def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
