@@ -144,7 +144,9 @@ def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_ove
     fitting = [waiter for waiter in waiters if may_enter(waiter, held, capacity)]
     if not fitting:
         return None
-    if passed_over >= MOST_PASSED_OVER:
+    if len(fitting) == 1:
+        chosen = fitting[0]
+    elif passed_over >= MOST_PASSED_OVER:
         chosen = longest_waiting(fitting)
     else:
         chosen = min(fitting, key=lambda waiter: _rank(waiter, held))
