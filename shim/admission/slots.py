@@ -113,18 +113,21 @@ class Held:
 
     def add(self, holder: Holder) -> None:
         """Count a slot that was taken."""
+        share = holder.share
         self.servers[holder.server] += 1
         self.kinds[holder.kind] += 1
-        self.shares[holder.share] += 1
+        self.shares[share] = self.shares.get(share, 0) + 1
 
     def remove(self, holder: Holder) -> None:
         """Count it no more."""
+        share = holder.share
         self.servers[holder.server] -= 1
         self.kinds[holder.kind] -= 1
-        self.shares[holder.share] -= 1
         # Projects are without number: a count of nothing must not stay behind.
-        if not self.shares[holder.share]:
-            del self.shares[holder.share]
+        if self.shares[share] == 1:
+            del self.shares[share]
+        else:
+            self.shares[share] -= 1
 
 
 def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_over: int) -> Choice | None:

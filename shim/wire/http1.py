@@ -65,6 +65,9 @@ class HeadBuffer:
             HeadTooLarge: More than the limit without an end.
             BadRequest: A line ends with LF alone.
         """
+        if not self._data and self._is_whole(data):
+            self._may_pass_over = True
+            return data
         self._data += data
         # Old clients send an empty line after a body (RFC 9112 section 2.2): one is passed over.
         if self._may_pass_over and self._data.startswith(b"\r\n"):
@@ -83,6 +86,15 @@ class HeadBuffer:
         del self._data[: len(head)]
         self._seen, self._may_pass_over = 0, True
         return head
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether it is a head, no more and no less, that nothing is the matter with: nearly all are."""
+        return (
+            data.endswith(_END)
+            and data.find(_END) + len(_END) == len(data) <= self._limit
+            and data.count(b"\n") == data.count(b"\r\n")
+            and not data.startswith(b"\r\n")
+        )
 
     def take_rest(self) -> bytes:
         """The bytes that came after the head; the buffer is empty afterwards."""

@@ -160,6 +160,13 @@ def test_a_bare_lf_is_refused_at_once(cut, data):
         gather(cut(data))
 
 
+def test_an_empty_line_is_passed_over_before_each_head():
+    buffer = HeadBuffer(1024)
+    for _ in range(2):
+        assert buffer.feed(b"\r\n") is None
+        assert buffer.feed(HEAD) == HEAD
+
+
 # -- requests -------------------------------------------------------------------------------------
 
 A = ((b"host", b"a"),)
