@@ -19,10 +19,9 @@ from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, 
 from shim.poller import Poller
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.dialing import connect_tcp, connect_unix, wait_ready
 from shim.upstream.sending import FileSender
 
-# A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
-UNIX_QUEUE_PAUSE: Seconds = 0.02
 # Reads of one connection that find bytes there already, before others get their turn.
 READS_IN_A_ROW = 4
 # struct ucred: process, user, group.
@@ -86,12 +85,12 @@ async def connect(
     async with deadline(timeout, lambda: expired):
         with _connect_errors(address):
             if address.socket_path:
-                return SocketStream(await _connect_unix(address.socket_path), poller)
+                return SocketStream(await connect_unix(address.socket_path), poller)
             assert address.host is not None
             assert address.port is not None
             if address.tls:
                 return await TlsStream.open(address.host, address.port)
-            return SocketStream(await _connect_tcp(address.host, address.port), poller)
+            return SocketStream(await connect_tcp(address.host, address.port), poller)
 
 
 class SocketStream:
@@ -185,17 +184,10 @@ class SocketStream:
         self._socket.close()
 
     async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
-        # The registration is taken back on every path: left behind, it would outlive the descriptor
-        # and wake whoever gets its number next.
         descriptor = self._socket.fileno()
         if descriptor < 0:
             raise UpstreamClosed("The connection was closed.")
-        ready: asyncio.Future[None] = self._loop.create_future()
-        add(descriptor, _set_once, ready)
-        try:
-            await ready
-        finally:
-            remove(descriptor)
+        await wait_ready(descriptor, add, remove)
 
 
 class TlsStream:
@@ -263,43 +255,6 @@ async def _while_progressing(sender: FileSender, sending: asyncio.Future[int], t
         position = sender.position
 
 
-async def _connect_unix(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    try:
-        while True:
-            try:
-                connection.connect(path)
-            except BlockingIOError:
-                # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
-                await asyncio.sleep(UNIX_QUEUE_PAUSE)
-            else:
-                return connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-async def _connect_tcp(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    refused: OSError | None = None
-    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
-        connection.setblocking(False)
-        try:
-            await loop.sock_connect(connection, place)
-        except OSError as error:
-            connection.close()
-            refused = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-    raise refused or OSError(f"{host} has no address")
-
-
 @contextlib.contextmanager
 def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
     try:
@@ -343,8 +298,3 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 def _send_timeout(timeout: Seconds) -> ShimError:
     return SendTimeout(f"The upstream took no byte of the request for {timeout:g} s.")
-
-
-def _set_once(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -297,7 +297,7 @@ def test_the_kernel_gives_up_first(monkeypatch):
     async def give_up(*_arguments):
         raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-    monkeypatch.setattr("shim.upstream.network._connect_tcp", give_up)
+    monkeypatch.setattr("shim.upstream.network.connect_tcp", give_up)
     with pytest.raises(ConnectTimeout):
         run(connect(parse_upstream("http://glance:80"), 5))
 
