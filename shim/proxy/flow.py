@@ -89,6 +89,7 @@ class Proxy:
                     answer=answer,
                     journal=self.journal,
                     record=record,
+                    store=self.store,
                     stall=self.stall,
                     is_handed_off=route.body is BodyMode.HANDOFF,
                 )

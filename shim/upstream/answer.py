@@ -152,6 +152,11 @@ class AnswerReader:
             return None
         return AnswerSource(descriptor, self._decoder.left, self._idle, self._silent())
 
+    def skip(self, size: int) -> None:
+        """So many bytes of the body were taken from the socket by somebody else."""
+        assert isinstance(self._decoder, LengthDecoder)
+        self._decoder.left -= size
+
     def _silent(self) -> ResponseTimeout:
         return ResponseTimeout(f"The upstream sent nothing more of its answer for {self._idle:g} s.")
 

@@ -196,9 +196,8 @@ class ApplicationResponse:
             for start in range(0, len(data), _PIECE):
                 yield view[start : start + _PIECE]
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - the interface's names
+    async def lend(self, move: MoveAnswer, moved: Moved) -> None:
         """It comes from a thread, and there is no socket."""
-        return False
 
 
 async def _open_body(body: BodySource | None, pipe: AnswerPipe) -> BinaryIO:

@@ -42,9 +42,8 @@ class Reply:
         if self.body:
             yield self.body
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - all of it is here
+    async def lend(self, move: MoveAnswer, moved: Moved) -> None:
         """Nothing is left to be moved."""
-        return False
 
 
 async def ask(

@@ -19,6 +19,10 @@ BODY = b"".join(b"%07d\n" % number for number in range(5 * MIB // 8)) + b"end"
 LENGTH = f"Content-Length: {len(BODY)}"
 HEAD = replies.answer_head(200, LENGTH)
 
+# More than all buffers on the way hold.
+MANY = [BODY] * 8
+MANY_HEAD = replies.answer_head(200, f"Content-Length: {len(MANY) * len(BODY)}")
+
 
 def in_two(first: bytes, second: bytes, end: str = "keep") -> replies.Reply:
     """The head arrives alone, or with so much of the body; the rest later."""
@@ -164,13 +168,54 @@ def test_a_slow_client_is_not_a_silent_server(rig_with):
 
 
 @only("http-tcp", "uwsgi-unix")
+def test_a_slow_client_frees_its_server(rig: Rig):
+    """The server is done, and its slot free, although the client has read no more than the head."""
+    rig.stub.answer(replies.raw(MANY_HEAD, *MANY, end="keep"))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_files") == 1, "the rest is spooled")
+        eventually(lambda: rig.shim.metric("upstream_inflight") == 0, "the server is free")
+        for part in MANY:
+            assert client.wire.exactly(len(part)) == part
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_cut_is_seen_by_a_slow_client(rig: Rig, end):
+    start = rig.shim.log_size()
+    rig.stub.answer(in_two(MANY_HEAD, b"".join(MANY)[:-1], end))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: "upstream_closed" in rig.shim.log_text(start), "the log says why")
+        assert len(client.wire.rest()[0]) < len(MANY) * len(BODY)
+        assert client.ending() != "open"
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_slow_client_that_leaves(rig: Rig, how):
+    """While its server still sends, and the spool takes what comes."""
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_bytes") > MIB, "the rest is spooled")
+        {"close": client.close, "reset": client.reset}[how]()
+        eventually(lambda: not rig.stub._sockets, "the call is given up")
+
+
+@only("http-tcp", "uwsgi-unix")
 def test_a_client_that_takes_nothing_is_cut_off(rig_with):
     rig = rig_with(SHORT)
     start = rig.shim.log_size()
     rig.stub.answer(endless)
     with rig.client() as client:
         client.send(get("/x"))
-        eventually(lambda: "client_gone" in rig.shim.log_text(start), "it is given up")
+        eventually(lambda: "client_too_slow" in rig.shim.log_text(start), "it is given up")
         eventually(lambda: not rig.stub._sockets, "the server is left in peace")
 
 

@@ -6,6 +6,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate
+from shim.admission.limits import AnswerPace
 from shim.asgi import inbound_of
 from shim.errors import (
     BadFraming,
@@ -668,7 +669,7 @@ def test_a_slow_reader_holds_the_application_back():
         assert len(sent) == 50
         assert len(session.answers("GET")[0].body) == 5_000_000
 
-    run_session(scene, send_much, takes=0, send_timeout=60)
+    run_session(scene, send_much, takes=0, answer=AnswerPace(idle=60, min_rate=0))
 
 
 def test_a_client_that_takes_nothing_is_cut_off():
@@ -680,7 +681,7 @@ def test_a_client_that_takes_nothing_is_cut_off():
         assert loop_time() - started == pytest.approx(60)
         assert session.transport.aborted
 
-    run_session(scene, send_much, takes=1000, send_timeout=60)
+    run_session(scene, send_much, takes=1000, answer=AnswerPace(idle=60, min_rate=0))
 
 
 def test_a_slow_reader_that_leaves():
