@@ -1,8 +1,9 @@
 """Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
 
+import contextlib
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
@@ -42,7 +44,7 @@ from shim.upstream.loading import freeze_heap, load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import connect
 from shim.upstream.pool import Server
-from shim.upstream.sizing import Sizing, size_watch, sized_queue
+from shim.upstream.sizing import Sizing, shared_line, size_watch, sized_queue
 from shim.wire.forwarding import TrustedProxies
 
 # They only move pages from socket to socket: more of them than cores would wait for each other.
@@ -117,11 +119,13 @@ class Membership:
         ledger: Counts what all of them hold.
         folder: Where they ask each other.
         number: Which of them this one is.
+        lines: Where they wait for the slots of upstreams; None: each has lines of its own.
     """
 
     ledger: Ledger
     folder: Path
     number: int
+    lines: Lines | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ class Parts:
     Attributes:
         gate: Counts client connections.
         colleagues: This worker among the others.
-        everywhere: The same among all shims of its cloud; present while it serves.
+        everywhere: The same among all shims of its cloud.
+        lines: Its lines among those of the other workers; None: they are its own.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -143,8 +148,16 @@ class Parts:
     gate: ConnectionGate
     colleagues: Alone
     everywhere: Everywhere
+    lines: Lines | None = None
     poller: Poller | None = None
     relays: Poller | None = None
+
+    @contextlib.asynccontextmanager
+    async def present(self) -> AsyncIterator[None]:
+        """Be there for others in the block: from before the first request to after the last."""
+        bell = contextlib.nullcontext() if self.lines is None else self.lines.bell.present()
+        async with self.everywhere.present(), bell:
+            yield
 
     def load(self) -> tuple[int, int]:
         """Uploads under way, and the bytes that they hold."""
@@ -179,8 +192,9 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
     cloud = member_of(options.cloud, journal)
-    room = WaitingRoom(options.queue.most)
-    upstreams = {spec.name: _upstream(spec, options, poller, room) for spec in options.upstreams}
+    room = WaitingRoom(options.queue.most, ledger)
+    lines = None if membership is None else membership.lines
+    upstreams = {spec.name: _upstream(spec, options, poller, room, lines) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -204,6 +218,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         everywhere=everywhere,
+        lines=lines,
         poller=poller,
         relays=relays,
     )
@@ -221,10 +236,17 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
 
 
 def _upstream(
-    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom
+    spec: UpstreamSpec,
+    options: ProxyOptions,
+    poller: Poller | None,
+    room: WaitingRoom,
+    lines: Lines | None,
 ) -> Upstream:
     servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
-    queue = sized_queue(servers, spec.sizing, options.queue, room)
+    shared = None if lines is None else shared_line(spec.name, spec.servers, spec.sizing, lines)
+    queue = sized_queue(servers, spec.sizing, options.queue, room, shared=shared)
+    if lines is not None:
+        lines.bell.on_ring(queue.look)
     return Upstream(
         spec.name,
         servers,
