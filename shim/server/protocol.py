@@ -113,6 +113,10 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports are not asyncio.Transport, they only behave so.
         self.stream = ClientStream(transport, self.options.answer, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
+        if len(self.server_state.connections) > 2 * self.options.max_connections:
+            # An answer, and the time to read it, are for as many again as are served, and not for a flood.
+            self.stream.abort()
+            return
         try:
             self._take_place()
         except ShimError as refusal:

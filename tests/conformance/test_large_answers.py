@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import get, head
-from tests.support.rig import KEPT, SHORT, Rig, only
+from tests.support.rig import CRAWL, KEPT, SHORT, Rig, only
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -217,6 +217,25 @@ def test_a_client_that_takes_nothing_is_cut_off(rig_with):
         client.send(get("/x"))
         eventually(lambda: "client_too_slow" in rig.shim.log_text(start), "it is given up")
         eventually(lambda: not rig.stub._sockets, "the server is left in peace")
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_a_client_that_drips_is_cut_off(rig_with):
+    """Never silent, but slower than a client may be."""
+    rig = rig_with(CRAWL)
+    start = rig.shim.log_size()
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+
+        def is_over():
+            client.wire.exactly(100)
+            return "took its answer slower than" in rig.shim.log_text(start)
+
+        eventually(is_over, "it is given up")
+        eventually(lambda: not rig.stub._sockets, "the server is left in peace")
+    assert "client_too_slow" in rig.shim.log_text(start)
 
 
 @only("http-tcp", "uwsgi-unix")
