@@ -5,9 +5,11 @@ comes after it: so an answer of any length gets along with what was leased for i
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+from shim.asgi import BodySink
 from shim.spool.body import Body
 from shim.spool.disk import Piece
 
@@ -24,7 +26,7 @@ class Overflow:
 
     def __init__(
         self,
-        open_body: Callable[[], Body],
+        open_body: Callable[[int], Body],
         drop_body: Callable[[Body], Awaitable[None]],
         *,
         room: int,
@@ -33,7 +35,7 @@ class Overflow:
         """Take where bodies come from and go to, and the room.
 
         Args:
-            open_body: Makes an empty body.
+            open_body: Makes an empty body, for so many bytes at most.
             drop_body: Gives one back.
             room: Bytes that may be on the disk at once; eight steps at least, if it is less than ``length``.
             length: Bytes that may come, None where that is not known.
@@ -49,12 +51,15 @@ class Overflow:
             self._most_unread = room - self._link
         self._bodies: deque[Body] = deque()
         self._offset = 0
-        self._unread = 0
         self._has_ended = False
         self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Overflow: {self._unread} bytes unread, {len(self._bodies)} bodies>"
+
+    @property
+    def _unread(self) -> int:
+        return sum(body.received for body in self._bodies) - self._offset
 
     @property
     def can_end(self) -> bool:
@@ -73,12 +78,31 @@ class Overflow:
             part = left[: min(STEP, self._link - body.received)]
             while self._unread + len(part) > self._most_unread:
                 await self._wait()
-            # Before it is there to be read: a count below what the reader took would be none.
-            self._unread += len(part)
             await body.append(part)
             if body.received == self._link:
                 await body.seal()
             left = left[len(part) :]
+
+    @contextlib.asynccontextmanager
+    async def sink(self, least: int) -> AsyncIterator[BodySink | None]:
+        """The file that is being written, for a thread to go on; None where the next bytes begin a new one.
+
+        Its room ends where the file does, or what may be unread; ``least`` bytes of that are waited for.
+
+        Raises:
+            LimitReached: The disk is full, or failed.
+        """
+        if not self._bodies or self._bodies[-1].is_whole:
+            yield None
+            return
+        while self._unread + least > self._most_unread:
+            await self._wait()
+        body = self._bodies[-1]
+        async with body.sink() as sink:
+            sink.room = min(sink.room, self._most_unread - self._unread)
+            yield sink
+        if body.received == self._link:
+            await body.seal()
 
     async def end(self) -> None:
         """Nothing more comes.
@@ -102,7 +126,6 @@ class Overflow:
                 data = await self._bodies[0].read(self._offset, most)
                 if data:
                     self._offset += len(data)
-                    self._unread -= len(data)
                     self._wake()
                     return data
                 await self._drop_first()
@@ -118,7 +141,7 @@ class Overflow:
 
     async def _last_body(self) -> Body:
         if not self._bodies or self._bodies[-1].is_whole:
-            self._bodies.append(self._open_body())
+            self._bodies.append(self._open_body(self._link))
             self._wake()
         return self._bodies[-1]
 

@@ -165,8 +165,10 @@ class Store:
             size //= 2
         return None
 
-    def _open(self) -> Body:
-        body = Body(self._disk.create, memory_limit=self._options.memory_limit)
+    def _open(self, most: int) -> Body:
+        memory = self._options.memory_limit
+        # What it is for is leased already.
+        body = Body(self._disk.create, memory_limit=memory, admit=lambda _size: most)
         self._bodies.add(body)
         return body
 

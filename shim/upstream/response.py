@@ -6,7 +6,7 @@ Made by ``connection``; what it may be used for stands in ``exchange.Response``.
 import contextlib
 from collections.abc import AsyncGenerator
 
-from shim.asgi import MoveAnswer, Moved, Movement
+from shim.asgi import BodySink, MoveAnswer, Moved, Movement
 from shim.upstream.answer import AnswerReader
 from shim.wire.framing import Framing
 from shim.wire.http1 import ResponseHead
@@ -51,3 +51,9 @@ class Response:
         self._reader.skip(movement.taken)
         self.is_complete = movement.taken == source.size
         return movement
+
+    async def pour(self, sink: BodySink) -> int | None:
+        """Have the rest of the body written to a sink by threads."""
+        taken = await self._reader.pour(sink)
+        self.is_complete = self._reader.is_over
+        return taken

@@ -182,6 +182,22 @@ def test_a_slow_client_frees_its_server(rig: Rig):
         assert client.answer().body == b"GET /next"
 
 
+@only("http-tcp")
+def test_what_an_answer_may_have_in_the_spool(rig_with):
+    """Beyond it the server waits for the client, and nothing is lost."""
+    rig = rig_with({"spool.max_response": "4MiB"})
+    rig.stub.answer(replies.raw(MANY_HEAD, *MANY, end="keep"))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_bytes") > 3 * MIB, "it is spooled")
+        for part in MANY:
+            assert rig.shim.metric("spool_bytes") <= 4 * MIB
+            assert client.wire.exactly(len(part)) == part
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
 @only("http-tcp", "uwsgi-unix")
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_cut_is_seen_by_a_slow_client(rig: Rig, end):

@@ -24,12 +24,13 @@ PIECE = MIB // 4
 class Server:
     """An upstream's answer, piece by piece; an error or an event may stand among the pieces."""
 
-    def __init__(self, *script, length=None, lends=()):
+    def __init__(self, *script, length=None, lends=(), pours=False):
         self.framing = UNTIL_CLOSE if length is None else Framing(BodyKind.LENGTH, length)
         self.is_complete = False
         self.is_closed = False
         self._script = list(script)
         self._lends = list(lends)
+        self._pours = pours
 
     async def pieces(self):
         try:
@@ -55,6 +56,17 @@ class Server:
         await move(data[:given])
         moved(given, 1.0)
         return Movement(len(data), data[given:])
+
+    async def pour(self, sink):
+        """Bytes to a sink until it is full, where that is offered."""
+        if not self._pours:
+            return None
+        await asyncio.sleep(0)
+        data = b"".join(self._script)[: sink.room]
+        sink.write([memoryview(data)])
+        self._script = [left] if (left := b"".join(self._script)[len(data) :]) else []
+        self.is_complete = not self._script
+        return len(data)
 
 
 class Scene:
@@ -90,14 +102,14 @@ def numbered(count):
     return [bytes([number % 251]) * PIECE for number in range(count)]
 
 
-@pytest.mark.parametrize("length", [8 * MIB, None])
-def test_a_slow_client_frees_its_server(length):
+@pytest.mark.parametrize(("length", "pours"), [(8 * MIB, False), (8 * MIB, True), (None, False)])
+def test_a_slow_client_frees_its_server(length, pours):
     async def scene():
         made = Scene()
         gate = made.client.stop_reading()
         asyncio.get_running_loop().call_later(1000, gate.set)
         pieces = numbered(32)
-        await made.run(Server(*pieces, length=length))
+        await made.run(Server(*pieces, length=length, pours=pours))
         assert made.taken_at < 1
         assert made.ended_at == pytest.approx(1000)
         assert made.client.body == b"".join(pieces)
@@ -140,7 +152,8 @@ def test_a_slow_server_makes_no_client_slow():
         pytest.param({"free": 100, "reserve": 100}, True, id="no free space"),
     ],
 )
-def test_without_room_the_server_waits(options, server_waits):
+@pytest.mark.parametrize("pours", [False, True])
+def test_without_room_the_server_waits(options, server_waits, pours):
     """Nothing is lost, and it is asked for room again; a part of the room is better than none."""
 
     async def scene():
@@ -148,7 +161,7 @@ def test_without_room_the_server_waits(options, server_waits):
         gate = made.client.stop_reading()
         asyncio.get_running_loop().call_later(3 * NEXT_ATTEMPT, gate.set)
         pieces = numbered(32)
-        await made.run(Server(*pieces, length=8 * MIB))
+        await made.run(Server(*pieces, length=8 * MIB, pours=pours))
         assert (made.taken_at >= 3 * NEXT_ATTEMPT) is server_waits
         assert made.client.body == b"".join(pieces)
 

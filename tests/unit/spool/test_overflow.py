@@ -31,8 +31,8 @@ class Chain:
         self.most = 0
         self.overflow = Overflow(self._open, self._drop, room=room, length=length)
 
-    def _open(self):
-        body = Body(self.disk.create, memory_limit=MEMORY)
+    def _open(self, most):
+        body = Body(self.disk.create, memory_limit=MEMORY, admit=lambda _size: most)
         self.bodies.append(body)
         return body
 
