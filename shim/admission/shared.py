@@ -9,7 +9,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from shim.admission.slots import Capacity, Holder, Kind, Waiter
 from shim.admission.table import LocalTable
@@ -131,12 +130,12 @@ class SharedTable:
         turn = self._mirror.turn
         place = self._places[holder.number]
         self._rows.hold(place, holder.server, turn, self._mirror.passed_over)
-        row = self._found[place] = replace(self._found[place], server=holder.server, turn=turn)
+        row = self._found[place] = self._found[place].after(turn, holder.server)
         # When this one has gone, its project has still had its turn.
         if (following := self._mirror.first(holder.share)) is not None:
             other = self._places[following.number]
             self._rows.note_turn(other, turn)
-            self._found[other] = replace(self._found[other], turn=turn)
+            self._found[other] = self._found[other].after(turn, None)
         if row.owner == self._rows.owner:
             self._note_granted(holder)
         else:
