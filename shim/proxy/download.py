@@ -17,7 +17,7 @@ from shim.proxy.lag import LOOK, Lag
 from shim.proxy.request import Answer
 from shim.spool.overflow import STEP, Overflow
 from shim.spool.store import Store
-from shim.timing import Clock, Seconds, cancel_and_wait, monotonic
+from shim.timing import Clock, Seconds, finish, monotonic
 from shim.upstream.exchange import Response
 
 # How long after the spool had no room it is asked again.
@@ -244,5 +244,15 @@ class Download:
         return task
 
     async def _end_tasks(self) -> None:
-        while self._tasks:
-            await cancel_and_wait(self._tasks.pop())
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                # To their end, also when we are cancelled again: they use what is closed next.
+                await finish(asyncio.wait(tasks))
+        finally:
+            for task in tasks:
+                # Retrieved, else the loop complains of it; what mattered has been raised.
+                if not task.cancelled():
+                    task.exception()
