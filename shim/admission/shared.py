@@ -88,8 +88,11 @@ class SharedTable:
         """Take a request out of the line, or its slot from it; who of this process got one then."""
         if number not in self._places:
             return []
-        # Noted first: where the table is not to be had now, it is done with the next step.
+        # Noted first: where the table is not to be had now, it is done with the next step. What others give
+        # to it meanwhile nobody is told of.
         self._late.add(number)
+        self._own.pop(number, None)
+        self._granted = [holder for holder in self._granted if holder.number != number]
         return self.grant()
 
     def grant(self) -> list[Holder]:
@@ -167,7 +170,6 @@ class SharedTable:
         self._places[row.number] = place
 
     def _drop(self, number: int) -> None:
-        self._own.pop(number, None)
         if (place := self._places.get(number)) is not None:
             self._rows.remove(place)
             self._forget(place)
@@ -183,7 +185,7 @@ class SharedTable:
 
     def _take_granted(self) -> list[Holder]:
         granted, self._granted = self._granted, []
-        return [holder for holder in granted if holder.number not in self._late]
+        return granted
 
     # -- what is asked ------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ SLOW_PAUSE = 0.1
 """A slow client moves 80 KiB/s, however much the other side would take."""
 GREEDY, MODEST = "127.0.0.1", "127.0.0.2"
 """Two tenants: without a look at the image, a project is its client's address."""
-UPLOAD = 8 * MIB
+UPLOAD = 4 * MIB
 PROMISED = 2.0
 """How many times the idle median the others' may be."""
 

@@ -201,6 +201,23 @@ def test_a_lock_that_is_not_to_be_had(party, monkeypatch, caplog):
     assert numbers(made.tables[1].grant()) == [waiter.number]
 
 
+def test_a_slot_for_one_that_could_not_leave(party, monkeypatch):
+    """It was given one before it could tell that it had gone: nobody hears of it, and the next gets it."""
+    made = party(1)
+    held, _ = made.joins(0)
+    gone, _ = made.joins(1)
+    following, _ = made.joins(1)
+    monkeypatch.setattr("shim.ledger.table.PATIENCE", 0.0)
+    stopped = made.processes.join(holders=False)
+    assert locks.try_lock(stopped._descriptor, STEP_LOCK)
+    made.tables[1].leave(gone.number)
+    assert made.tables[1].waiting() == 1
+    locks.unlock(stopped._descriptor, STEP_LOCK)
+    made.tables[0].leave(held.number)
+    assert made.rings() == [1]
+    assert numbers(made.tables[1].grant()) == [following.number]
+
+
 def test_a_table_without_a_row_left(party, monkeypatch):
     monkeypatch.setattr(layout, "ROWS", 3)
     made = party(1)
