@@ -1,9 +1,8 @@
 """Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
 
-import contextlib
 import functools
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +43,7 @@ from shim.upstream.loading import freeze_heap, load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import connect
 from shim.upstream.pool import Server
-from shim.upstream.sizing import Sizing, shared_line, size_watch, sized_queue
+from shim.upstream.sizing import Sizing, size_watch, sized_queue
 from shim.wire.forwarding import TrustedProxies
 
 # They only move pages from socket to socket: more of them than cores would wait for each other.
@@ -135,8 +134,7 @@ class Parts:
     Attributes:
         gate: Counts client connections.
         colleagues: This worker among the others.
-        everywhere: The same among all shims of its cloud.
-        lines: Its lines among those of the other workers; None: they are its own.
+        everywhere: The same among all shims of its cloud; present while it serves.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -148,16 +146,8 @@ class Parts:
     gate: ConnectionGate
     colleagues: Alone
     everywhere: Everywhere
-    lines: Lines | None = None
     poller: Poller | None = None
     relays: Poller | None = None
-
-    @contextlib.asynccontextmanager
-    async def present(self) -> AsyncIterator[None]:
-        """Be there for others in the block: from before the first request to after the last."""
-        bell = contextlib.nullcontext() if self.lines is None else self.lines.bell.present()
-        async with self.everywhere.present(), bell:
-            yield
 
     def load(self) -> tuple[int, int]:
         """Uploads under way, and the bytes that they hold."""
@@ -208,7 +198,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     )
     own = snapshot_maker(drain, store, journal, upstreams, cloud)
     colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
-    everywhere = Everywhere(colleagues, cloud)
+    everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
@@ -218,7 +208,6 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         everywhere=everywhere,
-        lines=lines,
         poller=poller,
         relays=relays,
     )
@@ -236,17 +225,10 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
 
 
 def _upstream(
-    spec: UpstreamSpec,
-    options: ProxyOptions,
-    poller: Poller | None,
-    room: WaitingRoom,
-    lines: Lines | None,
+    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom, lines: Lines | None
 ) -> Upstream:
     servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
-    shared = None if lines is None else shared_line(spec.name, spec.servers, spec.sizing, lines)
-    queue = sized_queue(servers, spec.sizing, options.queue, room, shared=shared)
-    if lines is not None:
-        lines.bell.on_ring(queue.look)
+    queue = sized_queue(servers, spec.sizing, options.queue, room, name=spec.name, lines=lines)
     return Upstream(
         spec.name,
         servers,

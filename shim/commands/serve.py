@@ -117,6 +117,6 @@ def _service(parts: Parts) -> Service:
         gate=parts.gate,
         poller=parts.poller,
         relays=parts.relays,
-        presence=parts.present,
+        presence=parts.everywhere.present,
         load=parts.load,
     )

@@ -61,12 +61,15 @@ def sized_queue(
     options: QueueOptions,
     room: WaitingRoom,
     *,
-    shared: SlotTable | None = None,
+    name: str = "",
+    lines: Lines | None = None,
 ) -> SlotQueue:
-    """The line for the slots of these servers, as far as known; in its own table, or in a ``shared`` one."""
-    queue = SlotQueue(
-        len(servers), upload_share=sizing.upload_share, options=options, room=room, table=shared
-    )
+    """The line for the slots of these servers, as far as known; in ``lines`` with other processes."""
+    addresses = [server.address for server in servers]
+    table = None if lines is None else shared_line(name, addresses, sizing, lines)
+    queue = SlotQueue(len(servers), upload_share=sizing.upload_share, options=options, room=room, table=table)
+    if lines is not None:
+        lines.bell.on_ring(queue.look)
     for number, server in enumerate(servers):
         if isinstance(server, ApplicationServer):
             queue.limit(number, server.threads)
