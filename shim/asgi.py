@@ -81,10 +81,25 @@ class AnswerSource:
     silent: Exception
 
 
-Moved: TypeAlias = Callable[[int], None]
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """How far an answer was moved.
+
+    Attributes:
+        taken: Bytes that were taken from the source.
+        held: Those of them that its client has not taken, where it fell behind: they are to be sent next.
+    """
+
+    taken: int
+    held: bytes = b""
+
+
+# Told while an answer is moved, and now and then while nothing moves: bytes that the client has taken, and
+# the seconds for which it was waited for, in all; whether the client keeps up, so that the moving goes on.
+Moved: TypeAlias = Callable[[int, float], bool]
 # Takes what is to be called when the client leaves; None: nothing any more.
 WatchClient: TypeAlias = Callable[[Callable[[], None] | None], None]
-MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[bool]]
+MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[Movement | None]]
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
 
 
@@ -97,8 +112,9 @@ class Inbound(NamedTuple):
             application answers it like any error of its own, so that all answers look alike.
         take_over: Gives a pump for the rest of the body, once all of it that came before was received;
             None where this connection offers none (TLS). Leaving the block gives the socket back.
-        move_answer: Moves the rest of an answer's body to the client, and tells of each so many bytes moved;
-            False where that does not pay or is not possible, and nothing was moved.
+        move_answer: Moves the rest of an answer's body to the client, as far as the client keeps up; None
+        where
+            that does not pay or is not possible, and nothing was moved.
         watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
     """
 

@@ -126,6 +126,12 @@ class ClientGone(ClientFault):
     code = "client_gone"
 
 
+class ClientTooSlow(ClientFault):
+    """The client took nothing of its answer for ``timeouts.send``, or less than ``limits.min_rate``."""
+
+    code = "client_too_slow"
+
+
 # -- our limits -----------------------------------------------------------------------------------
 
 

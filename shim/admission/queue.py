@@ -5,15 +5,16 @@ future; the body stays where it is.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from shim.admission.slots import Capacity, Kind, Waiter, project_key
+from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
 from shim.admission.turnover import Turnover
 from shim.errors import QueueFull, QueueTimeout
+from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 
 # SPEC: "bodies over 1 MiB" are what holds a worker for long.
@@ -41,16 +42,29 @@ class QueueOptions:
 
 
 class WaitingRoom:
-    """Counts who waits, in all lines together, against ``limits.queue``."""
+    """Counts who waits, in all lines of all processes together, against ``limits.queue``."""
 
-    def __init__(self, limit: float = UNLIMITED) -> None:
-        self.limit = limit
-        self.waiting = 0
+    def __init__(self, limit: float = UNLIMITED, ledger: Ledger | None = None) -> None:
+        """Take how many may wait, and who counts: by default we alone."""
+        self._pool = Pool(ledger or LocalLedger(), Resource.PLACES, Limits(limit))
 
     @property
-    def is_full(self) -> bool:
-        """Whether nobody more may wait."""
-        return self.waiting >= self.limit
+    def limit(self) -> float:
+        """How many may wait."""
+        return self._pool.limits.total
+
+    @property
+    def waiting(self) -> int:
+        """How many of this process do."""
+        return self._pool.taken
+
+    def enter(self) -> bool:
+        """Wait here; whether there was a place. Raises LimitReached where the count is not to be had."""
+        return self._pool.take(1) is Verdict.FITS
+
+    def leave(self) -> None:
+        """Wait no more."""
+        self._pool.give_back(1)
 
 
 class SlotQueue:
@@ -135,8 +149,7 @@ class SlotQueue:
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
         try:
-            self._table.join(waiter)
-            self._grant()
+            self._tell(self._table.join(waiter))
             if not turn.done():
                 await self._wait(waiter, turn, patience, on_wait)
             return turn.result()
@@ -149,26 +162,33 @@ class SlotQueue:
 
     def leave(self, waiter: Waiter) -> None:
         """Give back what it holds, or its place in line; safe to call twice."""
-        self._table.leave(waiter.number)
-        self._grant()
+        self._tell(self._table.leave(waiter.number))
+
+    def look(self) -> None:
+        """Something may have changed elsewhere: another process has given a slot away, or has died."""
+        self._tell(self._table.grant())
 
     async def _wait(
         self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
     ) -> None:
-        if self._room.is_full:
+        if not self._room.enter():
             raise QueueFull(
-                f"{self._room.waiting} requests wait for the server behind already.",
+                f"{self._room.limit:.0f} requests wait for the servers behind already.",
                 retry_after=self._retry_after(waiter),
             )
+        try:
+            await self._stand_in_line(waiter, turn, patience, on_wait)
+        finally:
+            self._room.leave()
+
+    async def _stand_in_line(
+        self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
+    ) -> None:
         if self._table.waiting(waiter.kind) == 1:
             self._turnover[waiter.kind].begin(self.clock())
         on_wait()
-        self._room.waiting += 1
-        try:
-            async with deadline(patience, lambda: self._expired(waiter)):
-                await turn
-        finally:
-            self._room.waiting -= 1
+        async with deadline(patience, lambda: self._expired(waiter)):
+            await turn
         self._turnover[waiter.kind].add(self.clock())
 
     def _expired(self, waiter: Waiter) -> QueueTimeout:
@@ -183,11 +203,11 @@ class SlotQueue:
     def _resize(self) -> None:
         free = [max(0, slots - lost) for slots, lost in zip(self._slots, self._lost, strict=True)]
         self._table.resize(Capacity.of(free, self._upload_share))
-        self._grant()
+        self.look()
 
-    def _grant(self) -> None:
+    def _tell(self, granted: Iterable[Holder]) -> None:
         """Decided first, told after: who is told runs later, and finds its slot taken."""
-        for holder in self._table.grant():
+        for holder in granted:
             turn = self._turns[holder.number]
             # One that was cancelled meanwhile gives its slot back when it gets to run.
             if not turn.done():

@@ -195,5 +195,5 @@ def upload_limit(slots: float, share: float) -> float:
 
 @functools.lru_cache(PROJECTS_KEPT)
 def project_key(name: str) -> int:
-    """The project as an integer of 64 bits, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+    """The project as an integer of 63 bits (a word with a sign), the same in every process."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

@@ -38,33 +38,42 @@ class SlotTable(Protocol):
         """A new request, not yet in line."""
         ...
 
-    def join(self, waiter: Waiter) -> None:
-        """Put it in line, at the place of its number."""
+    def join(self, waiter: Waiter) -> Sequence[Holder]:
+        """Put it in line, at the place of its number; who got a slot then.
+
+        Raises:
+            LimitReached: There is no place left for it, or the table is not to be had.
+        """
         ...
 
-    def leave(self, number: int) -> None:
-        """Take a request out of the line, or its slot from it; without effect where it is nowhere."""
+    def leave(self, number: int) -> Sequence[Holder]:
+        """Take a request out of the line, or its slot from it; who got one then. Never fails."""
         ...
 
     def grant(self) -> Sequence[Holder]:
-        """Give every free slot away that somebody can have; who got one."""
+        """Give every free slot away that somebody can have; who of this process got one."""
         ...
 
     def waiting(self, kind: Kind | None = None) -> int:
-        """How many are in line."""
+        """How many of this process are in line."""
         ...
 
     def held(self, server: int) -> int:
         """How many hold a slot of a server."""
         ...
 
-    def place(self, waiter: Waiter) -> int:
-        """How many turns of its kind it takes until this one's, its own included."""
+    def place(self, waiter: Waiter) -> float:
+        """How many of this process's turns of its kind it takes until this one's, its own included."""
         ...
 
 
 class LocalTable:
-    """The slots of an upstream that one process uses."""
+    """The slots of an upstream that one process uses.
+
+    Attributes:
+        turn: Turns given so far.
+        passed_over: Of them in a row those in which the one that has waited longest was not chosen.
+    """
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
@@ -74,8 +83,8 @@ class LocalTable:
         self._waiters: dict[int, Waiter] = {}
         self._holders: dict[int, Holder] = {}
         self._held = Held(len(capacity.servers))
-        self._turn = 0
-        self._passed_over = 0
+        self.turn = 0
+        self.passed_over = 0
 
     def __repr__(self) -> str:
         return f"<LocalTable: {len(self._holders)} held, {len(self._waiters)} waiting, of {self.capacity}>"
@@ -88,8 +97,18 @@ class LocalTable:
         """A new request, not yet in line."""
         return Waiter(next(self._numbers), kind, project)
 
-    def join(self, waiter: Waiter) -> None:
-        """Put it in line, at the place of its number."""
+    def join(self, waiter: Waiter) -> list[Holder]:
+        """Put it in line, at the place of its number; who got a slot then."""
+        self.add(waiter)
+        return self.grant()
+
+    def leave(self, number: int) -> list[Holder]:
+        """Take a request out of the line, or its slot from it; who got one then."""
+        self.remove(number)
+        return self.grant()
+
+    def add(self, waiter: Waiter) -> None:
+        """Put a request in line."""
         assert waiter.number not in self._holders
         line = self._lines.setdefault(waiter.share, {})
         comes_back = bool(line) and waiter.number < next(reversed(line))
@@ -99,8 +118,21 @@ class LocalTable:
             self._lines[waiter.share] = dict(sorted(line.items()))
         self._waiters[waiter.number] = waiter
 
-    def leave(self, number: int) -> None:
-        """Take a request out of the line, or its slot from it."""
+    def hold(self, holder: Holder, turn: int) -> None:
+        """A request has got a slot, in the turn of this number; it may have been in line before that."""
+        waiter = self._waiters.pop(holder.number, None)
+        self._holders[holder.number] = holder
+        self._held.add(holder)
+        self.note_turn(holder.share, turn)
+        if waiter is not None:
+            self._step_out(waiter)
+
+    def note_turn(self, share: Share, turn: int) -> None:
+        """A project that waits or holds has had this turn."""
+        self._held.turns[share] = max(turn, self._held.turns.get(share, 0))
+
+    def remove(self, number: int) -> None:
+        """Forget a request, wherever it is; without effect where it is nowhere."""
         holder = self._holders.pop(number, None)
         if holder is not None:
             self._held.remove(holder)
@@ -111,16 +143,22 @@ class LocalTable:
     def grant(self) -> list[Holder]:
         """Give every free slot away that somebody can have; who got one."""
         granted = []
-        while self._waiters and (choice := self._choose()) is not None:
-            waiter, self._turn = choice.waiter, self._turn + 1
-            del self._waiters[waiter.number]
-            holder = Holder(waiter.number, waiter.kind, waiter.project, choice.server)
-            self._holders[holder.number] = holder
-            self._held.add(holder)
-            self._held.turns[holder.share] = self._turn
-            self._step_out(waiter)
+        while (holder := self.grant_next()) is not None:
             granted.append(holder)
         return granted
+
+    def grant_next(self) -> Holder | None:
+        """Give one slot away; who got it, None where nobody can have one."""
+        if not self._waiters or (choice := self._choose()) is None:
+            return None
+        waiter, self.turn = choice.waiter, self.turn + 1
+        holder = Holder(waiter.number, waiter.kind, waiter.project, choice.server)
+        self.hold(holder, self.turn)
+        return holder
+
+    def first(self, share: Share) -> Waiter | None:
+        """The first in line of a project and kind."""
+        return next(iter(self._lines.get(share, {}).values()), None)
 
     def waiting(self, kind: Kind | None = None) -> int:
         """How many are in line."""
@@ -141,10 +179,10 @@ class LocalTable:
 
     def _choose(self) -> Choice | None:
         candidates = list(self._candidates())
-        choice = choose(candidates, self._held, self.capacity, self._passed_over)
+        choice = choose(candidates, self._held, self.capacity, self.passed_over)
         if choice is not None:
             is_first = choice.waiter is longest_waiting(candidates)
-            self._passed_over = 0 if is_first else self._passed_over + 1
+            self.passed_over = 0 if is_first else self.passed_over + 1
         return choice
 
     def _candidates(self) -> Iterator[Waiter]:

@@ -34,7 +34,7 @@ class Turnover:
             self._since = self._freed[0]
         self._freed.append(now)
 
-    def retry_after(self, place: int, now: Seconds) -> int:
+    def retry_after(self, place: float, now: Seconds) -> int:
         """Whole seconds until the one at ``place`` (1: the next) would have its turn, within bounds.
 
         Where none has come free yet, the first is assumed to come now: it is late by that much at least.

@@ -31,6 +31,7 @@ STATUSES: Mapping[str, int] = {
     "project_limit": 429,
     "head_too_large": 431,
     "client_gone": CLIENT_GONE,
+    "client_too_slow": CLIENT_GONE,
     "internal_error": 500,
     "unknown_coding": 501,
     "unknown_method": 501,

@@ -11,6 +11,7 @@ from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
@@ -117,11 +118,13 @@ class Membership:
         ledger: Counts what all of them hold.
         folder: Where they ask each other.
         number: Which of them this one is.
+        lines: Where they wait for the slots of upstreams; None: each has lines of its own.
     """
 
     ledger: Ledger
     folder: Path
     number: int
+    lines: Lines | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +182,9 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
     cloud = member_of(options.cloud, journal)
-    room = WaitingRoom(options.queue.most)
-    upstreams = {spec.name: _upstream(spec, options, poller, room) for spec in options.upstreams}
+    room = WaitingRoom(options.queue.most, ledger)
+    lines = None if membership is None else membership.lines
+    upstreams = {spec.name: _upstream(spec, options, poller, room, lines) for spec in options.upstreams}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -194,7 +198,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     )
     own = snapshot_maker(drain, store, journal, upstreams, cloud)
     colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
-    everywhere = Everywhere(colleagues, cloud)
+    everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
@@ -221,10 +225,10 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
 
 
 def _upstream(
-    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom
+    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom, lines: Lines | None
 ) -> Upstream:
     servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
-    queue = sized_queue(servers, spec.sizing, options.queue, room)
+    queue = sized_queue(servers, spec.sizing, options.queue, room, name=spec.name, lines=lines)
     return Upstream(
         spec.name,
         servers,

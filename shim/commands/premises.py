@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from shim.ledger.bell import ring_all
 from shim.ledger.opening import TableFile
 from shim.ledger.state import open_directory
 from shim.ledger.table import LeaseTable
@@ -25,11 +26,13 @@ class Premises:
 
     Attributes:
         folder: Where the workers find each other; of this shim alone, and gone with it.
+        state: The state directory, where the processes of several shims do.
     """
 
-    def __init__(self, table: TableFile, folder: Path) -> None:
+    def __init__(self, table: TableFile, folder: Path, state: Path) -> None:
         self._table = table
         self.folder = folder
+        self.state = state
 
     @classmethod
     @contextlib.contextmanager
@@ -43,7 +46,7 @@ class Premises:
         try:
             _remove_abandoned(directory)
             with contextlib.closing(TableFile(state, directory)) as table, _own_folder(directory) as folder:
-                yield cls(table, folder)
+                yield cls(table, folder, Path(f"/proc/self/fd/{state}"))
         finally:
             os.close(state)
 
@@ -56,6 +59,8 @@ class Premises:
         with contextlib.suppress(OSError):
             CounterFiles(self.folder).bury(worker)
             (self.folder / f"worker-{worker}.sock").unlink(missing_ok=True)
+        # What it held others may wait for.
+        ring_all(self.state)
 
 
 @contextlib.contextmanager

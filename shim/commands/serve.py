@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from shim.admission.shared import Lines
 from shim.app.build import Membership, Parts, build
 from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE, load_or_report
 from shim.commands.premises import Premises
@@ -19,6 +20,7 @@ from shim.config.load import load
 from shim.config.settings import Settings
 from shim.config.sources import Flags
 from shim.errors import ShimError
+from shim.ledger.bell import Bell
 from shim.observe.logs import configure_logs
 from shim.server.activation import PassedSockets
 from shim.server.listen import ListenFailed, ListenOptions
@@ -97,7 +99,8 @@ def _work(settings: Settings, premises: Premises, station: Station) -> int:
     options = proxy_options(settings)
     try:
         with contextlib.closing(premises.join(holders=options.limits_holders)) as ledger:
-            parts = build(options, Membership(ledger, premises.folder, station.number))
+            lines = Lines(ledger, Bell(premises.state, ledger.slot))
+            parts = build(options, Membership(ledger, premises.folder, station.number, lines))
             run_worker(run_options(settings), _service(parts), station)
             parts.close()
     except (ShimError, ListenFailed) as error:

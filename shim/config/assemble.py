@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from shim.admission.limits import BodyPace
+from shim.admission.limits import AnswerPace, BodyPace
 from shim.admission.queue import QueueOptions
 from shim.app.build import ProxyOptions, UpstreamSpec
 from shim.cloud.joining import CloudOptions
@@ -44,7 +44,9 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         max_per_project=_amount(spool.max_per_project),
         min_free=_amount(spool.min_free),
         encryption=spool.encryption,
-        spool=SpoolOptions(memory_limit=spool.memory_limit, max_body=spool.max_body),
+        spool=SpoolOptions(
+            memory_limit=spool.memory_limit, max_body=spool.max_body, max_response=spool.max_response
+        ),
         max_uploads=limits.max_uploads,
         queue=QueueOptions(most=limits.queue, without_body=timeouts.queue, with_body=timeouts.queue_body),
         max_uploads_per_project=limits.max_uploads_per_project,
@@ -90,7 +92,7 @@ def run_options(settings: Settings) -> RunOptions:
             header_timeout=timeouts.header,
             keepalive_timeout=timeouts.keepalive,
             linger_timeout=timeouts.linger,
-            send_timeout=timeouts.send,
+            answer=AnswerPace(idle=timeouts.send, min_rate=limits.min_rate, grace=limits.min_rate_grace),
         ),
         drain=timeouts.drain,
         drain_delay=timeouts.drain_delay,

@@ -46,8 +46,8 @@ class LimitOptions(Options):
     min_rate: kinds.Rate = option(
         "1KiB/s",
         "A body that comes slower than this, over the last min_rate_grace, is answered with 408: it holds a "
-        "place that others wait for. 0 asks for no rate. Time that the shim itself held the client back does "
-        "not count.",
+        "place that others wait for. An answer that is taken slower is cut. 0 asks for no rate. Time that "
+        "the shim itself held the client back does not count.",
     )
     min_rate_grace: kinds.Wait = option(
         "30s",
@@ -100,6 +100,12 @@ class SpoolOptions(Options):
         "Free space that is never used, for whatever else is on the file system; a body that would is "
         "answered with 507. 0 leaves no reserve.",
     )
+    max_response: kinds.Size = option(
+        "1GiB",
+        "What one answer may have in the spool because its client reads more slowly than the server sends: "
+        "the server is then free although the client still reads. Beyond it, and where the spool is full, "
+        "the server waits for the client. 0B: it always does.",
+    )
     encryption: kinds.Switch = option(
         False,
         "Whether bodies on disk are encrypted (AES-256-GCM, a key for each body, never stored), for disks "
@@ -151,7 +157,9 @@ class TimeoutOptions(Options):
         "reading (uWSGI: socket-timeout) has to be longer.",
     )
     send: kinds.WaitLimit = option(
-        "1min", "No byte taken by the upstream for so long while sending to it is answered with 504."
+        "1min",
+        "No byte taken by the upstream for so long while sending to it is answered with 504. A client that "
+        "takes nothing of its answer for so long is cut off.",
     )
     response: kinds.ResponseWait = option(
         "auto",

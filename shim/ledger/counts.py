@@ -18,6 +18,7 @@ class Resource(enum.IntEnum):
     BYTES = 0
     UPLOADS = 1
     CONNECTIONS = 2
+    PLACES = 3
 
 
 class Verdict(enum.Enum):

@@ -1,8 +1,9 @@
-"""How the shared table lies in its file: a header, columns of counts, and a region for each process.
+"""How the shared table lies in its file: header, columns of counts, a region for each process, rows of lines.
 
-A process writes only where its slot is, so that giving back needs no lock and a dead process's part can be
-cleared whole. Numbers are signed or unsigned words of eight bytes in the machine's order: one machine's
-processes use it, and a store of one aligned word is never seen half done.
+Of the counts a process writes only those where its slot is, so that giving back needs no lock and a dead
+process's part can be cleared whole. Rows of lines are everybody's, and changed with the lock held. Numbers
+are signed or unsigned words of eight bytes in the machine's order: one machine's processes use it, and a
+store of one aligned word is never seen half done.
 """
 
 import struct
@@ -10,7 +11,7 @@ import struct
 from shim.ledger.counts import Resource
 
 MAGIC = b"glance-shim lease"
-VERSION = 1
+VERSION = 2
 # Processes at once: workers, and those of earlier configurations that still drain.
 SLOTS = 128
 # Holders that one process can tell apart, and how far from its place a holder's entry may stand.
@@ -25,16 +26,33 @@ SECRET_SIZE = 16
 HIGHEST = 8  # one more than the highest slot that was ever in use
 HAS_REGION = 16  # by slot: 1 where its process tells holders apart
 _COLUMNS = HAS_REGION + SLOTS
+AREAS = 32
+AREA_KEYS = (
+    _COLUMNS + len(Resource) * SLOTS
+)  # by area: whose line it is, 0 where it has no room on the disk yet
 COMMON_SIZE = 8192
 """Bytes of header and columns: what every process uses."""
 _ENTRIES = CAPACITY + WINDOW
 _REGION_WORDS = -(-(1 + len(Resource)) * _ENTRIES // 512) * 512
 REGION_SIZE = _REGION_WORDS * WORD
 _FIRST_REGION = COMMON_SIZE // WORD
-FILE_SIZE = COMMON_SIZE + SLOTS * REGION_SIZE
+
+# Lines for the slots of upstreams (``rows.py``): what one is, and what a row is, in words.
+ROWS = 4096
+ROW = 8
+_AREA_HEADER = 8
+# Words of an area's header, and of a row.
+CHANGES, TOP, TURN, PASSED_OVER = range(4)
+STATE, OWNER, NUMBER, KIND, PROJECT, AVOIDED, LAST_TURN = range(7)
+# The state of a row that nobody has, and of one that waits; one that holds has this and its server more.
+FREE, WAITING, HOLDING = range(3)
+_AREA_WORDS = _AREA_HEADER + ROWS * ROW
+AREA_SIZE = -(-_AREA_WORDS * WORD // 4096) * 4096
+_FIRST_AREA = _FIRST_REGION + SLOTS * _REGION_WORDS
+FILE_SIZE = COMMON_SIZE + SLOTS * REGION_SIZE + AREAS * AREA_SIZE
 
 assert _HEADER.size <= HIGHEST * WORD
-assert (_COLUMNS + len(Resource) * SLOTS) * WORD <= COMMON_SIZE
+assert (AREA_KEYS + AREAS) * WORD <= COMMON_SIZE
 
 
 def header(secret: bytes) -> bytes:
@@ -64,6 +82,21 @@ def column(resource: Resource) -> int:
 def region_offset(slot: int) -> int:
     """The first byte of a slot's region."""
     return COMMON_SIZE + slot * REGION_SIZE
+
+
+def area_offset(area: int) -> int:
+    """The first byte of an area."""
+    return area_header(area) * WORD
+
+
+def area_header(area: int) -> int:
+    """The first word of an area."""
+    return _FIRST_AREA + area * AREA_SIZE // WORD
+
+
+def row(area: int, place: int) -> int:
+    """The first word of a row."""
+    return area_header(area) + _AREA_HEADER + place * ROW
 
 
 def digests(slot: int) -> int:

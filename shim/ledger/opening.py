@@ -4,7 +4,6 @@ A table that is damaged or of another version is made anew only where the kernel
 it: as long as somebody counts there, a second table beside it would double every limit.
 """
 
-import errno
 import logging
 import os
 import secrets
@@ -13,14 +12,13 @@ from pathlib import Path
 from shim.errors import DiskError
 from shim.ledger import layout
 from shim.ledger.locks import is_locked, lock_within, try_lock, unlock
-from shim.ledger.table import FIRST_SLOT_LOCK, RECOVERY, STEP_LOCK, LeaseTable
+from shim.ledger.table import FIRST_SLOT_LOCK, KEEPER_LOCK, STEP_LOCK, LeaseTable
+from shim.ledger.upkeep import RECOVERY, allocate
 from shim.timing import Seconds
 
 log = logging.getLogger("shim.ledger")
 
 FILE_NAME = "leases"
-# Beyond the slots' locks: held by supervisors, so that a table is in use also while no worker is.
-_KEEPER_LOCK = FIRST_SLOT_LOCK + layout.SLOTS
 _START_PATIENCE: Seconds = 5.0
 
 
@@ -42,7 +40,7 @@ class TableFile:
         try:
             with _Step(self._descriptor, self.name):
                 self._make_sure_of_it()
-                try_lock(self._descriptor, _KEEPER_LOCK, shared=True)
+                try_lock(self._descriptor, KEEPER_LOCK, shared=True)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -64,7 +62,7 @@ class TableFile:
                 secret = self._secret(descriptor)
                 slot = self._claim(descriptor)
                 if holders:
-                    self._allocate(descriptor, layout.region_offset(slot), layout.REGION_SIZE)
+                    allocate(descriptor, self.name, layout.region_offset(slot), layout.REGION_SIZE)
                 table = LeaseTable(descriptor, self.name, secret, slot)
                 table.begin(holders=holders)
                 return table
@@ -91,7 +89,7 @@ class TableFile:
 
     def _make(self) -> None:
         # Room first: a page of a mapped file that the disk has no room for would be a signal, not an error.
-        self._allocate(self._descriptor, 0, layout.COMMON_SIZE)
+        allocate(self._descriptor, self.name, 0, layout.COMMON_SIZE)
         os.ftruncate(self._descriptor, layout.FILE_SIZE)
         os.pwrite(self._descriptor, layout.header(secrets.token_bytes(layout.SECRET_SIZE)), 0)
 
@@ -112,13 +110,6 @@ class TableFile:
             if try_lock(descriptor, FIRST_SLOT_LOCK + slot):
                 return slot
         raise self._fault(f"has no place left: {layout.SLOTS} processes use it.")
-
-    def _allocate(self, descriptor: int, offset: int, size: int) -> None:
-        try:
-            os.posix_fallocate(descriptor, offset, size)
-        except OSError as error:
-            advice = "; make room, or set server.state_directory" if error.errno == errno.ENOSPC else ""
-            raise self._fault(f"cannot have {size} bytes: {error.strerror}{advice}.") from error
 
     def _fault(self, text: str) -> DiskError:
         return DiskError(

@@ -6,23 +6,27 @@ held; that is looked at when something would be refused, which is when it matter
 it knows by itself: the file only tells the others.
 """
 
+import contextlib
 import hashlib
 import mmap
 import os
+from collections.abc import Iterator
 
 from shim.errors import DiskError, UploadsFull
 from shim.ledger import layout
 from shim.ledger.counts import Held, Limits, Resource, Verdict, decide
-from shim.ledger.locks import is_locked, lock_within, unlock
+from shim.ledger.locks import is_locked, lock_within, try_lock, unlock
+from shim.ledger.upkeep import RECOVERY, allocate, clear_slot
 from shim.timing import UNLIMITED, Seconds
 
 # Byte 0 is everybody's lock, held for a step; byte 1 + slot is held by the slot's process while it lives.
 STEP_LOCK = 0
 FIRST_SLOT_LOCK = 1
+# Held by supervisors, so that a table is in use also while no worker is; then one for each area of lines.
+KEEPER_LOCK = FIRST_SLOT_LOCK + layout.SLOTS
+FIRST_AREA_LOCK = KEEPER_LOCK + 1
 # The lock is held for microseconds, unless the holder has lost its processor in the middle of a step.
 PATIENCE: Seconds = 0.1
-# For whoever reads that a table cannot be used; what lies in it is of use to the living only.
-RECOVERY = "Stop all glance-shim processes that use it, remove it, and start again."
 # More than any disk: a sum beyond it is no sum of leases.
 _MOST = 1 << 62
 
@@ -93,6 +97,43 @@ class LeaseTable:
         if not any(entry.held):
             # Its place keeps the holder's name for the next one that has need of a place.
             del self._entries[holder]
+
+    # -- for lines ----------------------------------------------------------------------------------
+
+    @property
+    def slot(self) -> int:
+        """Which of the processes this one is."""
+        return self._slot
+
+    @property
+    def words(self) -> memoryview:
+        """All words, for whoever has an area in them."""
+        return self._words
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """The lock, for a step of microseconds; raises as ``take`` does."""
+        self._lock()
+        try:
+            yield
+        finally:
+            unlock(self._descriptor, STEP_LOCK)
+
+    def lives(self, slot: int) -> bool:
+        """Whether a process has this slot."""
+        return slot == self._slot or is_locked(self._descriptor, FIRST_SLOT_LOCK + slot)
+
+    def share_area(self, area: int) -> None:
+        """Let the others know that we use an area of lines, for as long as we live."""
+        try_lock(self._descriptor, FIRST_AREA_LOCK + area, shared=True)
+
+    def is_shared(self, area: int) -> bool:
+        """Whether another process uses it."""
+        return is_locked(self._descriptor, FIRST_AREA_LOCK + area)
+
+    def allocate(self, offset: int, size: int) -> None:
+        """Take room on the disk: a mapped page without it would be a signal later; raises DiskError."""
+        allocate(self._descriptor, self._name, offset, size)
 
     def close(self) -> None:
         """Give up the slot: what it held counts no more, for the kernel lets go of its lock."""
@@ -200,15 +241,3 @@ class _Entry:
     def __init__(self, place: int) -> None:
         self.place = place
         self.held = [0] * len(Resource)
-
-
-def clear_slot(words: memoryview, slot: int) -> None:
-    """Forget what a slot held; whoever calls this knows that nobody lives in it, or is its new owner."""
-    if words[layout.HAS_REGION + slot]:
-        first = layout.digests(slot)
-        words[first : first + layout.CAPACITY + layout.WINDOW] = memoryview(
-            bytes((layout.CAPACITY + layout.WINDOW) * layout.WORD)
-        ).cast("q")
-    words[layout.HAS_REGION + slot] = 0
-    for resource in Resource:
-        words[layout.column(resource) + slot] = 0

@@ -79,10 +79,6 @@ class Record:
         self.phase = phase
         self._entered = now
 
-    def count_sent(self, size: int) -> None:
-        """So many bytes more of the response's body were given to the client."""
-        self.sent += size
-
     _entered: Seconds = 0.0
 
 

@@ -14,7 +14,7 @@ from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
 from shim.proxy.growing import wait_for_start
-from shim.proxy.pace import Begin, Pace, choose_begin
+from shim.proxy.pace import LEAST_PACED, Begin, Pace, choose_begin
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
@@ -35,6 +35,7 @@ class Proxy:
     Attributes:
         pace: What is asked of a client that sends a body.
         stall: How long a client may keep a server waiting after forwarding began, in seconds.
+        least_paced: Bodies of so many bytes are received whole in any case.
     """
 
     routes: RouteTable
@@ -46,6 +47,7 @@ class Proxy:
     journal: Journal
     pace: BodyPace
     stall: Seconds = 30.0
+    least_paced: int = LEAST_PACED
     clock: Clock = monotonic
 
     async def serve(self, request: ClientRequest, answer: Answer, record: Record) -> None:
@@ -89,6 +91,7 @@ class Proxy:
                     answer=answer,
                     journal=self.journal,
                     record=record,
+                    store=self.store,
                     stall=self.stall,
                     is_handed_off=route.body is BodyMode.HANDOFF,
                 )
@@ -125,7 +128,7 @@ class Proxy:
         return choose_begin(
             route.body,
             declared,
-            memory_limit=self.store.memory_limit,
+            whole_up_to=max(self.store.memory_limit, self.least_paced),
             takes_growing=upstream.takes_growing,
             takes_chunked=upstream.takes_chunked,
         )

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from shim.errors import ServerKeptWaiting, ShimError, UpstreamFault
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
+from shim.proxy.download import Download
 from shim.proxy.growing import GrowingBody
 from shim.proxy.request import Answer, ClientRequest
-from shim.proxy.respond import relay, relay_hints
+from shim.proxy.respond import relay, relay_hints, take
 from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
+from shim.spool.store import Store
 from shim.timing import Seconds
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
@@ -32,6 +34,7 @@ class Delivery:
         body: Its body, which may still be coming in; None where it has none.
         client: The client's side.
         handling: Says which answers are doubtful, and what to do about a failed attempt.
+        store: Where the answer waits for a client that is slower than the server.
         stall: How long a server may be kept waiting for the body, in seconds.
         is_handed_off: Whether a server on this host may open the body's file.
     """
@@ -44,6 +47,7 @@ class Delivery:
     answer: Answer
     journal: Journal
     record: Record
+    store: Store
     stall: Seconds
     is_handed_off: bool = False
 
@@ -67,12 +71,15 @@ class Delivery:
     async def _attempt(self) -> Failure | None:
         """Send the request once; None where an answer was relayed."""
         try:
-            async with self.upstream.exchange(
-                self._message(), interim=self._pass_hints, enter=self._enter
-            ) as response:
-                if self.handling.is_doubtful(response):
-                    return await gather(response)
-                await self._relay(response)
+            async with Download(self.answer, self.record, self.store) as download:
+                async with self.upstream.exchange(
+                    self._message(), interim=self._pass_hints, enter=self._enter
+                ) as response:
+                    if self.handling.is_doubtful(response):
+                        return await gather(response)
+                    await self._take(response, download)
+                # Its slot is free now, however long the client still reads.
+                await download.finish()
                 return None
         except (UpstreamFault, ServerKeptWaiting) as fault:
             # What the client has the beginning of cannot be begun anew.
@@ -88,17 +95,21 @@ class Delivery:
             return replace(self.message, is_handed_off=self.is_handed_off)
         return replace(self.message, body=GrowingBody(self.body, self.stall))
 
-    async def _relay(self, response: Response) -> None:
+    async def _take(self, response: Response, download: Download) -> None:
+        await self._begin_to_respond()
+        await take(response, self.answer, self.record, download)
+
+    async def _begin_to_respond(self) -> None:
         if not self.client.has_body:
             # Answered from the head, or the beginning: nobody wants the rest of the body.
             await self.client.dismiss()
         self._enter(Phase.RESPOND)
-        await relay(response, self.answer, self.record)
 
     async def _give_up(self, failure: Failure) -> None:
         if isinstance(failure, ShimError):
             raise failure
-        await self._relay(failure)
+        await self._begin_to_respond()
+        await relay(failure, self.answer, self.record)
 
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)

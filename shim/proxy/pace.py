@@ -13,6 +13,10 @@ from shim.timing import Seconds
 # Before a server has taken its first large body. Glance takes 50-80 MiB/s (measured): to think it faster
 # begins later than needed, to think it slower would make its worker wait for the client.
 FIRST_GUESS = 256 * 1024 * 1024
+# Bytes up to which a body is received whole. That costs less than a tenth of a second, and a body that is
+# forwarded as it comes can hold a worker for timeouts.cut_through_stall: a poor bargain for small ones, which
+# may take up all slots at once (what counts as an upload begins at 1 MiB).
+LEAST_PACED = 4 * 1024 * 1024
 # A little later than computed: a client that slows down a little does not show.
 MARGIN = 0.97
 # The client's rate is the lower one of that since its start and that over so long.
@@ -38,14 +42,14 @@ class Begin(enum.Enum):
 
 
 def choose_begin(
-    mode: BodyMode, declared: int | None, *, memory_limit: int, takes_growing: bool, takes_chunked: bool
+    mode: BodyMode, declared: int | None, *, whole_up_to: int, takes_growing: bool, takes_chunked: bool
 ) -> Begin:
     """When the forwarding of a body begins.
 
     Args:
         mode: Of its route.
         declared: Its length in bytes, None where it is not known.
-        memory_limit: Bodies up to this are not worth the trouble.
+        whole_up_to: Bodies of so many bytes are not worth the trouble.
         takes_growing: Whether the upstream can begin with a body that is not whole.
         takes_chunked: Whether it can do so without knowing the length.
     """
@@ -53,7 +57,7 @@ def choose_begin(
         return Begin.WHOLE
     if mode is BodyMode.STREAM:
         return Begin.AT_ONCE if takes_chunked or declared is not None else Begin.WHOLE
-    return Begin.WHOLE if declared is None or declared <= memory_limit else Begin.PACED
+    return Begin.WHOLE if declared is None or declared <= whole_up_to else Begin.PACED
 
 
 class Pace:

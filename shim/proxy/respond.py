@@ -1,8 +1,7 @@
 """Relays an upstream's answer to the client; from its first byte on there is no way back."""
 
-import contextlib
-
 from shim.observe.journal import Record
+from shim.proxy.download import Download
 from shim.proxy.request import Answer
 from shim.upstream.exchange import Response
 from shim.wire.framing import BodyKind
@@ -14,27 +13,31 @@ _NO_CONTENT = 204
 
 
 async def relay(response: Response, answer: Answer, record: Record) -> None:
-    """Give the client the upstream's answer, unaltered but for what belongs to one hop only.
+    """Give the client an answer whose body is in memory.
 
     Raises:
         UpstreamFault: The answer broke off; what was relayed of it must be cut.
     """
+    async with Download(answer, record) as download:
+        await take(response, answer, record, download)
+        await download.finish()
+
+
+async def take(response: Response, answer: Answer, record: Record, download: Download) -> None:
+    """Begin the answer, unaltered but for what belongs to one hop only, and take its body from its server.
+
+    Raises:
+        UpstreamFault: The answer broke off; what was relayed of it must be cut.
+        ClientTooSlow: The client took too little of it.
+    """
     record.status = response.status
     await answer.begin(response.status, _relayed_headers(response, record))
     if (body := response.take_whole()) is not None:
-        record.sent += len(body)
-        await answer.end(body)
+        download.keep(body)
         return
     # The head by itself: a store may take its time for the first byte, and the client has a timeout.
     await answer.write(b"")
-    async with contextlib.aclosing(response.pieces()) as pieces:
-        async for piece in pieces:
-            await answer.write(piece)
-            record.sent += len(piece)
-            # A fast path is an offer: what is still in the upstream's socket need not come through here.
-            if answer.move and await response.lend(answer.move, record.count_sent):
-                break
-    await answer.end()
+    await download.take(response)
 
 
 async def relay_hints(head: ResponseHead, answer: Answer) -> None:

@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shim.asgi import INBOUND, AnswerSource, Application, Inbound, Message, Moved, Scope
+from shim.asgi import INBOUND, AnswerSource, Application, Inbound, Message, Moved, Movement, Scope
 from shim.errors import ShimError
 from shim.server.relay import relay_answer
 from shim.wire.chunked import LAST_CHUNK
@@ -277,15 +277,17 @@ class Exchange:
             if len(piece):
                 self._connection.stream.write(piece)
 
-    async def move_answer(self, source: AnswerSource, moved: Moved) -> bool:
+    async def move_answer(self, source: AnswerSource, moved: Moved) -> Movement | None:
         """Have all that is left of the answer moved from another socket; an ``Inbound`` offer."""
         connection = self._connection
         # What does not fit the framing is for ``send`` to complain of.
         fits = self._ending is Ending.LENGTH and source.size == self._length_left
-        if not fits or not await relay_answer(connection.relays, connection.stream, source, moved):
-            return False
-        self._length_left = 0
-        return True
+        if not fits:
+            return None
+        movement = await relay_answer(connection.relays, connection.stream, source, moved)
+        if movement is not None:
+            self._length_left -= movement.taken - len(movement.held)
+        return movement
 
     def _complete(self) -> None:
         if self._ending is Ending.LENGTH and self._length_left:

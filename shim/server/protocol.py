@@ -6,13 +6,14 @@ decided before the application's first ``receive()`` is decided before a byte of
 
 import asyncio
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
+from shim.admission.limits import AnswerPace
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
 from shim.server.exchange import Answering, Exchange
@@ -42,7 +43,7 @@ class ConnectionOptions:
     header_timeout: Seconds = 30.0
     keepalive_timeout: Seconds = 75.0
     linger_timeout: Seconds = 30.0
-    send_timeout: Seconds = 60.0
+    answer: AnswerPace = field(default_factory=AnswerPace)
 
 
 class Reading(enum.Enum):
@@ -110,8 +111,12 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         # uvloop's transports are not asyncio.Transport, they only behave so.
-        self.stream = ClientStream(transport, send_timeout=self.options.send_timeout, named=self._named)
+        self.stream = ClientStream(transport, self.options.answer, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
+        if len(self.server_state.connections) > 2 * self.options.max_connections:
+            # An answer, and the time to read it, are for as many again as are served, and not for a flood.
+            self.stream.abort()
+            return
         try:
             self._take_place()
         except ShimError as refusal:
@@ -234,6 +239,13 @@ class ClientConnection(asyncio.Protocol):
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
 
+    def _keepalive_timeout(self) -> None:
+        if self.stream.is_waiting(self.options.keepalive_timeout):
+            # Not idle: its last answer is on its way yet.
+            self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+            return
+        self._header_timeout()
+
     def _header_timeout(self) -> None:
         if len(self._head) == 0:
             # Nothing was asked, so nothing is answered: a spare connection of a browser, say.
@@ -319,7 +331,7 @@ class ClientConnection(asyncio.Protocol):
         """The answer is complete and the connection stays: read the next head."""
         self.state = Reading.HEAD
         self._exchange = None
-        self._alarm.set(self.options.keepalive_timeout, self._header_timeout)
+        self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
         held, self._held = self._held, b""
         self.stream.resume()
         if held:

@@ -12,7 +12,7 @@ import os
 import select
 from typing import TYPE_CHECKING
 
-from shim.asgi import AnswerSource, Moved
+from shim.asgi import AnswerSource, Moved, Movement
 from shim.errors import ClientGone, UpstreamClosed
 from shim.job import Job, Wait
 from shim.poller import Poller
@@ -31,8 +31,8 @@ LEAST_PIPE = 64 * 1024
 # the usual 1024, and their pipes all the memory that an ordinary user's may have. Clients beyond it are slow
 # ones, for nobody reads so many answers at once, and lose nothing in the plain way.
 MOST_WATCHED = 128
-# How often a relay is looked at: as old as the numbers of the live view may be.
-LOOK_ON: Seconds = 0.5
+# How often a relay is looked at: a client that has fallen behind is to be noticed, for it holds up a server.
+LOOK_ON: Seconds = 0.1
 
 
 class Relay(Job[int]):
@@ -66,7 +66,7 @@ class Relay(Job[int]):
         self._held = 0  # bytes in the pipe
         self._broken: UpstreamClosed | None = None
         self._silence: Seconds = 0.0
-        self._stand: Seconds = 0.0
+        self._stood: Seconds = 0.0
         self.taken = 0
 
     # -- for the loop -----------------------------------------------------------------------------
@@ -78,10 +78,20 @@ class Relay(Job[int]):
             return self._silence + (0.0 if self._waits_for_client else self._waiting)
 
     @property
-    def stand(self) -> Seconds:
-        """Seconds that the client was waited for since it last took a byte."""
+    def stood(self) -> Seconds:
+        """Seconds that the client was waited for, in all."""
         with self._lock:
-            return self._stand + (self._waiting if self._waits_for_client else 0.0)
+            return self._stood + (self._waiting if self._waits_for_client else 0.0)
+
+    def take_held(self) -> bytes:
+        """What the client has not taken of what the upstream gave; the relay is over then."""
+        held = bytearray()
+        while self._held:
+            # What is in a pipe is there to be read at once.
+            piece = os.read(self._pipe_out, self._held)
+            self._held -= len(piece)
+            held += piece
+        return bytes(held)
 
     def close(self) -> None:
         """Give up the pipe and the descriptors of our own."""
@@ -97,7 +107,7 @@ class Relay(Job[int]):
     def _count_waiting(self, seconds: Seconds) -> None:
         super()._count_waiting(seconds)
         if self._waits_for_client:
-            self._stand += seconds
+            self._stood += seconds
         else:
             self._silence += seconds
 
@@ -142,64 +152,82 @@ class Relay(Job[int]):
             return
         except OSError as error:
             raise _client_gone() from error
-        self._stand = 0.0
         self._held -= size
         self.taken += size
 
 
 async def relay_answer(
     poller: Poller | None, stream: "ClientStream", source: AnswerSource, moved: Moved
-) -> bool:
-    """Move the rest of an answer to a client; False where it can only go the plain way: nothing was moved.
+) -> Movement | None:
+    """Move the rest of an answer to a client that keeps up; None where it can only go the plain way.
 
     Raises:
         UpstreamClosed: The answer broke off.
         ResponseTimeout: The upstream was silent for too long.
-        ClientGone: The client left, or took nothing for too long.
+        ClientGone, ClientTooSlow: The client left, or took too little.
     """
     if poller is None or not stream.is_plain:
-        return False
+        return None
     if source.size < LEAST_RELAYED or poller.active >= MOST_WATCHED:
-        return False
+        return None
     # The transport's bytes come first, and it must not touch the socket's sending side meanwhile.
-    await stream.flush()
-    if stream.is_closing:
-        return False
+    if not await _flush(stream, moved) or stream.is_closing:
+        return None
     try:
         relay = Relay(poller, source.descriptor, stream.fileno(), source.size)
     except OSError:
         # Out of descriptors or pipe pages: the plain way needs none.
-        return False
+        return None
     with contextlib.closing(relay):
         await _watch(relay, stream, source, moved)
+        held = relay.take_held()
+        return Movement(relay.taken + len(held), held)
+
+
+async def _flush(stream: "ClientStream", moved: Moved) -> bool:
+    """Wait until the kernel has what was written; False where the client falls behind with that."""
+    flushing = asyncio.ensure_future(stream.flush())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        while not flushing.done():
+            await asyncio.wait({flushing}, timeout=LOOK_ON)
+            if not flushing.done() and not moved(0, loop.time() - began):
+                return False
+    finally:
+        await cancel_and_wait(flushing)
+    flushing.result()
     return True
 
 
 async def _watch(relay: Relay, stream: "ClientStream", source: AnswerSource, moved: Moved) -> None:
-    """Wait for the relay's end, count what it moves, and judge both sides' pace."""
-    counted = 0
+    """Wait for the relay's end, or until the client falls behind; judge both sides' pace."""
+    counted, stood = 0, 0.0
     moving = asyncio.ensure_future(relay.perform())
     try:
-        while not moving.done():
-            nearest = min(source.idle - relay.silence, stream.send_timeout - relay.stand, LOOK_ON)
+        keeps_up = True
+        while keeps_up and not moving.done():
+            nearest = min(source.idle - relay.silence, stream.floor.next_check, LOOK_ON)
             await asyncio.wait({moving}, timeout=max(0.0, nearest))
-            moved(relay.taken - counted)
-            counted = relay.taken
+            keeps_up = moved(relay.taken, relay.stood)
+            stream.count_moved(relay.taken - counted)
             if not moving.done():
-                _check(relay, stream, source)
+                _check(relay, stream, source, relay.stood - stood)
+            counted, stood = relay.taken, relay.stood
     finally:
         # Its threads use the sockets and the pipe until it has really stopped.
         await cancel_and_wait(moving)
-        moved(relay.taken - counted)
-    moving.result()
+        stream.count_moved(relay.taken - counted)
+        moved(relay.taken, relay.stood)
+    if not moving.cancelled():
+        moving.result()
 
 
-def _check(relay: Relay, stream: "ClientStream", source: AnswerSource) -> None:
+def _check(relay: Relay, stream: "ClientStream", source: AnswerSource, stood: Seconds) -> None:
     if relay.silence >= source.idle:
         raise source.silent
-    if relay.stand >= stream.send_timeout:
-        stream.abort()
-        raise _client_gone()
+    if stood:
+        stream.floor.add(stood, stream.newly_delivered())
 
 
 def _client_gone() -> ClientGone:

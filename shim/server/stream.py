@@ -5,17 +5,24 @@ client has not read yet. So each end is chosen here, once.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import Any
 
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
-from shim.timing import Seconds
+from shim.admission.limits import AnswerFloor, AnswerPace
+from shim.errors import ClientTooSlow
+from shim.timing import UNLIMITED, Seconds
 from shim.wire.proxy_protocol import ProxyHeader
 
 # Bytes of an answer kept for a client that reads slowly, before its upstream is held back.
 WRITE_BUFFER = 256 * 1024
+_NO_COUNT = bytes(4)
 
 
 class ClientStream:
@@ -26,13 +33,15 @@ class ClientStream:
     """
 
     def __init__(
-        self, transport: asyncio.Transport, *, send_timeout: Seconds, named: ProxyHeader | None = None
+        self, transport: asyncio.Transport, pace: AnswerPace, *, named: ProxyHeader | None = None
     ) -> None:
-        """Take the transport, how long a client may take nothing of an answer, and whom a proxy named."""
+        """Take the transport, how slow a client may be with its answers, and whom a proxy named."""
         self._transport = transport
+        self.floor = AnswerFloor(pace)
+        self._written = 0
+        self._delivered = 0
         # Asked once and now: a connection that has been reset meanwhile has no ends any more.
         self.ends = _ends(transport, named or ProxyHeader())
-        self.send_timeout = send_timeout
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
@@ -84,21 +93,65 @@ class ClientStream:
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand bytes to the transport; ``drain`` afterwards keeps them bounded."""
+        self._written += len(data)
         self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written; cut it off where it takes nothing."""
+        """Wait until the client has taken enough of what was written.
+
+        Raises:
+            ClientTooSlow: It takes nothing, or too little.
+        """
         # Asked first, for nearly always there is nothing to wait for, and a timeout costs more than a test.
+        if self._writable.is_set():
+            return
+        clock = asyncio.get_running_loop().time
+        self.newly_delivered()
         while not self._writable.is_set():
-            left = self._transport.get_write_buffer_size()
-            try:
-                async with asyncio.timeout(self.send_timeout):
+            began = clock()
+            with contextlib.suppress(TimeoutError):
+                limit = self.floor.next_check
+                async with asyncio.timeout(None if limit == UNLIMITED else limit):
                     await self._writable.wait()
-            except TimeoutError:
-                # A client that takes a little at a time is slow, not gone.
-                if self._transport.get_write_buffer_size() >= left:
-                    self._transport.abort()
-                    return
+            self.floor.add(clock() - began, self.newly_delivered())
+
+    def is_waiting(self, waited: Seconds) -> bool:
+        """Whether the client still has something to take, and took of it in the last seconds."""
+        if not self._transport.get_write_buffer_size():
+            return False
+        try:
+            self.floor.add(waited, self.newly_delivered())
+        except ClientTooSlow:
+            self.abort()
+        return not self.is_closing
+
+    def count_moved(self, size: int) -> None:
+        """So many bytes were given to the socket by somebody else."""
+        self._written += size
+
+    def newly_delivered(self) -> int:
+        """Bytes that the client's side has taken since this was last asked.
+
+        By what the kernel still has to send, not by what it takes from us: that it does in steps of
+        megabytes, and a slow client would look like one that is silent.
+        """
+        waiting = self._transport.get_write_buffer_size() + self._unsent()
+        delivered = self._written - waiting
+        newly = max(0, delivered - self._delivered)
+        self._delivered += newly
+        return newly
+
+    def _unsent(self) -> int:
+        """Bytes in the socket that the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self.is_closing:
+            return 0
+        try:
+            answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, _NO_COUNT)
+        except (OSError, ValueError):
+            # No socket that knows it, or none any more; then what the kernel took counts.
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
 
     async def flush(self) -> None:
         """Wait until the kernel has all of what was written; like ``drain``, but to the last byte."""

@@ -1,4 +1,4 @@
-"""The spool: gives each request its ``Body`` under a lease, and takes both back on every path.
+"""The spool: gives requests and slow answers their bodies under a lease, and takes both back on every path.
 
 What the spool holds is counted here, by asking the bodies alive.
 """
@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from shim.errors import BodyTooLarge, DiskError, DiskFull
+from shim.errors import BodyTooLarge, DiskError, DiskFull, LimitReached
 from shim.spool.body import Body
-from shim.spool.budget import Budget
+from shim.spool.budget import Budget, Lease
 from shim.spool.disk import Disk, Space, name_disk
+from shim.spool.overflow import LINKS, STEP, Overflow
 from shim.timing import UNLIMITED, finish
 
 
@@ -21,10 +22,17 @@ class SpoolOptions:
     Attributes:
         memory_limit: A body up to this stays in memory (``spool.memory_limit``).
         max_body: The longest body taken (``spool.max_body``).
+        max_response: What one answer may spool (``spool.max_response``).
     """
 
     memory_limit: int = 256 * 1024
     max_body: float = UNLIMITED
+    max_response: float = 1024 * 1024 * 1024
+
+
+# What an answer of unknown length gets; and the least that is worth the trouble.
+UNKNOWN_RESPONSE = 64 * 1024 * 1024
+LEAST_RESPONSE = LINKS * STEP
 
 
 class Store:
@@ -119,10 +127,54 @@ class Store:
                 with self._disk_named():
                     yield body
             finally:
-                self._bodies.discard(body)
-                await finish(body.close())
+                await self._drop(body)
         finally:
             lease.release()
+
+    @contextlib.asynccontextmanager
+    async def overflow(self, length: int | None, *, project: str = "") -> AsyncIterator[Overflow | None]:
+        """Room for what an answer's client has not taken yet; None where there is none to be had now.
+
+        Args:
+            length: Bytes that are still to come, None where that is not known.
+            project: Whose share of the budget it counts for.
+        """
+        lease = await self._lease_response(length, project)
+        if lease is None:
+            yield None
+            return
+        overflow = Overflow(self._open, self._drop, room=lease.size, length=length)
+        try:
+            yield overflow
+        finally:
+            try:
+                await finish(overflow.close())
+            finally:
+                lease.release()
+
+    async def _lease_response(self, length: int | None, project: str) -> Lease | None:
+        """A lease of all that is to come, or of a half, a quarter and so on of it: what there is room for."""
+        wanted = UNKNOWN_RESPONSE if length is None else length
+        size = int(min(wanted, self._options.max_response))
+        while size == wanted or size >= LEAST_RESPONSE:
+            # A body refused is an answer that waits: nobody is told, and the server is slowed down instead.
+            with contextlib.suppress(LimitReached):
+                if size > self._options.memory_limit:
+                    await self._disk.check(size)
+                return self._budget.lease(size, project)
+            size //= 2
+        return None
+
+    def _open(self, most: int) -> Body:
+        memory = self._options.memory_limit
+        # What it is for is leased already.
+        body = Body(self._disk.create, memory_limit=memory, admit=lambda _size: most)
+        self._bodies.add(body)
+        return body
+
+    async def _drop(self, body: Body) -> None:
+        self._bodies.discard(body)
+        await finish(body.close())
 
     @contextlib.contextmanager
     def _disk_named(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ Knows nothing of the request but what decides the framing; ``connection`` runs i
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-from shim.asgi import AnswerSource
+from shim.asgi import AnswerSource, BodySink
 from shim.errors import (
     BadFraming,
     BadRequest,
@@ -151,6 +151,28 @@ class AnswerReader:
         if descriptor is None or not isinstance(self._decoder, LengthDecoder):
             return None
         return AnswerSource(descriptor, self._decoder.left, self._idle, self._silent())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left of a body whose length is known."""
+        return isinstance(self._decoder, LengthDecoder) and self._decoder.left == 0
+
+    async def pour(self, sink: BodySink) -> int | None:
+        """Read on into a sink by threads, to the body's end or until it is full; None: not offered.
+
+        To be asked between two pieces of ``read_body``, which goes on after what came; raises as it does.
+        """
+        decoder = self._decoder
+        if not self._stream.sends_files or not isinstance(decoder, LengthDecoder):
+            return None
+        taken = await self._stream.pour(sink, decoder.left, self._idle, self._silent())
+        decoder.left -= taken or 0
+        return taken
+
+    def skip(self, size: int) -> None:
+        """So many bytes of the body were taken from the socket by somebody else."""
+        assert isinstance(self._decoder, LengthDecoder)
+        self._decoder.left -= size
 
     def _silent(self) -> ResponseTimeout:
         return ResponseTimeout(f"The upstream sent nothing more of its answer for {self._idle:g} s.")

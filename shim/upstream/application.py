@@ -11,7 +11,7 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import BinaryIO
 
-from shim.asgi import MoveAnswer, Moved
+from shim.asgi import BodySink, MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.spool.disk import disk_errors
@@ -196,9 +196,11 @@ class ApplicationResponse:
             for start in range(0, len(data), _PIECE):
                 yield view[start : start + _PIECE]
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - the interface's names
+    async def lend(self, move: MoveAnswer, moved: Moved) -> None:
         """It comes from a thread, and there is no socket."""
-        return False
+
+    async def pour(self, sink: BodySink) -> None:
+        """Nor can a thread of ours read it."""
 
 
 async def _open_body(body: BodySource | None, pipe: AnswerPipe) -> BinaryIO:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from shim.asgi import MoveAnswer, Moved
+from shim.asgi import BodySink, MoveAnswer, Moved, Movement
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
@@ -41,10 +41,18 @@ class Response(Protocol):
         """The body, to be run through once; raises UpstreamFault where it breaks off."""
         ...
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
-        """Have what is left of the body moved by the client's server; False where it stays with ``pieces``.
+    async def lend(self, move: MoveAnswer, moved: Moved) -> Movement | None:
+        """Have what is left of the body moved by the client's server; None where it stays with ``pieces``.
 
-        Asked between two pieces. Raises as they do, or what ``move`` raises.
+        Asked between two pieces; where the client falls behind they go on after what was taken. Raises as
+        they do, or what ``move`` raises.
+        """
+        ...
+
+    async def pour(self, sink: BodySink) -> int | None:
+        """Have what is left of the body written to a sink by threads, until it is full; how many bytes were.
+
+        None where it stays with ``pieces``. Asked, gone on with, and raising as ``lend``.
         """
         ...
 

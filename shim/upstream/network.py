@@ -15,11 +15,13 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from shim.asgi import BodySink
 from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
 from shim.poller import Poller
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.dialing import connect_tcp, connect_unix, wait_ready
+from shim.upstream.pouring import Pouring
 from shim.upstream.sending import FileSender
 
 # Reads of one connection that find bytes there already, before others get their turn.
@@ -53,6 +55,14 @@ class NetworkStream(Protocol):
 
         Returns:
             False where that cannot be done just now: nothing was sent.
+        """
+        ...
+
+    async def pour(self, sink: BodySink, size: int, idle: Seconds, silent: Exception) -> int | None:
+        """Receive up to ``size`` bytes into a sink, until it is full; how many came, None: not possible now.
+
+        Offered where ``send_file`` is. Raises ``silent`` where nothing comes for ``idle`` seconds,
+        UpstreamClosed where the connection ends, and what the sink raises.
         """
         ...
 
@@ -171,6 +181,17 @@ class SocketStream:
             sending.result()
         return True
 
+    async def pour(self, sink: BodySink, size: int, idle: Seconds, silent: Exception) -> int | None:
+        """Receive by the poller's threads."""
+        assert self._poller is not None
+        try:
+            pouring = Pouring(self._poller, self._socket.fileno(), size, sink)
+        except OSError:
+            # The process has no descriptor left; the plain way needs none.
+            return None
+        with contextlib.closing(pouring):
+            return await _while_heard(pouring, idle, silent)
+
     def peer_process(self) -> int:
         """Who listened on the unix socket (SO_PEERCRED)."""
         if self._socket.family != socket.AF_UNIX:
@@ -220,6 +241,10 @@ class TlsStream:
         """Not offered."""
         raise NotImplementedError
 
+    async def pour(self, sink: BodySink, size: int, idle: Seconds, silent: Exception) -> int | None:
+        """Not offered."""
+        raise NotImplementedError
+
     def peer_process(self) -> int:
         """It is not on a unix socket."""
         return 0
@@ -252,6 +277,21 @@ class TlsStream:
         """Close without waiting for the peer's goodbye."""
         transport: asyncio.WriteTransport = self._writer.transport
         transport.abort()
+
+
+async def _while_heard(pouring: Pouring, idle: Seconds, silent: Exception) -> int:
+    """Wait for the end of receiving; ``silent`` where the server sent nothing for ``idle`` seconds."""
+    receiving = asyncio.ensure_future(pouring.perform())
+    try:
+        while not receiving.done():
+            left = idle - pouring.silence
+            await asyncio.wait({receiving}, timeout=None if left == UNLIMITED else max(0.0, left))
+            if not receiving.done() and pouring.silence >= idle:
+                raise silent
+    finally:
+        # Its thread writes to the sink until it has really stopped.
+        await cancel_and_wait(receiving)
+    return receiving.result()
 
 
 async def _while_progressing(sender: FileSender, sending: asyncio.Future[int], timeout: Seconds) -> None:

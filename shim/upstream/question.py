@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from shim.asgi import MoveAnswer, Moved
+from shim.asgi import BodySink, MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamInvalid
 from shim.timing import Seconds, deadline
 from shim.upstream.exchange import Response
@@ -42,9 +42,11 @@ class Reply:
         if self.body:
             yield self.body
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:  # noqa: ARG002 - all of it is here
+    async def lend(self, move: MoveAnswer, moved: Moved) -> None:
         """Nothing is left to be moved."""
-        return False
+
+    async def pour(self, sink: BodySink) -> None:
+        """Nor to be poured."""
 
 
 async def ask(

@@ -6,7 +6,7 @@ Made by ``connection``; what it may be used for stands in ``exchange.Response``.
 import contextlib
 from collections.abc import AsyncGenerator
 
-from shim.asgi import MoveAnswer, Moved
+from shim.asgi import BodySink, MoveAnswer, Moved, Movement
 from shim.upstream.answer import AnswerReader
 from shim.wire.framing import Framing
 from shim.wire.http1 import ResponseHead
@@ -42,10 +42,18 @@ class Response:
                 yield piece
         self.is_complete = True
 
-    async def lend(self, move: MoveAnswer, moved: Moved) -> bool:
+    async def lend(self, move: MoveAnswer, moved: Moved) -> Movement | None:
         """Have the rest of the body moved straight from the socket."""
         source = self._reader.source()
-        if source is None or not await move(source, moved):
-            return False
-        self.is_complete = True
-        return True
+        movement = None if source is None else await move(source, moved)
+        if source is None or movement is None:
+            return None
+        self._reader.skip(movement.taken)
+        self.is_complete = movement.taken == source.size
+        return movement
+
+    async def pour(self, sink: BodySink) -> int | None:
+        """Have the rest of the body written to a sink by threads."""
+        taken = await self._reader.pour(sink)
+        self.is_complete = self._reader.is_over
+        return taken

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.admission.queue import QueueOptions, SlotQueue, WaitingRoom
-from shim.admission.slots import upload_limit
+from shim.admission.shared import MOST_SERVERS, Lines
+from shim.admission.slots import Capacity, upload_limit
+from shim.admission.table import SlotTable
 from shim.errors import UpstreamFault
 from shim.spool.inspect import Finding, Level
 from shim.timing import UNLIMITED
@@ -43,16 +45,31 @@ class Sizing:
         return int(self.max_inflight)
 
     @property
+    def is_limited(self) -> bool:
+        """Whether there may be a limit, now or later."""
+        return self.asks is not None or self.max_inflight not in (None, UNLIMITED)
+
+    @property
     def asks(self) -> StatsAddress | None:
         """Who is asked, where the operator gave no number."""
         return self.stats if self.max_inflight is None else None
 
 
 def sized_queue(
-    servers: Sequence[UpstreamServer], sizing: Sizing, options: QueueOptions, room: WaitingRoom
+    servers: Sequence[UpstreamServer],
+    sizing: Sizing,
+    options: QueueOptions,
+    room: WaitingRoom,
+    *,
+    name: str = "",
+    lines: Lines | None = None,
 ) -> SlotQueue:
-    """The line for the slots of these servers, with what is known of them by now."""
-    queue = SlotQueue(len(servers), upload_share=sizing.upload_share, options=options, room=room)
+    """The line for the slots of these servers, as far as known; in ``lines`` with other processes."""
+    addresses = [server.address for server in servers]
+    table = None if lines is None else shared_line(name, addresses, sizing, lines)
+    queue = SlotQueue(len(servers), upload_share=sizing.upload_share, options=options, room=room, table=table)
+    if lines is not None:
+        lines.bell.on_ring(queue.look)
     for number, server in enumerate(servers):
         if isinstance(server, ApplicationServer):
             queue.limit(number, server.threads)
@@ -60,6 +77,23 @@ def sized_queue(
         elif sizing.max_inflight is not None:
             queue.limit(number, sizing.max_inflight)
     return queue
+
+
+def shared_line(
+    name: str, servers: Sequence[UpstreamAddress], sizing: Sizing, lines: Lines
+) -> SlotTable | None:
+    """The line for an upstream's slots that it has in common with other processes; None where it has none.
+
+    Raises:
+        LimitReached: The table that it would be in is not to be had.
+    """
+    # An application runs in this process: its threads are nobody else's. And without a limit nobody waits.
+    is_shared = sizing.is_limited and all(address.application is None for address in servers)
+    if not is_shared or len(servers) > MOST_SERVERS:
+        return None
+    # Slots belong to servers, by their place in the list: with another list it is another line.
+    key = "\0".join([name, *map(str, servers)])
+    return lines.table(key, Capacity.of([UNLIMITED] * len(servers), sizing.upload_share))
 
 
 def size_watch(

@@ -11,12 +11,11 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import SHORT, Rig, only
+from tests.support.rig import CRAWL, SHORT, Rig, only
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 
-CRAWL = {"limits.min_rate": "64KiB/s", "limits.min_rate_grace": "400ms"}
 TOTAL = {"timeouts.body_total": "500ms"}
 
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")

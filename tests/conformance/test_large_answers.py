@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import get, head
-from tests.support.rig import KEPT, SHORT, Rig, only
+from tests.support.rig import CRAWL, KEPT, SHORT, Rig, only
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -18,6 +18,10 @@ KIB, MIB = 1 << 10, 1 << 20
 BODY = b"".join(b"%07d\n" % number for number in range(5 * MIB // 8)) + b"end"
 LENGTH = f"Content-Length: {len(BODY)}"
 HEAD = replies.answer_head(200, LENGTH)
+
+# More than all buffers on the way hold.
+MANY = [BODY] * 8
+MANY_HEAD = replies.answer_head(200, f"Content-Length: {len(MANY) * len(BODY)}")
 
 
 def in_two(first: bytes, second: bytes, end: str = "keep") -> replies.Reply:
@@ -164,14 +168,90 @@ def test_a_slow_client_is_not_a_silent_server(rig_with):
 
 
 @only("http-tcp", "uwsgi-unix")
+def test_a_slow_client_frees_its_server(rig: Rig):
+    """The server is done, and its slot free, although the client has read no more than the head."""
+    rig.stub.answer(replies.raw(MANY_HEAD, *MANY, end="keep"))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_files") == 1, "the rest is spooled")
+        eventually(lambda: rig.shim.metric("upstream_inflight") == 0, "the server is free")
+        for part in MANY:
+            assert client.wire.exactly(len(part)) == part
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
+@only("http-tcp")
+def test_what_an_answer_may_have_in_the_spool(rig_with):
+    """Beyond it the server waits for the client, and nothing is lost."""
+    rig = rig_with({"spool.max_response": "4MiB"})
+    rig.stub.answer(replies.raw(MANY_HEAD, *MANY, end="keep"))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_bytes") > 3 * MIB, "it is spooled")
+        for part in MANY:
+            assert rig.shim.metric("spool_bytes") <= 4 * MIB
+            assert client.wire.exactly(len(part)) == part
+        client.send(get("/next"))
+        assert client.answer().body == b"GET /next"
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_cut_is_seen_by_a_slow_client(rig: Rig, end):
+    start = rig.shim.log_size()
+    rig.stub.answer(in_two(MANY_HEAD, b"".join(MANY)[:-1], end))
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: "upstream_closed" in rig.shim.log_text(start), "the log says why")
+        assert len(client.wire.rest()[0]) < len(MANY) * len(BODY)
+        assert client.ending() != "open"
+
+
+@only("http-tcp", "uwsgi-unix")
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_slow_client_that_leaves(rig: Rig, how):
+    """While its server still sends, and the spool takes what comes."""
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+        eventually(lambda: rig.shim.metric("spool_bytes") > MIB, "the rest is spooled")
+        {"close": client.close, "reset": client.reset}[how]()
+        eventually(lambda: not rig.stub._sockets, "the call is given up")
+
+
+@only("http-tcp", "uwsgi-unix")
 def test_a_client_that_takes_nothing_is_cut_off(rig_with):
     rig = rig_with(SHORT)
     start = rig.shim.log_size()
     rig.stub.answer(endless)
     with rig.client() as client:
         client.send(get("/x"))
-        eventually(lambda: "client_gone" in rig.shim.log_text(start), "it is given up")
+        eventually(lambda: "client_too_slow" in rig.shim.log_text(start), "it is given up")
         eventually(lambda: not rig.stub._sockets, "the server is left in peace")
+
+
+@only("http-tcp", "uwsgi-unix")
+def test_a_client_that_drips_is_cut_off(rig_with):
+    """Never silent, but slower than a client may be."""
+    rig = rig_with(CRAWL)
+    start = rig.shim.log_size()
+    rig.stub.answer(endless)
+    with rig.client() as client:
+        client.send(get("/x"))
+        client.head()
+
+        def is_over():
+            client.wire.exactly(100)
+            return "took its answer slower than" in rig.shim.log_text(start)
+
+        eventually(is_over, "it is given up")
+        eventually(lambda: not rig.stub._sockets, "the server is left in peace")
+    assert "client_too_slow" in rig.shim.log_text(start)
 
 
 @only("http-tcp", "uwsgi-unix")

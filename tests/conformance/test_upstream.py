@@ -4,7 +4,9 @@ Good ones are relayed unaltered, a cut stays visible, bad ones become a 502, sil
 nothing that was delivered is sent twice.
 """
 
+import contextlib
 import hashlib
+import socket
 import threading
 import time
 
@@ -636,3 +638,20 @@ def test_server_that_does_not_read_becomes_504(rig_with, gate):
     rig.assert_problem(rig.ask(put("/x", bytes(16 * MIB))), "send_timeout")
     gate.set()
     assert len(rig.stub.requests) == 1
+
+
+@pytest.mark.parametrize("case", ["http-tcp-plain", "http-tcp-fast"])
+@pytest.mark.parametrize("request_", [get("/x"), put("/x", bytes(MIB))], ids=["GET", "PUT"])
+def test_no_connection_in_time(rig_with, request_):
+    """Nobody accepts, and the listen queue is full: the kernel lets whoever comes wait."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        limits = {"timeouts.connect": "300ms", "timeouts.connect_retry": "0s"}
+        rig = rig_with({"upstream": url, **limits}, ready=None, fresh=True)
+        rig.assert_problem(rig.ask(request_), "connect_timeout")

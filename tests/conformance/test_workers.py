@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
 from tests.support.rig import only
 from tests.support.shim import Shim, descriptors
@@ -132,6 +133,54 @@ def test_all_workers_count_connections_of_an_address_together(rig_with):
         for client in clients:
             client.close()
     eventually(lambda: rig.ask(get("/after")).status == 200, "there is room again")
+
+
+def two_slots(stub, folder, others):
+    return {"upstreams.main.servers": [stub.url], "upstreams.main.max_inflight": 2}, [
+        {"path": "/**", "upstream": "main"}
+    ]
+
+
+@once
+@NUMBERS
+def test_all_workers_share_slots_and_line(rig_with, gate, workers):
+    """Two are in the server and four in line, wherever; who is killed leaves its slots to the others."""
+    rig = rig_with({"server.workers": workers, "limits.queue": 4}, plan=two_slots, fresh=True)
+    rig.stub.on("/held", *[replies.held(gate, replies.normal(200, b"held"))] * 6)
+    clients = [rig.client() for _ in range(6)]
+    for client in clients:
+        client.send(get("/held"))
+    eventually(lambda: rig.shim.metric("queue_length") == 4, "four wait")
+    assert rig.shim.metric("upstream_inflight") == len(rig.stub.requests) == 2
+    with rig.client() as client:
+        client.send(get("/held"))
+        rig.assert_problem(client.answer(), "queue_full")
+    holding = {pid: inside for pid in workers_of(rig.shim) if (inside := connections_to(rig.stub, pid))}
+    victim, freed = holding.popitem()
+    os.kill(victim, signal.SIGKILL)
+    told(rig.shim, "was killed by signal 9")
+    left = [client for client in clients if client.silent()]
+    taken = min(freed, len(left) - (2 - freed))
+    eventually(lambda: len(rig.stub.requests) == 2 + taken, "its slots are used by others")
+    gate.set()
+    for client in left:
+        assert client.answer().body == b"held"
+    for client in clients:
+        client.close()
+    eventually(lambda: rig.shim.metric("queue_length") == 0, "nobody waits")
+    for number in range(2 * workers):
+        assert rig.ask(get(f"/after/{number}")).status == 200
+
+
+def connections_to(stub, pid):
+    """How many connections of a process a stub has accepted."""
+    sockets = {link for link in descriptors(pid) if link.startswith("socket:")}
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    port = int(stub.url.rpartition(":")[2])
+    return sum(
+        f"socket:[{row[9]}]" in sockets and int(row[2].partition(":")[2], 16) == port and row[3] == "01"
+        for row in rows
+    )
 
 
 def check_jointly(rig, request, *, let_in, code):

@@ -115,6 +115,8 @@ class Flow:
             store=self.store,
             journal=self.journal,
             pace=pace or BodyPace(idle=60, total=UNLIMITED, min_rate=0),
+            # Bodies are some hundred bytes here.
+            least_paced=MEMORY,
             clock=loop_time,
         )
         self.application = ProxyApplication(proxy, self.journal, TrustedProxies())

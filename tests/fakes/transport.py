@@ -156,6 +156,10 @@ class FakeTransport(asyncio.Transport):
 
     # -- as the socket ----------------------------------------------------------------------------
 
+    def fileno(self) -> int:
+        """There is no descriptor."""
+        return -1
+
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         """Remember an option."""
         self.options.append((level, option, value))

@@ -34,7 +34,7 @@ class Line(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for number in [*self.waiting, *self.holding]:
-            self.table.leave(number)
+            self.table.remove(number)
         assert self.table.waiting() == 0
         assert (self.table.held(0), self.table.held(1)) == (0, 0)
         assert self.table._held.turns == {}
@@ -58,7 +58,7 @@ class Line(RuleBasedStateMachine):
     def leave_the_line(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.waiting)))
         del self.waiting[number]
-        self.table.leave(number)
+        self.table.remove(number)
         self.grant()
 
     @precondition(lambda self: self.holding)
@@ -66,9 +66,9 @@ class Line(RuleBasedStateMachine):
     def end(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.holding)))
         del self.holding[number]
-        self.table.leave(number)
+        self.table.remove(number)
         # Released once, whatever is asked for after it.
-        self.table.leave(number)
+        self.table.remove(number)
         self.grant()
 
     @precondition(lambda self: self.holding)
@@ -76,7 +76,7 @@ class Line(RuleBasedStateMachine):
     def be_refused(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.holding)))
         holder, waiter = self.holding.pop(number), self.of_number[number]
-        self.table.leave(number)
+        self.table.remove(number)
         again = Waiter(number, waiter.kind, waiter.project, waiter.avoided | 1 << holder.server)
         self.grant()
         if any(again.takes(server) for server in range(2)):
@@ -100,7 +100,7 @@ class Line(RuleBasedStateMachine):
 
     def join(self, waiter: Waiter) -> None:
         self.of_number[waiter.number] = self.waiting[waiter.number] = waiter
-        self.table.join(waiter)
+        self.table.add(waiter)
         self.grant()
 
     def grant(self) -> None:

@@ -87,6 +87,9 @@ SHORT = {
 }
 """Timeouts that a test can wait for; one set, so that the tests about them share a shim."""
 
+CRAWL = {"limits.min_rate": "64KiB/s", "limits.min_rate_grace": "400ms"}
+"""A rate that a test's client can stay below."""
+
 KEPT = {"timeouts.keepalive": "74s"}
 """For tests that need idle connections upstream: a shim learns from a server that closes them, so these
 share one whose server never does."""

@@ -109,4 +109,4 @@ def test_the_answer_says_what_was_asked_for():
 def test_memory_stays_bounded():
     watched = floor()
     verdict([(0.001, 2)] * 100_000, watched)
-    assert len(watched._marks) <= RateFloor.STEPS + 2
+    assert len(watched._window._marks) <= RateFloor.STEPS + 2

@@ -8,6 +8,7 @@ import pytest
 
 from shim.admission.queue import UPLOAD_FROM, QueueOptions, SlotQueue, WaitingRoom
 from shim.errors import QueueFull, QueueTimeout
+from shim.ledger.counts import Limits
 from shim.timing import UNLIMITED
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 
@@ -156,7 +157,7 @@ def test_a_full_line_is_no_matter_to_whom_finds_a_slot():
         over = asyncio.Event()
         held = [line.start(number, until=over, length=LARGE) for number in range(3)]
         await let_others_run()
-        assert line.queue._room.is_full
+        assert line.queue._room.waiting == line.queue._room.limit
         await line.serve("small")
         over.set()
         await asyncio.gather(*held)
@@ -168,7 +169,7 @@ def test_retry_after_follows_what_goes_on():
     async def scene(line):
         busy = [line.start(number, seconds=3) for number in range(10)]
         await asyncio.sleep(20)
-        line.queue._room.limit = 3
+        line.queue._room._pool.limits = Limits(3)
         with pytest.raises(QueueFull) as raised:
             await line.serve("too many")
         # Three still wait, and six slots came free in 20 s: the fourth is due in 13.3 s.

@@ -18,7 +18,7 @@ class Story:
         """So many come in line; the last of them."""
         for _ in range(times):
             waiter = self.table.enter(kind, project)
-            self.table.join(waiter)
+            self.table.add(waiter)
         return waiter
 
     def grants(self):
@@ -27,8 +27,7 @@ class Story:
 
     def ends(self, number):
         """One is over; who gets its slot."""
-        self.table.leave(number)
-        return self.grants()
+        return [holder.number for holder in self.table.leave(number)]
 
 
 def test_nobody_waits_where_there_is_no_limit():
@@ -96,10 +95,9 @@ def test_a_refused_request_comes_back_to_its_place():
     story.joins(Kind.SMALL, times=2)
     assert story.grants() == [1, 2]
     waiting = [story.joins(Kind.SMALL) for _ in range(3)]
-    story.table.leave(1)
-    assert story.grants() == [waiting[0].number]
-    story.table.leave(waiting[0].number)
-    story.table.join(waiting[0])
+    assert story.ends(1) == [waiting[0].number]
+    story.table.remove(waiting[0].number)
+    story.table.add(waiting[0])
     assert story.table.place(waiting[0]) == 1
     assert story.grants() == [waiting[0].number]
 

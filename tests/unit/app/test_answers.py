@@ -26,7 +26,13 @@ SPEC = {
 }
 # Nobody reads the first; the second is a fault of the shim itself.
 # What only the log shows, and the two answers that stand for Glance's own.
-BEYOND_SPEC = {"client_gone": 499, "internal_error": 500, "image_conflict": 409, "token_expired": 401}
+BEYOND_SPEC = {
+    "client_gone": 499,
+    "client_too_slow": 499,
+    "internal_error": 500,
+    "image_conflict": 409,
+    "token_expired": 401,
+}
 RETRY_LATER = {429, 503}
 
 

@@ -16,7 +16,7 @@ from tests.fakes.descriptors import none_left
 from tests.support.scripts import running
 
 FITS, TOTAL, SHARE = Verdict.FITS, Verdict.TOTAL, Verdict.SHARE
-BYTES, UPLOADS, CONNECTIONS = Resource
+BYTES, UPLOADS, CONNECTIONS, _ = Resource
 
 
 class Processes:
@@ -62,10 +62,15 @@ def test_a_limit_holds_across_processes(processes):
 
 def test_resources_do_not_mix(processes):
     one, other = processes.join(), processes.join()
-    assert [one.take(resource, "a", 1, Limits(1, 1)) for resource in Resource] == [FITS] * 3
-    assert [other.take(resource, "b", 1, Limits(1, 1)) for resource in Resource] == [TOTAL] * 3
+    assert [one.take(resource, "a", 1, Limits(1, 1)) for resource in Resource] == [FITS] * 4
+    assert [other.take(resource, "b", 1, Limits(1, 1)) for resource in Resource] == [TOTAL] * 4
     one.give_back(UPLOADS, "a", 1)
-    assert [other.take(resource, "b", 1, Limits(1, 1)) for resource in Resource] == [TOTAL, FITS, TOTAL]
+    assert [other.take(resource, "b", 1, Limits(1, 1)) for resource in Resource] == [
+        TOTAL,
+        FITS,
+        TOTAL,
+        TOTAL,
+    ]
 
 
 def test_a_share_holds_across_processes(processes):

@@ -25,6 +25,8 @@ from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.service.generic import PlainHandling, Remedy
 from shim.spool.body import Body
+from shim.spool.budget import Budget
+from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
@@ -80,6 +82,7 @@ class Forwarding:
                         answer=Answer(self.client.send),
                         journal=self.journal,
                         record=self.record,
+                        store=store_of_memory(),
                         stall=30,
                     )
                     await delivery.run()
@@ -318,11 +321,17 @@ class Upload(Forwarding):
                         answer=Answer(self.client.send),
                         journal=Noting(self.phases),
                         record=record,
+                        store=store_of_memory(),
                         stall=UPLOAD_STALL,
                     )
                     await delivery.run()
             finally:
                 await self.body.close()
+
+
+def store_of_memory():
+    """A spool for answers."""
+    return Store(FakeDisk(), Budget(UNLIMITED), SpoolOptions())
 
 
 class Noting(Journal):

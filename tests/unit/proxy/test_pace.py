@@ -58,7 +58,7 @@ def test_the_table_is_whole():
 @pytest.mark.parametrize(("mode", "growing", "chunked", "begins"), TABLE)
 def test_when_a_body_begins(mode, growing, chunked, begins):
     found = [
-        choose_begin(mode, length, memory_limit=LIMIT, takes_growing=growing, takes_chunked=chunked)
+        choose_begin(mode, length, whole_up_to=LIMIT, takes_growing=growing, takes_chunked=chunked)
         for length in LENGTHS
     ]
     assert found == begins

@@ -21,6 +21,7 @@ class FakeResponse:
         self.headers = headers
         self.framing = framing
         self.closed = whole is not None
+        self.is_complete = False
         self._pieces = pieces
         self._whole = whole
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 from uvicorn.server import ServerState
 
+from shim.admission.limits import AnswerPace
+from shim.errors import ClientTooSlow
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from tests.fakes.loops import REAL_LOOPS
 from tests.fakes.session import Echo, answer_with, read_answers
@@ -135,12 +137,15 @@ def test_a_client_that_takes_nothing_is_cut_off(run):
     async def application(_scope, _receive, send):
         headers = [(b"content-length", b"%d" % LARGE)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for _ in range(LARGE // (1 << 20)):
-            await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
-        ended.append(True)
+        try:
+            for _ in range(LARGE // (1 << 20)):
+                await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        except ClientTooSlow:
+            ended.append(True)
+            raise
 
     async def scene():
-        async with serving(application, send_timeout=0.1) as (connect, state):
+        async with serving(application, answer=AnswerPace(idle=0.1)) as (connect, state):
             reader, writer = await connect()
             reader._transport.pause_reading()
             writer.write(GET)

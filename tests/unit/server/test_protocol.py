@@ -6,6 +6,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate
+from shim.admission.limits import AnswerPace
 from shim.asgi import inbound_of
 from shim.errors import (
     BadFraming,
@@ -330,6 +331,20 @@ def test_a_malformed_body_that_came_with_its_head():
         assert [answer.body for answer in session.answers("PUT")] == [b"bad_framing"]
 
     run_session(scene)
+
+
+def test_a_flood_of_connections_is_not_answered():
+    """As many again as there may be learn why they are refused; more would be served after all."""
+
+    async def scene(session):
+        others = [Session(Echo(), server=session.server, max_connections=1) for _ in range(3)]
+        await let_others_run()
+        assert [other.transport.aborted for other in others] == [False, True, True]
+        assert others[0].answers("GET")[0].body == b"queue_full"
+        assert [other.received for other in others[1:]] == [b"", b""]
+        leave(others[0])
+
+    run_session(scene, max_connections=1)
 
 
 def test_too_many_connections():
@@ -668,7 +683,7 @@ def test_a_slow_reader_holds_the_application_back():
         assert len(sent) == 50
         assert len(session.answers("GET")[0].body) == 5_000_000
 
-    run_session(scene, send_much, takes=0, send_timeout=60)
+    run_session(scene, send_much, takes=0, answer=AnswerPace(idle=60, min_rate=0))
 
 
 def test_a_client_that_takes_nothing_is_cut_off():
@@ -680,7 +695,7 @@ def test_a_client_that_takes_nothing_is_cut_off():
         assert loop_time() - started == pytest.approx(60)
         assert session.transport.aborted
 
-    run_session(scene, send_much, takes=1000, send_timeout=60)
+    run_session(scene, send_much, takes=1000, answer=AnswerPace(idle=60, min_rate=0))
 
 
 def test_a_slow_reader_that_leaves():

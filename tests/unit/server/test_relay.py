@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import pytest
 from uvicorn.server import ServerState
 
-from shim.asgi import AnswerSource, inbound_of
-from shim.errors import ClientGone, ResponseTimeout, UpstreamClosed
+from shim.admission.limits import AnswerPace
+from shim.asgi import AnswerSource, Movement, inbound_of
+from shim.errors import ClientGone, ClientTooSlow, ResponseTimeout, UpstreamClosed
 from shim.server import relay as relay_module
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
 from tests.fakes.descriptors import none_left
-from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.loops import REAL_LOOPS, let_others_run, run_leaping
 from tests.fakes.pumping import FakeClock, Line, cancelled, pumping, waits
 from tests.fakes.session import read_answers
 
@@ -247,7 +248,7 @@ def test_cancelled_at_any_moment(run):
 
 
 def test_whose_time_it_is():
-    """Each side's clock runs only while it is waited for, and begins anew with each of its bytes."""
+    """Each side's clock runs only while it is waited for; the upstream's begins anew with each byte."""
 
     async def scene(poller):
         clock = poller.clock
@@ -256,7 +257,7 @@ def test_whose_time_it_is():
 
             def passes(seconds):
                 clock.now += seconds
-                return relay.silence, relay.stand
+                return relay.silence, relay.stood
 
             assert passes(100) == (0, 0), "nobody waits yet"
             task = line.start()
@@ -273,13 +274,40 @@ def test_whose_time_it_is():
             while relay.taken == taken:
                 await asyncio.sleep(0)
             await asyncio.sleep(0.05)
-            assert passes(3) == (0, 3), "it has taken something"
+            assert passes(3) == (0, 10), "it has taken something"
             assert len(await line.got(16 * MIB - taken)) == 16 * MIB - taken
             await sending
             assert await task == 16 * MIB
-            assert passes(100) == (0, 0)
+            assert passes(100) == (0, 10)
 
     pumping(scene, clock=FakeClock())
+
+
+def test_what_a_slow_client_leaves():
+    """Called back, the relay tells what it has taken: with what the client got that is every byte, once."""
+    data = numbered(8 * MIB)
+
+    async def scene(poller):
+        with Relaying(poller, len(data), small=True) as line:
+            task = line.start()
+            sending = asyncio.ensure_future(line.upstream.send(data))
+            await waits(line.relay)
+            while not line.relay._waits_for_client:
+                await asyncio.sleep(0.001)
+            await cancelled(task)
+            held = line.relay.take_held()
+            assert held
+            assert line.relay.take_held() == b""
+            before = await line.got(line.relay.taken)
+            assert before + held == data[: len(before + held)]
+            left = len(data) - len(before + held)
+            rest = b""
+            while len(rest) < left:
+                rest += await asyncio.get_running_loop().sock_recv(line.upstream.ours, left)
+            assert before + held + rest == data
+            await sending
+
+    pumping(scene)
 
 
 # -- pipes and descriptors ------------------------------------------------------------------------
@@ -358,7 +386,12 @@ class Mover:
         self.line = Line()
         self.data = numbered(size)
         self.outcomes = []
-        self.moved = []
+        self.moved = 0
+        self.keeps_up = True
+
+    def move(self, size, _seconds):
+        self.moved = size
+        return self.keeps_up
 
     async def __call__(self, scope, receive, send):
         headers = [(b"content-length", b"%d" % self.size)] if self.has_length else []
@@ -367,13 +400,13 @@ class Mover:
         await send({"type": "http.response.body", "body": first, "more_body": True})
         source = AnswerSource(self.line.ours.fileno(), self.claimed, self.idle, SILENT)
         try:
-            outcome = await inbound_of(scope).move_answer(source, self.moved.append)
+            outcome = await inbound_of(scope).move_answer(source, self.move)
         except BaseException as error:
             self.outcomes.append(type(error))
             raise
         self.outcomes.append(outcome)
-        rest = b"" if outcome else self.data[self.first :]
-        await send({"type": "http.response.body", "body": rest})
+        came = self.first if outcome is None else self.first + outcome.taken - len(outcome.held)
+        await send({"type": "http.response.body", "body": self.data[came:]})
 
     async def ended(self, count=1):
         """Wait for so many answers' ends, which the client may see earlier; how they were."""
@@ -430,8 +463,8 @@ def test_an_answer_and_the_next_requests(run):
                 (answer,) = read_answers(head + body, "GET")
                 assert answer.body == mover.data
                 await feeding
-            assert await mover.ended(3) == [True] * 3
-            assert sum(mover.moved) == 3 * (3 * MIB - 1000)
+            assert await mover.ended(3) == [Movement(3 * MIB - 1000)] * 3
+            assert mover.moved == 3 * MIB - 1000
 
     pumping(scene, run=run)
 
@@ -449,7 +482,7 @@ def test_what_was_written_before_comes_before(run):
             await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(12 * MIB) == mover.data
             await feeding
-            assert await mover.ended() == [True]
+            assert await mover.ended() == [Movement(MIB)]
 
     pumping(scene, run=run)
 
@@ -464,7 +497,7 @@ def test_it_is_counted_while_it_goes_on(run):
             await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(MIB // 2) == mover.data[: MIB // 2]
             async with asyncio.timeout(20 * LOOK_ON):
-                while sum(mover.moved) != MIB // 2:
+                while mover.moved != MIB // 2:
                     await asyncio.sleep(0.01)
             assert mover.outcomes == []
             await mover.line.send(mover.data[MIB // 2 :])
@@ -488,7 +521,7 @@ def test_what_goes_the_plain_way(monkeypatch, why):
             writer.write(GET.replace(b"glance", b"glance\r\nConnection: close"))
             (answer,) = read_answers(await reader.read(), "GET")
             assert answer.body == mover.data
-            assert (mover.outcomes, mover.moved) == ([False], [])
+            assert (mover.outcomes, mover.moved) == ([None], 0)
 
     pumping(scene)
 
@@ -526,16 +559,50 @@ def test_a_client_that_leaves_a_connection(run, how):
 def test_a_client_that_takes_nothing(run, written):
     async def scene(poller):
         mover = Mover(64 * MIB, first=written)
-        async with serving(mover, poller, send_timeout=0.2) as (_reader, writer, state):
+        async with serving(mover, poller, answer=AnswerPace(idle=0.2)) as (_reader, writer, state):
             writer.write(GET)
             feeding = asyncio.ensure_future(mover.feed())
             async with asyncio.timeout(10):
                 while state.connections:
                     await asyncio.sleep(0.001)
             await cancelled(feeding)
-            assert await mover.ended() == [ClientGone if not written else False]
+            # Before: the application is told where it sends, and never gets to the move.
+            assert mover.outcomes == ([] if written else [ClientTooSlow])
 
     pumping(scene, run=run)
+
+
+@on_both_loops
+def test_a_client_that_falls_behind(run):
+    """The move ends where the one who asked for it says so, and the rest goes the plain way."""
+
+    async def scene(poller):
+        mover = Mover(32 * MIB)
+        mover.keeps_up = False
+        async with serving(mover, poller) as (reader, writer, _):
+            writer.write(GET)
+            feeding = asyncio.ensure_future(mover.feed())
+            (outcome,) = await mover.ended()
+            assert outcome.taken < 32 * MIB - 1000
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(32 * MIB) == mover.data
+            await cancelled(feeding)
+
+    pumping(scene, run=run)
+
+
+@pytest.mark.parametrize("takes_all", [False, True])
+def test_a_client_that_falls_behind_before_it_relays(takes_all):
+    """What the transport holds comes first, and is not waited for any longer than the relay itself would."""
+    stream = SimpleNamespace(flush=lambda: asyncio.sleep(0.25 if takes_all else 1000))
+    told = []
+
+    def moved(size, seconds):
+        told.append((size, round(seconds, 1)))
+        return len(told) < 3
+
+    assert run_leaping(relay_module._flush(stream, moved)) is takes_all
+    assert told == [(0, 0.1), (0, 0.2), *([] if takes_all else [(0, 0.3)])]
 
 
 @on_both_loops

@@ -6,9 +6,14 @@ import struct
 
 import pytest
 
+from shim.admission.limits import AnswerPace
+from shim.errors import ClientTooSlow
 from shim.server.stream import WRITE_BUFFER, ClientStream
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.transport import FakeTransport
+
+# Something within a minute, at any rate.
+PATIENT = AnswerPace(idle=60, min_rate=0)
 
 
 class Quiet:
@@ -32,11 +37,11 @@ class Quiet:
         pass
 
 
-def run_stream(scene, **options):
+def run_stream(scene, pace=PATIENT, **options):
     async def whole():
         transport = FakeTransport(**options)
         protocol = transport.protocol = Quiet()
-        stream = protocol.stream = ClientStream(transport, send_timeout=60)
+        stream = protocol.stream = ClientStream(transport, pace)
         await scene(stream, transport)
         transport.leave()
         await let_others_run()
@@ -95,8 +100,8 @@ def test_a_client_that_takes_a_little_at_a_time_is_waited_for():
             transport.take(1)
         assert not draining.done()
         await asyncio.sleep(121)
-        assert draining.done()
-        assert transport.aborted
+        with pytest.raises(ClientTooSlow, match="nothing of its answer for 60 s"):
+            await draining
 
     run_stream(scene, takes=0)
 
@@ -105,13 +110,54 @@ def test_a_client_that_takes_nothing_is_cut_off():
     async def scene(stream, transport):
         stream.write(bytes(WRITE_BUFFER + 1))
         started = loop_time()
-        await stream.drain()
+        with pytest.raises(ClientTooSlow, match="nothing of its answer for 60 s"):
+            await stream.drain()
         assert loop_time() - started == pytest.approx(60)
-        assert transport.aborted
-        await let_others_run()
-        await stream.drain()
 
     run_stream(scene, takes=0)
+
+
+def test_a_client_that_drips_is_cut_off():
+    """Never silent, but below its rate over the last half minute; what it took before buys it no time."""
+
+    async def scene(stream, transport):
+        stream.write(bytes(3 * WRITE_BUFFER))
+        draining = asyncio.ensure_future(stream.drain())
+        await let_others_run()
+        transport.take(WRITE_BUFFER)
+        started = loop_time()
+        while not draining.done():
+            await asyncio.sleep(1)
+            transport.take(900)
+        with pytest.raises(ClientTooSlow, match="slower than 1000 bytes per second"):
+            await draining
+        assert loop_time() - started == pytest.approx(30, abs=3)
+
+    run_stream(scene, AnswerPace(idle=60, min_rate=1000, grace=30), takes=0)
+
+
+def test_an_answer_that_is_left_with_us():
+    """After it was written to its end: as long as the client takes some of it, and no longer."""
+
+    async def scene(stream, transport):
+        stream.write(bytes(200))
+        for _ in range(2):
+            assert stream.is_waiting(75)
+            transport.take(40)
+        assert stream.is_waiting(75)
+        assert not stream.is_waiting(75)
+        assert transport.aborted
+
+    run_stream(scene, takes=100)
+
+
+def test_an_answer_that_was_taken_is_not_waited_for():
+    async def scene(stream, transport):
+        stream.write(bytes(100))
+        assert not stream.is_waiting(75)
+        assert not transport.closing
+
+    run_stream(scene, takes=100)
 
 
 def test_a_cancelled_drain():
@@ -166,7 +212,7 @@ def test_over_tls():
     async def scene(stream, transport):
         assert not stream.can_half_close
         transport._extra["sslcontext"] = object()
-        assert ClientStream(transport, send_timeout=60).ends["scheme"] == "https"
+        assert ClientStream(transport, PATIENT).ends["scheme"] == "https"
 
     run_stream(scene, can_half_close=False)
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.table import LocalTable
 from shim.errors import UpstreamRefused
 from shim.spool.inspect import Level
 from shim.timing import UNLIMITED
@@ -13,7 +14,7 @@ from shim.upstream.address import parse_upstream
 from shim.upstream.application import THREADS
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.upstream.sizing import Sizing, inspect_size, size_watch, sized_queue
+from shim.upstream.sizing import Sizing, inspect_size, shared_line, size_watch, sized_queue
 from shim.upstream.stats import parse_stats
 from tests.fakes.application import Exchange, Gate, rest, serving
 from tests.fakes.loops import run
@@ -147,3 +148,46 @@ def test_a_stats_server_that_is_away(monkeypatch):
     assert finding.text.startswith(
         "stats server 127.0.0.1:9191: No connection to 127.0.0.1:9191: refused. Until it answers"
     )
+
+
+# -- a line in common -----------------------------------------------------------------------------
+
+
+class Lines:
+    """What has been asked for of the lines that processes have in common."""
+
+    def __init__(self):
+        self.names = []
+
+    def table(self, name, capacity):
+        self.names.append(name)
+        return LocalTable(capacity)
+
+
+OTHER = parse_upstream("uwsgi://two:3031")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "given", "is_shared"),
+    [
+        ([HTTP], Sizing(max_inflight=2), True),
+        ([HTTP, OTHER], Sizing(stats=STATS), True),
+        pytest.param([HTTP], Sizing(), False, id="no limit is known, or ever will be"),
+        pytest.param([HTTP], Sizing(max_inflight=UNLIMITED), False, id="there is none"),
+        pytest.param([WSGI], Sizing(max_inflight=2), False, id="threads of our own"),
+        pytest.param([HTTP] * 63, Sizing(max_inflight=2), False, id="more than a row can tell apart"),
+    ],
+)
+def test_who_waits_in_a_line_with_others(addresses, given, is_shared):
+    lines = Lines()
+    assert (shared_line("main", addresses, given, lines) is not None) is is_shared
+    assert len(lines.names) == is_shared
+
+
+def test_a_line_is_that_of_the_same_servers():
+    lines = Lines()
+    both = [HTTP, OTHER]
+    for name, addresses in [("a", [HTTP]), ("a", [HTTP]), ("b", [HTTP]), ("a", both), ("a", both[::-1])]:
+        shared_line(name, addresses, Sizing(max_inflight=2), lines)
+    assert lines.names[0] == lines.names[1]
+    assert len({*lines.names}) == 4

@@ -1,0 +1,219 @@
+"""The slots of an upstream that several processes use: one line for all of them, in the shared table.
+
+Whoever takes a step has all rows before it, decides as ``LocalTable`` does, and writes what has changed. Who
+got a slot in another process is told by its bell. A process that was killed holds nothing: its rows go when
+somebody would have to wait because of them.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from shim.admission.slots import Capacity, Holder, Kind, Waiter
+from shim.admission.table import LocalTable
+from shim.errors import LimitReached, QueueFull
+from shim.ledger.bell import Bell
+from shim.ledger.rows import Row, Rows
+from shim.ledger.table import LeaseTable
+
+log = logging.getLogger("shim.admission")
+
+# Numbers are times, so that they are in order across processes, with the process in their last bits.
+_OWNER_BITS = 7
+RETRY_AFTER = 5
+# Those that a request has been refused by are the bits of a word.
+MOST_SERVERS = 62
+
+# Rings the bell of a process, by its slot.
+Ring = Callable[[int], None]
+
+
+class SharedTable:
+    """A ``SlotTable`` over rows that several processes have in common."""
+
+    def __init__(
+        self, capacity: Capacity, rows: Rows, ring: Ring, *, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """Take how much there is, the rows, how others are told, and the machine's clock in nanoseconds."""
+        # What all rows together say, as of our last step.
+        self._mirror = LocalTable(capacity)
+        self._rows = rows
+        self._ring = ring
+        self._clock = clock
+        self._last = 0
+        self._places: dict[int, int] = {}
+        self._found: dict[int, Row] = {}
+        self._own: dict[int, Waiter] = {}
+        self._late: set[int] = set()
+        self._granted: list[Holder] = []
+
+    def __repr__(self) -> str:
+        return f"<SharedTable: {len(self._own)} waiting here, {self._mirror}>"
+
+    @property
+    def capacity(self) -> Capacity:
+        """How much there is to be held."""
+        return self._mirror.capacity
+
+    def resize(self, capacity: Capacity) -> None:
+        """Set it anew, for the steps of this process."""
+        self._mirror.resize(capacity)
+
+    def enter(self, kind: Kind, project: int) -> Waiter:
+        """A new request, not yet in line."""
+        number = self._clock() // 1000 << _OWNER_BITS | self._rows.owner
+        self._last = number if number > self._last else self._last + (1 << _OWNER_BITS)
+        return Waiter(self._last, kind, project)
+
+    # -- steps --------------------------------------------------------------------------------------
+
+    def join(self, waiter: Waiter) -> list[Holder]:
+        """Put it in line, at the place of its number; who of this process got a slot then.
+
+        Raises:
+            QueueFull: The table has no row left.
+            LimitReached: It is not to be had.
+        """
+        with self._step():
+            row = Row(self._rows.owner, None, waiter.number, waiter.kind, waiter.project, waiter.avoided)
+            place = self._rows.add(row)
+            if place is None:
+                raise QueueFull("Too many requests wait for the servers behind.", retry_after=RETRY_AFTER)
+            self._note(place, row)
+            self._own[waiter.number] = waiter
+        return self._take_granted()
+
+    def leave(self, number: int) -> list[Holder]:
+        """Take a request out of the line, or its slot from it; who of this process got one then."""
+        if number not in self._places:
+            return []
+        # Noted first: where the table is not to be had now, it is done with the next step. What others give
+        # to it meanwhile nobody is told of.
+        self._late.add(number)
+        self._own.pop(number, None)
+        self._granted = [holder for holder in self._granted if holder.number != number]
+        return self.grant()
+
+    def grant(self) -> list[Holder]:
+        """Give every free slot away that somebody can have; who of this process got one, also from others."""
+        if self._own or self._late:
+            try:
+                with self._step():
+                    pass
+            except LimitReached as error:
+                log.warning("A slot is given back later: %s", error.for_operator)
+        return self._take_granted()
+
+    @contextlib.contextmanager
+    def _step(self) -> Iterator[None]:
+        """A change of the rows: after those of others, and before the turns that it makes possible."""
+        bells: set[int] = set()
+        with self._rows.step() as news:
+            self._follow(news)
+            while self._late:
+                self._drop(self._late.pop())
+            yield
+            while (holder := self._grant_next()) is not None:
+                self._tell(holder, bells)
+        # Without the lock: who is woken wants it.
+        for owner in bells:
+            self._ring(owner)
+
+    def _grant_next(self) -> Holder | None:
+        self._mirror.turn, self._mirror.passed_over = self._rows.turn, self._rows.passed_over
+        holder = self._mirror.grant_next()
+        if holder is None and self._mirror.waiting() and self._rows.clear_dead():
+            self._follow(self._rows.news())
+            return self._grant_next()
+        return holder
+
+    def _tell(self, holder: Holder, bells: set[int]) -> None:
+        """Write down a turn, and see to it that its request hears of it."""
+        turn = self._mirror.turn
+        place = self._places[holder.number]
+        self._rows.hold(place, holder.server, turn, self._mirror.passed_over)
+        row = self._found[place] = self._found[place].after(turn, holder.server)
+        # When this one has gone, its project has still had its turn.
+        if (following := self._mirror.first(holder.share)) is not None:
+            other = self._places[following.number]
+            self._rows.note_turn(other, turn)
+            self._found[other] = self._found[other].after(turn, None)
+        if row.owner == self._rows.owner:
+            self._note_granted(holder)
+        else:
+            bells.add(row.owner)
+
+    # -- the rows -----------------------------------------------------------------------------------
+
+    def _follow(self, news: Mapping[int, Row | None]) -> None:
+        """Do to the mirror what others have done to the rows."""
+        for place, row in news.items():
+            before = self._found.get(place)
+            if before is not None and not _goes_on(before, row):
+                self._forget(place)
+        for place, row in news.items():
+            if row is not None:
+                self._note(place, row)
+
+    def _note(self, place: int, row: Row) -> None:
+        if row.server is not None:
+            holder = Holder(row.number, Kind(row.kind), row.project, row.server)
+            self._mirror.hold(holder, row.turn)
+            if row.number in self._own:
+                self._note_granted(holder)
+        elif place not in self._found:
+            self._mirror.add(Waiter(row.number, Kind(row.kind), row.project, row.avoided))
+        if row.turn:
+            self._mirror.note_turn((Kind(row.kind), row.project), row.turn)
+        self._found[place] = row
+        self._places[row.number] = place
+
+    def _drop(self, number: int) -> None:
+        if (place := self._places.get(number)) is not None:
+            self._rows.remove(place)
+            self._forget(place)
+
+    def _forget(self, place: int) -> None:
+        row = self._found.pop(place)
+        self._mirror.remove(row.number)
+        del self._places[row.number]
+
+    def _note_granted(self, holder: Holder) -> None:
+        del self._own[holder.number]
+        self._granted.append(holder)
+
+    def _take_granted(self) -> list[Holder]:
+        granted, self._granted = self._granted, []
+        return granted
+
+    # -- what is asked ------------------------------------------------------------------------------
+
+    def waiting(self, kind: Kind | None = None) -> int:
+        """How many of this process are in line."""
+        return sum(kind is None or waiter.kind is kind for waiter in self._own.values())
+
+    def held(self, server: int) -> int:
+        """How many hold a slot of a server, of all processes."""
+        return self._mirror.held(server)
+
+    def place(self, waiter: Waiter) -> float:
+        """Its place, in turns of this process: it has its part of all turns."""
+        return self._mirror.place(waiter) * self.waiting(waiter.kind) / self._mirror.waiting(waiter.kind)
+
+
+def _goes_on(before: Row, after: Row | None) -> bool:
+    """Whether it is the same request that at most got its slot meanwhile."""
+    return after is not None and before.server is None and before.number == after.number
+
+
+class Lines:
+    """The lines of one process's upstreams, in one table and with one bell."""
+
+    def __init__(self, table: LeaseTable, bell: Bell) -> None:
+        self._table = table
+        self.bell = bell
+
+    def table(self, name: str, capacity: Capacity) -> SharedTable:
+        """The table of an upstream, by a name that all processes give it; raises LimitReached."""
+        return SharedTable(capacity, Rows(self._table, name), self.bell.ring)
