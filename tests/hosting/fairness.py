@@ -28,8 +28,6 @@ from tests.support.shim import Shim
 MIB = 1 << 20
 SERVERS = 2
 """uWSGI's workers."""
-QUESTIONS = 60
-"""Lists of images that are asked for in each situation, one after the other."""
 PAUSE = 0.05
 SLOW_PIECE = 8 * 1024
 SLOW_PAUSE = 0.1
@@ -48,11 +46,13 @@ class Setting:
     Attributes:
         queued: Images without data, one for each upload.
         image: One that has data.
+        questions: How many lists of images are asked for in each situation, one after the other.
     """
 
     shim: Shim
     images: Images
     image: str
+    questions: int
 
     def queued(self, count: int) -> list[str]:
         """So many images without data."""
@@ -136,7 +136,7 @@ async def median_beside(setting: Setting, uploads: int, downloads: int) -> float
     others += [asyncio.ensure_future(download_slowly(setting)) for _ in range(downloads)]
     try:
         times = []
-        for _ in range(QUESTIONS):
+        for _ in range(setting.questions):
             times.append(await list_images(setting))
             await asyncio.sleep(PAUSE)
         for task in others:
@@ -229,7 +229,7 @@ def _measure(folder: Path, workers: int, given: argparse.Namespace) -> tuple[lis
         run_shim(folder, None, upstreams__glance__servers=[server.url], **settings) as shim,
     ):
         images = Images(f"http://127.0.0.1:{shim.port}", glance.directory / "images")
-        setting = Setting(shim, images, images.create())
+        setting = Setting(shim, images, images.create(), given.questions)
         asyncio.run(_fill(setting, given.size))
         return asyncio.run(measure(setting, given.slow, given.greedy))
 
@@ -247,6 +247,7 @@ async def _fill(setting: Setting, size: int) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 3], help="of the shim")
+    parser.add_argument("--questions", type=int, default=60, help="lists of images in each situation")
     parser.add_argument("--slow", type=int, default=20, help="slow clients of each kind")
     parser.add_argument("--size", type=parse_size, default="64MiB", help="of the image that they download")
     parser.add_argument("--greedy", type=int, default=100, help="uploads of the greedy tenant")
