@@ -13,9 +13,13 @@ from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
+from shim.app.audit import Audited
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
+from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
+from shim.app.stopping import Canceller
+from shim.app.view import View
 from shim.asgi import Application
 from shim.ledger.counts import Ledger, LocalLedger
 from shim.observe.counters import Counters
@@ -127,6 +131,7 @@ class Parts:
     Attributes:
         gate: Counts client connections.
         colleagues: This worker among the others; present while it serves.
+        feed: The live views' events, which have no end of their own.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -137,6 +142,7 @@ class Parts:
     disk: LocalDisk
     gate: ConnectionGate
     colleagues: Alone
+    feed: Feed
     poller: Poller | None = None
     relays: Poller | None = None
 
@@ -185,16 +191,21 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         pace=options.pace,
         stall=options.cut_through_stall,
     )
-    own = snapshot_maker(drain, store, journal, upstreams)
-    colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
-    health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
+    number = 0 if membership is None else membership.number
+    own, cancel = snapshot_maker(drain, store, journal, upstreams, number), Canceller(journal).cancel
+    colleagues = (
+        Alone(own, cancel) if membership is None else Colleagues(own, membership.folder, number, cancel)
+    )
+    view = View(store, HealthWatch(drain, store, upstreams, probe_path=service.probe_path), colleagues)
+    feed = Feed(view.now)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
-        admin=Guard(Admin(store, health, colleagues).application(), options.admin_token),
+        admin=Audited(Guard(Admin(view, feed).application(), options.admin_token)),
         drain=drain,
         disk=disk,
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
+        feed=feed,
         poller=poller,
         relays=relays,
     )

@@ -116,4 +116,5 @@ def _service(parts: Parts) -> Service:
         relays=parts.relays,
         presence=parts.colleagues.present,
         load=parts.load,
+        end_streams=parts.feed.close,
     )

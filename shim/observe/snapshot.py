@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shim.observe.counters import Counters, Histogram
+from shim.observe.history import History
 
 SERVING = "serving"
 """The life of a worker that takes new requests; a shim is ready as long as one of its workers does."""
@@ -26,8 +27,10 @@ class Snapshot:
         phases: Requests with a body under way, by where the body is.
         uploads: The same one by one, as ``/uploads`` shows them.
         held: Bytes that bodies hold.
+        leased: Bytes that are promised to them: a declared length all at once.
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
+        drain_rates: Bytes per second in which a server takes bodies, where that is known.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
     """
@@ -37,8 +40,10 @@ class Snapshot:
     phases: Mapping[str, int] = field(default_factory=dict)
     uploads: tuple[Mapping[str, Any], ...] = ()
     held: int = 0
+    leased: int = 0
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
 
@@ -55,8 +60,10 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
             sorted((upload for one in each for upload in one.uploads), key=lambda upload: -upload["age"])
         ),
         held=sum(one.held for one in each),
+        leased=sum(one.leased for one in each),
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
+        drain_rates=_greatest(one.drain_rates for one in each),
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
     )
@@ -71,6 +78,7 @@ def add_up(several: Iterable[Counters]) -> Counters:
         whole.body_bytes.update(counters.body_bytes)
         for phase, histogram in counters.phases.items():
             whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
+        whole.history.include(counters.history)
     return whole
 
 
@@ -79,6 +87,15 @@ def _sums(several: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
     for counts in several:
         sums.update(counts)
     return dict(sums)
+
+
+def _greatest(several: Iterable[Mapping[tuple[str, str], float]]) -> dict[tuple[str, str], float]:
+    # Each worker has learnt a rate of its own; how fast a server can be the quickest of them has seen.
+    greatest: dict[tuple[str, str], float] = {}
+    for rates in several:
+        for server, rate in rates.items():
+            greatest[server] = max(rate, greatest.get(server, 0.0))
+    return greatest
 
 
 # -- as bytes -------------------------------------------------------------------------------------
@@ -93,6 +110,7 @@ def encode_counters(counters: Counters) -> dict[str, Any]:
         "phases": {
             phase: [histogram.counts, histogram.total] for phase, histogram in counters.phases.items()
         },
+        "history": counters.history.encode(),
     }
 
 
@@ -104,6 +122,7 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         ),
         refusals=Counter(told["refusals"]),
         body_bytes=Counter(told["body_bytes"]),
+        history=History.decode(told["history"]),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()
@@ -119,8 +138,10 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "phases": snapshot.phases,
         "uploads": snapshot.uploads,
         "held": snapshot.held,
+        "leased": snapshot.leased,
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
+        "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
     }
     return json.dumps(told).encode()
@@ -139,7 +160,9 @@ def decode_snapshot(data: bytes) -> Snapshot:
         phases=told["phases"],
         uploads=tuple(told["uploads"]),
         held=told["held"],
+        leased=told["leased"],
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
+        drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
     )
