@@ -179,11 +179,13 @@ def list_uploads(
     Without a command they are listed, the oldest first.
     """
     from shim.commands.admin import AdminFlags
-    from shim.commands.uploads import run
 
     context.obj = AdminFlags(admin, token_file, config)
-    if context.invoked_subcommand is None:
-        raise typer.Exit(run(context.obj, as_json=as_json))
+    if context.invoked_subcommand is not None:
+        return
+    from shim.commands.uploads import run
+
+    raise typer.Exit(run(context.obj, as_json=as_json))
 
 
 @uploads.command("cancel")

@@ -31,6 +31,7 @@ _PHASES = {
 }
 _NARROW, _MEDIUM = 70, 100
 _LABEL = 9
+_UUID = 36
 _LEAST_ROWS = 3
 _NOTICE_LINES = 2
 _HELP = "q quit  s sort  r reverse  / filter  p pause  ↑↓ choose  c cancel"
@@ -86,16 +87,29 @@ def _spool(spool: Mapping[str, Any], width: int) -> Iterator[Text]:
         share, promised = (held / limit, max(held, leased) / limit) if limit else (1.0, 1.0)
         style = "red" if promised >= 0.95 else "yellow" if promised >= 0.8 else "blue"  # noqa: PLR2004 - as on the page
         text = f"of {size(limit)}" + (f", {size(leased)} promised" if leased > held else "")
-        yield _fact("Spool", f"{size(held):>12}", bar(share, room, promised), style).append(f" {text}", "dim")
+        yield (
+            _fact("Spool", f"{size(held):>12}")
+            .append(_bar(share, room, style, promised))
+            .append(f" {text}", "dim")
+        )
     if spool["disk_total"]:
         used = 1 - spool["disk_free"] / spool["disk_total"]
         text = f" of {size(spool['disk_total'])} free, {size(spool.get('reserve') or 0)} reserve"
-        yield _fact("Disk", f"{size(spool['disk_free']):>12}", bar(used, room), "dim").append(text, "dim")
+        yield (
+            _fact("Disk", f"{size(spool['disk_free']):>12}")
+            .append(_bar(used, room, "default"))
+            .append(text, "dim")
+        )
 
 
-def _fact(label: str, value: str, rest: str, style: str) -> Text:
-    line = Text(f"{label:<{_LABEL}}", "dim", no_wrap=True, overflow="ellipsis")
-    return line.append(value, "not dim bold").append("  ").append(rest, f"not dim {style}")
+def _fact(label: str, value: str, rest: str = "", style: str = "") -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis").append(f"{label:<{_LABEL}}", "dim")
+    return line.append(value, "bold").append("  ").append(rest, style)
+
+
+def _bar(share: float, width: int, style: str, promised: float = 0.0) -> Text:
+    taken, more, free = bar(share, width, promised)
+    return Text(taken, style).append(more, style).append(free, "dim")
 
 
 def _notices(status: Status, width: int) -> Iterator[Text]:
@@ -118,17 +132,22 @@ def _uploads(watching: Watching, width: int, rows: int) -> RenderableType:
     first = max(0, min(cursor - rows + 1, len(shown) - rows)) if cursor >= rows else 0
     table = _table(width)
     for upload in shown[first : first + rows]:
-        chosen = upload["key"] == shown[cursor]["key"] and watching.chosen
-        table.add_row(*_row(upload, watching, width), style="reverse" if chosen else "")
+        is_chosen = upload["key"] == shown[cursor]["key"] and watching.chosen != ""
+        table.add_row(
+            Text(">" if is_chosen else " "), *_row(upload, watching, width), style="bold" if is_chosen else ""
+        )
     left = len(shown) - rows
     return Group(table, Text(f"… {left} more", "dim")) if left > 0 else table
 
 
 def _table(width: int) -> Table:
-    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("Upload", ratio=3, no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column(width=1)
+    table.add_column(
+        "Upload", ratio=3, no_wrap=True, overflow="ellipsis", min_width=_UUID if width >= _MEDIUM else 8
+    )
     if width >= _MEDIUM:
-        table.add_column("Project", ratio=2, no_wrap=True, overflow="ellipsis")
+        table.add_column("Project", ratio=1, no_wrap=True, overflow="ellipsis", min_width=8)
     table.add_column("Phase", no_wrap=True)
     table.add_column("Progress", no_wrap=True, justify="right" if width < _NARROW else "left")
     table.add_column("Rate", justify="right", no_wrap=True)
@@ -156,8 +175,8 @@ def _progress(upload: Upload, width: int, style: str) -> Text:
     share = upload["bytes"] / length if length else 1.0
     if width < _NARROW:
         return Text(f"{int(100 * share)} %")
-    line = Text(bar(share, 16 if width >= _MEDIUM else 8), style)
-    return line.append(f" {int(100 * share):3} % of {size(length)}", "default")
+    line = _bar(share, 12 if width >= _MEDIUM else 8, style)
+    return line.append(f" {int(100 * share):3} % of {size(length)}")
 
 
 # -- below: servers, keys ---------------------------------------------------------------------------
@@ -173,7 +192,7 @@ def _servers(status: Status, width: int) -> Table:
     for server in status["servers"]:
         word = str(server.get("state") or ("up" if server["up"] else "down"))
         health = Text(f"● {word}", "green" if server["up"] else "bold red")
-        health.append(f" {shortened(server['reason'], 200)}", "dim not bold")
+        health.append(f" {shortened(server['reason'], 200)}", "dim default not bold")
         slots = f"{server['inflight']}" + ("" if server["slots"] is None else f"/{server['slots']:g}")
         drain = server.get("drain_rate")
         cells = [Text(shortened(f"{server['upstream']} {server['server']}", 200)), health, Text(slots)]

@@ -36,11 +36,11 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
-def bar(share: float, width: int, promised: float = 0.0) -> str:
-    """A gauge of so many characters: taken, promised beyond that, free."""
+def bar(share: float, width: int, promised: float = 0.0) -> tuple[str, str, str]:
+    """A gauge of so many characters in three parts, told apart without colour too: taken, promised, free."""
     full = round(width * min(1.0, max(0.0, share)))
     more = max(0, round(width * min(1.0, max(0.0, promised))) - full)
-    return "█" * full + "▒" * more + "░" * (width - full - more)
+    return "━" * full, "╍" * more, "┄" * (width - full - more)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -1,5 +1,6 @@
 """Serves scenes: the real admin application over told parts, under uvicorn on a thread of this process."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -13,7 +14,7 @@ from shim.app.colleagues import Alone
 from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import Readiness, ServerHealth
-from shim.app.view import View
+from shim.app.view import Status, View
 from shim.spool.disk import Space
 from shim.timing import monotonic
 from tests.browser.scenes import IDLE, Scene
@@ -80,3 +81,13 @@ def staged(scene: Scene = IDLE, token: str | None = None) -> Iterator[Stage]:
             break
         server.should_exit = True
         thread.join(10)
+
+
+CLOCK = 5_000_000.0
+
+
+def status_of(scene: Scene, now: float = 0.0) -> Status:
+    """What the shim tells of a scene, ``now`` seconds into it."""
+    stage = Stage(scene)
+    own = Alone(lambda: scene.snapshot(now, CLOCK + now))
+    return asyncio.run(View(stage, stage, own, clock=lambda: CLOCK + now).now())  # type: ignore[arg-type]

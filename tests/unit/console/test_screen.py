@@ -1,25 +1,14 @@
 """The terminal view at several sizes, without colour, and over names that try to be more than names."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from shim.app.colleagues import Alone
-from shim.app.view import View
 from shim.console.screen import draw, draw_lost
 from shim.console.watching import Watching
 from tests.browser import scenes
-from tests.browser.theatre import Stage
-
-CLOCK = 5_000_000.0
-
-
-def status_of(scene, now=0.0):
-    stage = Stage(scene)
-    view = View(stage, stage, Alone(lambda: scene.snapshot(now, CLOCK)), clock=lambda: CLOCK + now)
-    return asyncio.run(view.now())
+from tests.browser.theatre import status_of
 
 
 def shown(scene, width, height, *keys, **options):

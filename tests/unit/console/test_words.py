@@ -27,16 +27,16 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(
     ("share", "promised", "text"),
     [
-        (0, 0, "░░░░"),
-        (0.5, 0, "██░░"),
-        (0.5, 0.75, "██▒░"),
-        (1, 1, "████"),
-        (7, 9, "████"),
-        (0.5, 0.1, "██░░"),
+        (0, 0, "┄┄┄┄"),
+        (0.5, 0, "━━┄┄"),
+        (0.5, 0.75, "━━╍┄"),
+        (1, 1, "━━━━"),
+        (7, 9, "━━━━"),
+        (0.5, 0.1, "━━┄┄"),
     ],
 )
 def test_bars(share, promised, text):
-    assert bar(share, 4, promised) == text
+    assert "".join(bar(share, 4, promised)) == text
 
 
 @pytest.mark.parametrize(
