@@ -3,6 +3,7 @@
 httpx over the shim's own connections: so it knows the same addresses, and no proxy of the environment.
 """
 
+import urllib.parse
 from types import TracebackType
 from typing import Any, Self
 
@@ -83,7 +84,7 @@ class AdminClient:
 
     async def cancel(self, name: str) -> Json:
         """End an upload, named by its key or its request id; gives it as it was."""
-        told: Json = (await self._ask("POST", f"/uploads/{httpx.URL(path=name).path}/cancel")).json()
+        told: Json = (await self._ask("POST", f"/uploads/{urllib.parse.quote(name, safe='')}/cancel")).json()
         return told
 
     async def _ask(self, method: str, path: str) -> httpx.Response:

@@ -35,6 +35,9 @@ def test_the_life_of_a_shim(visit, tmp_path):
         lose_the_server(page, stub)
         # Chromium complains of a connection that was lost, and of nothing else.
         visit.faults[:] = [fault for fault in visit.faults if "ERR_" not in fault]
+    # It ended at once and without complaint, though somebody looked on.
+    assert shim.complaints() == []
+    assert "running task" not in shim.log_text()
 
 
 def watch_an_upload(page, shim, stub, stored):

@@ -12,6 +12,11 @@ function setWidth(element, share) {
   if (element.style.width !== width) element.style.width = width;
 }
 
+function setScale(element, share) {
+  const scale = `scaleX(${Math.min(1, Math.max(0, share)).toFixed(4)})`;
+  if (element.style.transform !== scale) element.style.transform = scale;
+}
+
 function make(tag, className, ...content) {
   const element = document.createElement(tag);
   if (className) element.className = className;

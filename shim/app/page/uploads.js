@@ -48,7 +48,7 @@ class UploadRow {
     setText(this.phase, WORDS[upload.phase] || "beginning"); setAttribute(this.phase, "data-phase", PLACES[upload.phase] || "");
     this.gauge.hidden = share === null;
     setAttribute(this.gauge, "data-phase", PLACES[upload.phase] || "");
-    if (share !== null) { setWidth(this.fill, share); setAttribute(this.gauge, "aria-valuenow", percent(share)); }
+    if (share !== null) { setScale(this.fill, share); setAttribute(this.gauge, "aria-valuenow", percent(share)); }
     setText(this.amount, describeAmount(upload, pace));
     const stalled = receives && pace === 0 && upload.age(now) > 5;
     setText(this.rate, stalled ? "stalled" : receives ? rate(pace) : "–"); setClass(this.rate, stalled ? "number late" : "number");
