@@ -26,7 +26,7 @@ log = logging.getLogger("shim.app")
 # One that takes longer is busy or stuck; what it has counted so far is known from its file.
 PATIENCE: Seconds = 1.0
 # What workers say to each other, in a line; all else is JSON.
-_LOOK = b"look"
+_TELL = b"tell"
 _DONE = b"done"
 # How much of a killed worker's counting is lost where nobody asks.
 KEEP_EVERY: Seconds = 5.0
@@ -56,7 +56,7 @@ def snapshot_maker(
                 for name, upstream in upstreams.items()
                 for server in upstream.servers
             },
-            drain_rates={
+            rates={
                 (name, str(server.address)): server.drain_rate
                 for name, upstream in upstreams.items()
                 for server in upstream.servers
@@ -162,7 +162,7 @@ class Colleagues(Alone):
     async def _ask(self, number: int) -> Snapshot | None:
         """Another's snapshot; None where it does not answer, for then it has died or is about to."""
         try:
-            return decode_snapshot(await self._say(number, _LOOK))
+            return decode_snapshot(await self._say(number, _TELL))
         except ValueError:
             return None
 
@@ -200,7 +200,7 @@ class Colleagues(Alone):
         writer.close()
 
     async def _answer(self, question: bytes) -> bytes:
-        if question == _LOOK:
+        if question == _TELL:
             return encode_snapshot(await self._kept())
         told = json.loads(question)
         return _DONE if self._cancel(told["cancel"], told["who"]) else b""
