@@ -18,6 +18,8 @@ _UNTOUCHED = frozenset({None, Phase.RECEIVE, Phase.QUEUE, Phase.CONNECT})
 class Stoppable:
     """A block that others may end by ``stop``; it then raises the error that they gave."""
 
+    __slots__ = ("_error", "_task")
+
     def __init__(self) -> None:
         self._task: asyncio.Task[object] | None = None
         self._error: ShimError | None = None

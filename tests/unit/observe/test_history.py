@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,7 +81,7 @@ def test_several_add_up(shares):
         whole.include(History.decode(history.encode()))
     now = BEGIN + 7200
     lines = zip(*(history.rates(now, HOUR) for history in each), strict=True)
-    assert whole.rates(now, HOUR) == [sum(values) for values in lines]
+    assert whole.rates(now, HOUR) == pytest.approx([sum(values) for values in lines])
     sums = sum((Counter(history.refusals(now)) for history in each), Counter())
     assert whole.refusals(now) == dict(sums)
     assert len(whole.steps) <= HOUR
