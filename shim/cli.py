@@ -195,14 +195,22 @@ def cancel_upload(
         str,
         typer.Argument(metavar="ID", help="The upload's key, or its request id where it is the only one."),
     ],
+    *,
+    admin: Admin = None,
+    token_file: TokenFile = None,
+    config: Config = None,
 ) -> None:
     """End an upload.
 
     Its client is answered 403 "cancelled". Needs admin.token, or an admin listener on a unix socket.
     """
+    from shim.commands.admin import AdminFlags
     from shim.commands.uploads import cancel
 
-    raise typer.Exit(cancel(context.obj, upload))
+    # Before the word or after it: people write them where they think of them.
+    before: AdminFlags = context.obj
+    flags = AdminFlags(admin or before.admin, token_file or before.token_file, config or before.config)
+    raise typer.Exit(cancel(flags, upload))
 
 
 def main() -> None:

@@ -60,6 +60,7 @@ ASKED = [
     (["uploads", *ADMIN], "uploads.run", [], {"as_json": False}),
     (["uploads", *ADMIN, "--json"], "uploads.run", [], {"as_json": True}),
     (["uploads", *ADMIN, "cancel", "1-2"], "uploads.cancel", ["1-2"], {}),
+    (["uploads", "cancel", "1-2", *ADMIN], "uploads.cancel", ["1-2"], {}),
 ]
 
 
