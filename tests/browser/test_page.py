@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from shim.app.page import SCRIPTS
 from tests.browser import scenes
 from tests.browser.browsing import until
 from tests.browser.theatre import staged
@@ -59,8 +60,7 @@ def test_names_are_text_and_nothing_else(stage, visit):
     expect(page.locator(ROWS)).to_contain_text(evil)
     expect(page.locator("#server-table")).to_contain_text(evil)
     assert page.locator("img").count() == 0
-    # Six scripts of ours, and what they may do is named by their hashes.
-    assert page.locator("script").count() == 6
+    assert page.locator("script").count() == len(SCRIPTS)
 
 
 def test_with_the_keyboard_alone(stage, visit):
@@ -146,6 +146,36 @@ def test_a_token_is_asked_for(visit):
         refusals = [fault for fault in visit.faults if "401" in fault]
         assert len(refusals) == 2
         visit.faults[:] = [fault for fault in visit.faults if fault not in refusals]
+
+
+def test_an_upload_is_cancelled(visit):
+    with staged(scenes.BUSY, TOKEN) as stage:
+        page = visit(f"{stage.url}#token={TOKEN}", viewport=PHONE)
+        first, second = (page.locator(ROWS).nth(place) for place in (0, 1))
+        first.get_by_role("button", name="Cancel the upload").click()
+        dialog = page.get_by_role("dialog", name="Cancel this upload?")
+        expect(dialog).to_contain_text(str(scenes.upload(1, 0, length=1, rate=1, age=1)["image"]))
+        # The harmless answer has the focus; Escape is one too.
+        expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+        assert Axe().run(page).violations_count == 0
+        page.keyboard.press("Enter")
+        expect(dialog).to_be_hidden()
+        assert stage.cancelled == []
+        first.get_by_role("button", name="Cancel the upload").click()
+        dialog.get_by_role("button", name="Cancel the upload").click()
+        expect(dialog).to_be_hidden()
+        second.get_by_role("button", name="Cancel the upload").click()
+        dialog.get_by_role("button", name="Cancel the upload").click()
+        expect(dialog).to_contain_text("no such upload is under way")
+        assert stage.cancelled == [(1, "address 127.0.0.1"), (2, "address 127.0.0.1")]
+        visit.faults[:] = [fault for fault in visit.faults if "404" not in fault]
+
+
+def test_without_a_token_no_end_is_offered(stage, visit):
+    stage.play(scenes.BUSY)
+    page = visit(stage.url)
+    expect(page.locator(ROWS)).to_have_count(9)
+    expect(page.get_by_role("button", name="Cancel the upload").first).to_be_hidden()
 
 
 UNITS = {

@@ -32,10 +32,16 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+        self.cancelled: list[tuple[int, str]] = []
 
     def play(self, scene: Scene) -> None:
         """Change the scene; its time begins."""
         self.scene, self._began = scene, time.monotonic()
+
+    def cancel(self, serial: int, who: str) -> bool:
+        """An upload is to be ended: those of even numbers are gone already."""
+        self.cancelled.append((serial, who))
+        return serial % 2 == 1
 
     # -- in place of the parts ------------------------------------------------------------------------
 
@@ -55,7 +61,7 @@ class Stage:
     def application(self) -> Guard:
         """The admin application over this stage."""
         own = lambda: self.scene.snapshot(time.monotonic() - self._began, monotonic())  # noqa: E731
-        view = View(self, self, Alone(own))  # type: ignore[arg-type]
+        view = View(self, self, Alone(own, self.cancel))  # type: ignore[arg-type]
         self.feed = Feed(view.now)
         return Guard(Admin(view, self.feed).application(), self.token)
 

@@ -10,7 +10,7 @@ import importlib.resources
 
 _FOLDER = importlib.resources.files("shim.app.page")
 STYLES = ("page.css", "tables.css")
-SCRIPTS = ("units.js", "drawing.js", "uploads.js", "tables.js", "feed.js", "page.js")
+SCRIPTS = ("units.js", "drawing.js", "uploads.js", "ending.js", "tables.js", "feed.js", "page.js")
 """In their order: each uses names of those before it."""
 
 

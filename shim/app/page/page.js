@@ -43,7 +43,10 @@ function showStatus(status) {
 }
 
 const feed = new Feed({
-  whole(status) { at("ask").hidden = true; uploads.begin(status.uploads, status.at); showStatus(status); },
+  whole(status) {
+    at("ask").hidden = true; document.body.toggleAttribute("data-may-cancel", Boolean(feed.token));
+    uploads.begin(status.uploads, status.at); showStatus(status);
+  },
   change(status) { uploads.change(status, status.at); showStatus(status); },
   lost(text, seconds) { setState("lost", `${text} Trying again in ${seconds} s.`); },
   ask(wrong) {

@@ -38,10 +38,14 @@ class UploadRow {
     this.gauge.setAttribute("aria-label", "received");
     this.rate = makeCell("number"); this.age = makeCell("number");
     this.element = makeRow(makeCell("name", this.name, this.path), makeCell("", this.project), makeCell("", this.phase),
-      makeCell("progress", this.gauge, this.amount), this.rate, this.age);
+      makeCell("progress", this.gauge, this.amount), this.rate, this.age, makeCell("act", this.end = make("button", "", "Cancel")));
+    this.end.type = "button";
+    this.end.addEventListener("click", () => askToCancel(this.upload));
   }
   show(upload, now) {
     const pace = upload.pace(now), share = upload.share, receives = upload.phase === "receive";
+    this.upload = upload;
+    setAttribute(this.end, "aria-label", "Cancel the upload " + upload.title);
     setText(this.name, upload.title); setAttribute(this.name, "title", upload.id);
     setText(this.path, upload.method + " " + upload.shortPath); setAttribute(this.path, "title", upload.path);
     setText(this.project, upload.project); setAttribute(this.project, "title", upload.project);
