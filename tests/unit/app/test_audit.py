@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from shim.app.audit import Audited
+from shim.app.audit import MOST_TOLD, Audited
 from shim.asgi import LOCAL_PEER, LocalPeer
 from tests.fakes.loops import run
 
@@ -27,6 +27,11 @@ def call(caplog, method, *, status=202, peer=None, path="/uploads/1-1/cancel"):
     with caplog.at_level(logging.INFO, "shim.audit"):
         run(story())
     return [record.fields for record in caplog.records if record.name == "shim.audit"]
+
+
+def test_a_long_path_does_not_fill_the_log(caplog):
+    (line,) = call(caplog, "POST", status=404, path=f"/{'x' * 9000}")
+    assert line["what"] == f"POST /{'x' * (MOST_TOLD - 6)}"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
