@@ -56,7 +56,7 @@ def snapshot_maker(
                 for name, upstream in upstreams.items()
                 for server in upstream.servers
             },
-            rates={
+            drain_rates={
                 (name, str(server.address)): server.drain_rate
                 for name, upstream in upstreams.items()
                 for server in upstream.servers

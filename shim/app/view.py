@@ -119,7 +119,7 @@ def _server(server: ServerHealth, whole: Snapshot) -> dict[str, Any]:
         "slots": _finite(server.slots),
         "up": server.health.up,
         "reason": server.health.reason,
-        "drain_rate": whole.rates.get((server.upstream, str(server.address))),
+        "drain_rate": whole.drain_rates.get((server.upstream, str(server.address))),
     }
 
 

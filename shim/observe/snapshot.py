@@ -30,7 +30,7 @@ class Snapshot:
         leased: Bytes that are promised to them: a declared length all at once.
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
-        rates: Bytes per second in which a server takes bodies, by upstream and server.
+        drain_rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
     """
@@ -43,7 +43,7 @@ class Snapshot:
     leased: int = 0
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
 
@@ -63,8 +63,11 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         leased=sum(one.leased for one in each),
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
-        rates={
-            server: max(one.rates.get(server, 0.0) for one in each) for one in each for server in one.rates
+        # None has the whole story of a server; who found it fastest had it to itself.
+        drain_rates={
+            server: max(one.drain_rates.get(server, 0.0) for one in each)
+            for one in each
+            for server in one.drain_rates
         },
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
@@ -134,7 +137,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "leased": snapshot.leased,
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
-        "rates": [[*server, rate] for server, rate in snapshot.rates.items()],
+        "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
     }
     return json.dumps(told).encode()
@@ -156,6 +159,6 @@ def decode_snapshot(data: bytes) -> Snapshot:
         leased=told["leased"],
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
-        rates={(upstream, server): rate for upstream, server, rate in told["rates"]},
+        drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
     )

@@ -65,7 +65,7 @@ class Scene:
             leased=max(held, self.leased),
             files=len(uploads),
             inflight={(server.upstream, str(server.address)): server.inflight for server in self.servers},
-            rates={("glance", str(FIRST)): 71.5 * MIB, ("glance", str(SECOND)): 64.2 * MIB},
+            drain_rates={("glance", str(FIRST)): 71.5 * MIB, ("glance", str(SECOND)): 64.2 * MIB},
             waiting={"glance": self.waiting},
             workers=2,
         )
