@@ -55,6 +55,7 @@ def who(scope: Scope) -> str:
 
 def _write(scope: Scope, status: int) -> None:
     # A path may hold anything, and the log escapes it; but a refused one need not fill the log.
-    what = f"{scope['method']} {scope['path']}"[:MOST_TOLD]
+    query = scope.get("query_string", b"").decode("ascii", "backslashreplace")
+    what = f"{scope['method']} {scope['path']}{'?' if query else ''}{query}"[:MOST_TOLD]
     fields = {"who": who(scope), "what": what, "status": status, "done": 200 <= status < 300}  # noqa: PLR2004 - the range of successes
     audit_log.info("%s by %s: %d", what, fields["who"], status, extra={"fields": fields})

@@ -41,9 +41,9 @@ def test_reading_leaves_no_line(caplog, method):
 
 @pytest.mark.parametrize(("status", "done"), [(202, True), (401, False), (403, False), (404, False)])
 def test_a_call_leaves_one_whatever_came_of_it(caplog, status, done):
-    what = "POST /uploads/1-1/cancel"
+    what = "POST /servers/drain?server=http://one"
     told = {"who": "address 192.0.2.9", "what": what, "status": status, "done": done}
-    assert call(caplog, "POST", status=status) == [told]
+    assert call(caplog, "POST", status=status, path="/servers/drain?server=http://one") == [told]
 
 
 def test_a_user_of_this_machine_is_named(caplog):
