@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
@@ -23,17 +22,6 @@ pytestmark = pytest.mark.servers
 
 MIB = 1 << 20
 PATIENCE = 30.0
-
-
-class Watched(Shim):
-    """A shim whose admin listener is on a unix socket too."""
-
-    def _configuration(self) -> str:
-        self.socket = f"unix:{self.folder / 'admin.sock'}"
-        one = f'admin.listen = "127.0.0.1:{self.admin_port}"'
-        return (
-            super()._configuration().replace(one, f"{one.replace('= ', '= [')}, {json.dumps(self.socket)}]")
-        )
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +81,7 @@ class Top:
 @pytest.fixture
 def watched(tmp_path: Path):
     settings = {"server.workers": 2, "limits.min_rate": 0, "spool.memory_limit": "0B"}
-    with Stub() as stub, Watched(tmp_path, {"upstream": stub.url, **settings}) as shim:
+    with Stub() as stub, Shim(tmp_path, {"upstream": stub.url, **settings}, admin_socket=True) as shim:
         yield shim
 
 
@@ -107,7 +95,7 @@ def keys_by_path(shim: Shim) -> dict[str, str]:
     return {upload["path"]: upload["key"] for upload in shim.uploads()}
 
 
-def test_uploads_are_seen_and_ended(watched: Watched):
+def test_uploads_are_seen_and_ended(watched: Shim):
     with contextlib.ExitStack() as stack:
         clients = {f"/v2/{number}": begun_upload(watched, stack, f"/v2/{number}") for number in range(6)}
         eventually(lambda: len(watched.uploads()) == len(clients), "all are under way")
@@ -120,11 +108,11 @@ def test_uploads_are_seen_and_ended(watched: Watched):
     assert watched.complaints() == []
 
 
-def ended_by_command(watched: Watched, clients: dict[str, Client], keys: dict[str, str]) -> None:
+def ended_by_command(watched: Shim, clients: dict[str, Client], keys: dict[str, str]) -> None:
     """One in each worker, whichever of them answers the call."""
     firsts = {key.partition("-")[0]: path for path, key in keys.items()}
     for path in firsts.values():
-        done = command("uploads", "--admin", watched.socket, "cancel", keys[path])
+        done = command("uploads", "--admin", f"unix:{watched.admin_socket}", "cancel", keys[path])
         assert (done.returncode, done.stdout) == (
             0,
             f"{keys[path]} is cancelled: PUT {path}, 1.0 MiB received\n",
@@ -134,14 +122,14 @@ def ended_by_command(watched: Watched, clients: dict[str, Client], keys: dict[st
         last = [line for line in watched.log_lines() if line["logger"] == "shim.audit"][-1]
         assert last["who"].startswith(f"uid {os.getuid()} (pid ")
         assert (last["what"], last["done"]) == (f"POST /uploads/{keys[path]}/cancel", True)
-    again = command("uploads", "--admin", watched.socket, "cancel", keys[path])
+    again = command("uploads", "--admin", f"unix:{watched.admin_socket}", "cancel", keys[path])
     assert (again.returncode, again.stderr) == (1, "glance-shim: no such upload is under way (any more)\n")
 
 
-def ended_by_top(watched: Watched, clients: dict[str, Client]) -> None:
+def ended_by_top(watched: Shim, clients: dict[str, Client]) -> None:
     path, client = clients.popitem()
     key = keys_by_path(watched)[path]
-    top = Top("--admin", watched.socket)
+    top = Top("--admin", f"unix:{watched.admin_socket}")
     try:
         top.until("● Busy")
         top.press(f"/{path}\r")
@@ -162,7 +150,7 @@ def test_top_finds_a_shim_that_was_away(tmp_path: Path):
     top = Top("--admin", f"unix:{tmp_path / 'admin.sock'}")
     try:
         top.until("● No connection")
-        with Stub() as stub, Watched(tmp_path, {"upstream": stub.url}):
+        with Stub() as stub, Shim(tmp_path, {"upstream": stub.url}, admin_socket=True):
             top.until("● Idle")
         top.until("● No connection")
         top.press("q")
