@@ -190,14 +190,22 @@ def _servers(status: Status, width: int) -> Table:
     if width >= _NARROW:
         table.add_column("Takes", justify="right", no_wrap=True)
     for server in status["servers"]:
-        word = str(server.get("state") or ("up" if server["up"] else "down"))
-        health = Text(f"● {word}", "green" if server["up"] else "bold red")
+        style, word = _health(server)
+        health = Text(f"● {word}", style)
         health.append(f" {shortened(server['reason'], 200)}", "dim default not bold")
         slots = f"{server['inflight']}" + ("" if server["slots"] is None else f"/{server['slots']:g}")
         drain = server.get("drain_rate")
         cells = [Text(shortened(f"{server['upstream']} {server['server']}", 200)), health, Text(slots)]
         table.add_row(*cells, *([Text(rate(drain) if drain else "-")] if width >= _NARROW else []))
     return table
+
+
+def _health(server: Mapping[str, Any]) -> tuple[str, str]:
+    """Style and word: what its probe says, and how the workers have it where they hold something against it."""
+    state = server.get("state", "up")
+    if not server["up"]:
+        return "bold red", "down" if state == "up" else str(state)
+    return ("green", "up") if state == "up" else ("yellow", str(state))
 
 
 def _foot(watching: Watching, width: int) -> Text:

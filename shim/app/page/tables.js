@@ -48,7 +48,9 @@ function showRefusals(refused) {
 
 function showServers(servers) {
   fillTable("server-table", servers, ["upstream", "server", "up", "state", "reason", "inflight", "slots", "drain_rate"], server => {
-    const health = make("span", server.up ? "up" : "down", (server.state && server.state !== "up" ? server.state : server.up ? "up" : "down"));
+    // What its probe says, and how the workers have it (ejected, returning, draining) where that is not the same.
+    const state = server.state && server.state !== "up" ? server.state : "";
+    const health = make("span", !server.up ? "down" : state ? "part" : "up", state || (server.up ? "up" : "down"));
     const slots = makeCell("slots", server.slots === null ? `${count(server.inflight)}, no limit known` : `${count(server.inflight)} of ${count(server.slots)}`);
     if (server.slots) {
       const fill = make("i", "held"), gauge = make("div", "gauge", fill);

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from shim.console.screen import draw, draw_lost
+from shim.console.screen import _health, draw, draw_lost
 from shim.console.watching import Watching
 from tests.browser import scenes
 from tests.browser.theatre import status_of
@@ -46,6 +46,19 @@ def test_what_is_told():
     assert "! The spool is full" in shown(scenes.FULL, 120, 40)
     assert "● down" in shown(scenes.BROKEN, 120, 40)
     assert "No upload is under way." in shown(scenes.IDLE, 80, 24)
+
+
+@pytest.mark.parametrize(
+    ("up", "state", "word"),
+    [
+        (True, "up", "up"),
+        (True, "ejected", "ejected"),
+        (False, "up", "down"),
+        (False, "draining", "draining"),
+    ],
+)
+def test_a_servers_health_in_a_word(up, state, word):
+    assert _health({"up": up, "state": state})[1] == word
 
 
 def test_the_foot_says_what_is_asked():
