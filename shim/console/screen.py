@@ -201,7 +201,7 @@ def _servers(status: Status, width: int) -> Table:
 
 
 def _health(server: Mapping[str, Any]) -> tuple[str, str]:
-    """Style and word: what its probe says, and how the workers have it where they hold something against it."""
+    """Style and word: what its probe says, and how the workers have it where that is not the same."""
     state = server.get("state", "up")
     if not server["up"]:
         return "bold red", "down" if state == "up" else str(state)
