@@ -4,7 +4,7 @@
 export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format docs screenshots bench bench-quick conformance matrix venv clean
+.PHONY: help demo test test-fast lint format docs screenshots bench bench-quick conformance matrix soak fuzz venv clean
 
 help: ## This list
 	@echo "make TARGET, where TARGET is one of:"
@@ -26,7 +26,7 @@ lint: venv ## Lint, types and import rules only
 format: venv ## Bring the source into its form
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
-docs: venv ## Generate config/glance-shim.toml from the options (CI=true: check it)
+docs: venv ## The manual as a site in build/site, and what is generated of it (CI=true: checks that)
 	@exec tools/docs.sh
 
 screenshots: venv ## Take the pictures of the status page and of top for docs/images anew (needs Chromium)
@@ -45,6 +45,13 @@ conformance: venv ## OpenStack's own image tests through the shim and without it
 matrix: venv ## Every client on every hosting, with and without the shim; writes docs/matrix.md (minutes)
 	@tools/debian.sh
 	@exec .venv/bin/python -m tests.matrix $(ARGS)
+
+soak: venv ## Mixed traffic with faults, then all is back where it began; writes docs/soak.md (ARGS="--minutes 20")
+	@tools/debian.sh
+	@exec .venv/bin/python -m tests.soak $(ARGS)
+
+fuzz: venv ## atheris against what reads others' bytes; writes docs/fuzzing.md (ARGS="--seconds 60", for each target)
+	@exec tools/fuzz.sh $(ARGS)
 
 venv: ## The virtual environment in .venv, made or brought up to date
 	@tools/bootstrap.sh

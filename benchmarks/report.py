@@ -46,13 +46,13 @@ def draw(file: Path) -> bool:
     return not subprocess.run(command, check=False).returncode
 
 
-def put_between(text: str, inside: str) -> str:
+def put_between(text: str, inside: str, name: str = NAME) -> str:
     """``text`` with what stands between the markers replaced.
 
     Raises:
         ValueError: The markers are not there, once each and in order.
     """
-    begin, end = f"<!-- {NAME}: begin -->", f"<!-- {NAME}: end -->"
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise ValueError(f"no place between {begin!r} and {end!r}")
     before, _, rest = text.partition(begin)

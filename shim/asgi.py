@@ -7,7 +7,7 @@ and each of its offers is noticed in one line and falls back to plain ASGI where
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -89,9 +89,8 @@ MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[bool]]
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """What the shim's own server knows of a request beyond the ASGI scope.
+class Inbound(NamedTuple):
+    """What the shim's own server knows of a request beyond the ASGI scope; a tuple, for each request has one.
 
     Attributes:
         target: The request target byte for byte as it came; ASGI drops a lone trailing ``?``.

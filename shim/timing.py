@@ -20,6 +20,9 @@ UNLIMITED = math.inf
 
 monotonic: Clock = time.monotonic
 
+# A loop's timer may go off so much too early.
+_GRAIN: Seconds = 0.001
+
 
 class Stopwatch:
     """Measures how long something took, without the times at which it was stopped.
@@ -51,23 +54,96 @@ class Stopwatch:
 class deadline:  # noqa: N801 - used like a function, as contextlib's own are
     """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never).
 
-    A class, for it stands in the way of every request: as a generator it took three times as long.
+    Does what ``asyncio.timeout`` does, for it stands in the way of every request: on top of that it took
+    twice as long, and as a generator longer still.
     """
 
     def __init__(self, seconds: Seconds, expired: Callable[[], Exception]) -> None:
+        self._seconds = seconds
         self._expired = expired
-        self._limit = asyncio.timeout(None if seconds == UNLIMITED else seconds)
+        self._has_expired = False
+        self._timer: asyncio.Handle | None = None
 
     async def __aenter__(self) -> None:
-        await self._limit.__aenter__()
+        if self._seconds == UNLIMITED:
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._others = task, task.cancelling()
+        loop = asyncio.get_running_loop()
+        # What has no time left gets no turn of the loop either, whatever its timers round to.
+        self._timer = (
+            loop.call_later(self._seconds, self._expire)
+            if self._seconds > 0
+            else loop.call_soon(self._expire)
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._limit.__aexit__(kind, error, trace)
-        except TimeoutError:
+        if self._timer is not None:
+            self._timer.cancel()
+        # The cancellation is ours only if nobody else asked for one too.
+        if self._has_expired and self._task.uncancel() <= self._others and kind is asyncio.CancelledError:
             raise self._expired() from None
+
+    def _expire(self) -> None:
+        self._has_expired = True
+        self._task.cancel()
+
+
+class Alarm:
+    """Calls back at a moment that is moved again and again, as where one request follows on the other.
+
+    Moving it on, or stopping it, costs a look at the clock: the loop's timer stays where it is, and is set
+    anew for the rest where it goes off too early.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: Seconds = UNLIMITED
+        self._action: Callable[[], object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due: Seconds = UNLIMITED
+
+    def set(self, seconds: Seconds, action: Callable[[], object]) -> None:
+        """Call ``action`` in so many seconds (``UNLIMITED``: never); what was set before is forgotten."""
+        if seconds == UNLIMITED:
+            self.stop()
+            return
+        self._due, self._action = self._loop.time() + seconds, action
+        if self._due < self._timer_due:
+            self._start_timer()
+
+    def stop(self) -> None:
+        """Call nothing."""
+        self._due, self._action = UNLIMITED, None
+
+    def close(self) -> None:
+        """Call nothing any more, and leave nothing behind in the loop."""
+        self.stop()
+        self._end_timer()
+
+    def _start_timer(self) -> None:
+        self._end_timer()
+        self._timer, self._timer_due = self._loop.call_at(self._due, self._go_off), self._due
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due = None, UNLIMITED
+
+    def _go_off(self) -> None:
+        self._timer, self._timer_due = None, UNLIMITED
+        action = self._action
+        if action is None:
+            return
+        # Loops round their timers to milliseconds: what is left of one is no reason to wait for it.
+        if self._due - self._loop.time() > _GRAIN:
+            self._start_timer()
+            return
+        self.stop()
+        action()
 
 
 async def finish(work: Awaitable[Result]) -> Result:

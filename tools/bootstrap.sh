@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv with the project and its [dev] extras, or brings it up to date after a change of
+# Makes .venv with the project and its [dev] and [docs] extras, or brings it up to date after a change of
 # pyproject.toml. A stamp says that it is whole, so that later runs take no time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -49,6 +49,6 @@ is_whole && exit 0
 rm -f $stamp
 if ! is_here || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then make_environment; fi
 say "installing glance-shim and its tools into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-user --editable '.[dev]' ||
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-user --editable '.[dev,docs]' ||
     die "pip could not install, see above; it needs a network, or an index it is told of (PIP_INDEX_URL)"
 echo "$wanted" >$stamp

@@ -1,22 +1,17 @@
 #!/bin/sh
-# Generates config/glance-shim.toml, every option with its default and reason, from the program itself.
-# With CI=true it only compares: a file that lags behind the options is a fault.
+# docs.sh [--generated]: writes what is generated from the program (config/glance-shim.toml, pages of docs/),
+# then builds the site into build/site; --generated leaves it at the first. A warning is a fault. With
+# CI=true nothing is written: a file that lags behind the program is a fault too.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 
-file=config/glance-shim.toml
-new=$(mktemp)
-trap 'rm -f "$new"' EXIT
-.venv/bin/python -m shim config --defaults >"$new" || die "glance-shim config --defaults failed"
+check=
+[ "${CI:-}" != true ] || check=--check
+.venv/bin/python -m tools.manual $check || die "the generated files could not be brought up to date, see above"
+say "the generated files are up to date"
+[ "${1:-}" != --generated ] || exit 0
 
-if cmp -s "$new" $file; then
-    say "$file is up to date"
-elif [ "${CI:-}" = true ]; then
-    diff -u $file "$new" >&2 || true
-    die "$file lags behind the options: run make docs"
-else
-    mkdir -p config
-    cat "$new" >$file
-    say "$file is written anew"
-fi
+.venv/bin/python -m sphinx --quiet --fail-on-warning --builder html docs build/site ||
+    die "the site could not be built without a warning, see above"
+say "the site is at build/site/index.html"

@@ -1,7 +1,7 @@
 """A pytest plugin for CI=true: a run in which a test was skipped has failed.
 
 ``tools/test.sh`` loads it; an expected failure (xfail) is no skip.
-"""  # noqa: INP001 - a plugin is found on PYTHONPATH, not in a package
+"""
 
 import pytest
 

@@ -2,7 +2,7 @@
 # The shim:  glance-shim serve --upstream http+unix:///run/glance/api.sock
 # Paths: Glance and gunicorn are installed in the virtual environment /opt/glance, configured in /etc/glance.
 
-# ruff: noqa: D100, INP001 - no module, but settings in Python's syntax
+# ruff: noqa: D100 - no module, but settings in Python's syntax
 
 wsgi_app = "glance.wsgi.api:application"
 raw_env = ["OS_GLANCE_CONFIG_DIR=/etc/glance"]

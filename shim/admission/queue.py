@@ -5,9 +5,10 @@ future; the body stays where it is.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
 
 from shim.admission.slots import Capacity, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
@@ -111,9 +112,8 @@ class SlotQueue:
         self._lost[server] = slots
         self._resize()
 
-    @contextlib.contextmanager
-    def place(self, project: str, length: float | None) -> Iterator["Place"]:
-        """A place for a request; at the end it leaves the line, or gives its slot back.
+    def place(self, project: str, length: float | None) -> "Place":
+        """A place for a request, as a block at whose end it leaves the line, or gives its slot back.
 
         Args:
             project: Whose request it is.
@@ -121,11 +121,7 @@ class SlotQueue:
         """
         kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
         waiter = self._table.enter(kind, project_key(project))
-        place = Place(self, waiter, len(self._slots), self._options.patience(length))
-        try:
-            yield place
-        finally:
-            self.leave(waiter)
+        return Place(self, waiter, len(self._slots), self._options.patience(length))
 
     # -- for a place --------------------------------------------------------------------------------
 
@@ -207,6 +203,14 @@ class Place:
         self._servers = servers
         self._patience = patience
         self._server: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.leave(self._waiter)
 
     async def take(self, *, on_wait: Callable[[], None]) -> int:
         """Get a slot of a server that has not refused the request, and say which.

@@ -6,6 +6,7 @@ looks at them and changes nothing.
 """
 
 import enum
+import functools
 import hashlib
 import math
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import TypeAlias
 # So many turns in a row may pass over whoever has waited longest; then the turn is theirs. Large enough that
 # the order below decides under any honest load, small enough that nobody waits for ever.
 MOST_PASSED_OVER = 32
+# The same projects ask again and again, and a digest costs more than a look-up.
+PROJECTS_KEPT = 4096
 
 
 class Kind(enum.IntEnum):
@@ -110,18 +113,21 @@ class Held:
 
     def add(self, holder: Holder) -> None:
         """Count a slot that was taken."""
+        share = holder.share
         self.servers[holder.server] += 1
         self.kinds[holder.kind] += 1
-        self.shares[holder.share] += 1
+        self.shares[share] = self.shares.get(share, 0) + 1
 
     def remove(self, holder: Holder) -> None:
         """Count it no more."""
+        share = holder.share
         self.servers[holder.server] -= 1
         self.kinds[holder.kind] -= 1
-        self.shares[holder.share] -= 1
         # Projects are without number: a count of nothing must not stay behind.
-        if not self.shares[holder.share]:
-            del self.shares[holder.share]
+        if self.shares[share] == 1:
+            del self.shares[share]
+        else:
+            self.shares[share] -= 1
 
 
 def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_over: int) -> Choice | None:
@@ -141,7 +147,9 @@ def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_ove
     fitting = [waiter for waiter in waiters if may_enter(waiter, held, capacity)]
     if not fitting:
         return None
-    if passed_over >= MOST_PASSED_OVER:
+    if len(fitting) == 1:
+        chosen = fitting[0]
+    elif passed_over >= MOST_PASSED_OVER:
         chosen = longest_waiting(fitting)
     else:
         chosen = min(fitting, key=lambda waiter: _rank(waiter, held))
@@ -185,6 +193,7 @@ def upload_limit(slots: float, share: float) -> float:
     return max(1, min(math.floor(slots * share), slots - 1))
 
 
+@functools.lru_cache(PROJECTS_KEPT)
 def project_key(name: str) -> int:
     """The project as an integer of 64 bits, the same in every process."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

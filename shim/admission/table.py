@@ -167,5 +167,5 @@ class LocalTable:
 
     def _forget(self, share: Share) -> None:
         """A project that neither waits nor holds is new when it comes again."""
-        if share not in self._lines and not self._held.shares[share]:
+        if share not in self._lines and share not in self._held.shares:
             self._held.turns.pop(share, None)

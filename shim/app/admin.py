@@ -10,9 +10,11 @@ from starlette.routing import Route
 
 from shim.app.audit import who
 from shim.app.feed import Feed
+from shim.app.help import help_routes
 from shim.app.page import StatusPage
 from shim.app.streaming import EventStream
 from shim.app.view import View
+from shim.cloud.server import CloudAway
 
 _RETRY_LISTENING = "10"
 
@@ -37,6 +39,7 @@ class Admin:
                 Route("/events", self._events),
                 Route("/uploads", self._uploads),
                 Route("/uploads/{upload}/cancel", self._cancel, methods=["POST"]),
+                *help_routes(),
             ]
         )
 
@@ -49,14 +52,19 @@ class Admin:
     async def _ready(self, _request: Request) -> Response:
         readiness = await self._view.readiness()
         if readiness.ready:
-            return PlainTextResponse("ready\n")
+            return PlainTextResponse(f"ready\n{await self._view.cloud_fault()}")
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(await self._view.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _uploads(self, _request: Request) -> Response:
-        return JSONResponse(await self._view.uploads())
+    async def _uploads(self, request: Request) -> Response:
+        if request.query_params.get("scope") != "all":
+            return JSONResponse(await self._view.uploads())
+        try:
+            return JSONResponse(await self._view.all_uploads())
+        except CloudAway as error:
+            return PlainTextResponse(f"limits.shared is away: {error}\n", 503)
 
     async def _status(self, _request: Request) -> Response:
         return JSONResponse(await self._view.now())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from shim.app.explanations import TYPE_PREFIX
 from shim.errors import ShimError, TokenExpired
 from shim.wire.headers import Headers, get_all, list_members
 
@@ -98,6 +99,7 @@ def _render(error: ShimError, status: int, headers: Headers, request_id: str) ->
     title = title_of(status)
     if any(b"json" in kind for kind in accepted) or not accepted:
         problem = {
+            "type": TYPE_PREFIX + error.code,
             "status": status,
             "title": title,
             "detail": error.detail,

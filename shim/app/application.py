@@ -5,7 +5,7 @@ import logging
 
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
 from shim.app.stopping import Stoppable
-from shim.asgi import Receive, Scope, Send, inbound_of
+from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
 from shim.errors import ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
@@ -36,7 +36,8 @@ class ProxyApplication:
         await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = tuple((name.lower(), value) for name, value in scope["headers"])
+        offer = inbound_of(scope)
+        headers = _headers(scope, offer)
         peer = self._peer(scope, headers)
         identity = request_id(headers)
         path = scope.get("raw_path") or scope["path"].encode()
@@ -47,12 +48,11 @@ class ProxyApplication:
             client=peer.client,
         ) as record:
             record.project = client_group(peer.client)
-            offer = inbound_of(scope)
             answer = Answer(send, None if offer is None else offer.move_answer)
             try:
                 with Stoppable() as block:
                     record.stop = block.stop
-                    request = self._request(scope, receive, record, headers, peer)
+                    request = _request(scope, receive, record, headers, peer)
                     await self._proxy.serve(request, answer, record)
             except asyncio.CancelledError:
                 record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
@@ -63,31 +63,37 @@ class ProxyApplication:
                 log.exception("Request %s failed for a fault of the shim", identity)
                 await _conclude(ShimError("The proxy failed; its log says why."), answer, headers, record)
 
-    def _request(
-        self, scope: Scope, receive: Receive, record: Record, headers: Headers, peer: Peer
-    ) -> ClientRequest:
-        offer = inbound_of(scope)
-        if offer is not None and offer.refusal is not None:
-            raise offer.refusal
-        return ClientRequest(
-            id=record.id,
-            method=scope["method"],
-            target=_target(scope) if offer is None else offer.target,
-            http_version=scope["http_version"],
-            headers=headers,
-            framing=_framing(scope["http_version"], headers),
-            peer=peer,
-            client=record.client,
-            server=tuple(scope.get("server") or ("localhost", None)),
-            receive=receive,
-            take_over=None if offer is None else offer.take_over,
-            watch_client=None if offer is None else offer.watch_client,
-        )
-
     def _peer(self, scope: Scope, headers: Headers) -> Peer:
         client = scope.get("client")
         address = client[0] if client and client[0] else None
         return peer_of(address, scope.get("scheme", "http"), headers, self._trusted)
+
+
+def _headers(scope: Scope, offer: Inbound | None) -> Headers:
+    if offer is not None:
+        # Parsed by our own grammar, their names in lower case already.
+        return tuple(scope["headers"])
+    return tuple((name.lower(), value) for name, value in scope["headers"])
+
+
+def _request(scope: Scope, receive: Receive, record: Record, headers: Headers, peer: Peer) -> ClientRequest:
+    offer = inbound_of(scope)
+    if offer is not None and offer.refusal is not None:
+        raise offer.refusal
+    return ClientRequest(
+        id=record.id,
+        method=scope["method"],
+        target=_target(scope) if offer is None else offer.target,
+        http_version=scope["http_version"],
+        headers=headers,
+        framing=_framing(scope["http_version"], headers),
+        peer=peer,
+        client=record.client,
+        server=tuple(scope.get("server") or ("localhost", None)),
+        receive=receive,
+        take_over=None if offer is None else offer.take_over,
+        watch_client=None if offer is None else offer.watch_client,
+    )
 
 
 async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: Record) -> None:

@@ -15,12 +15,14 @@ from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.audit import Audited
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
+from shim.app.everywhere import Everywhere, member_of
 from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.app.stopping import Canceller
 from shim.app.view import View
 from shim.asgi import Application
+from shim.cloud.joining import CloudOptions
 from shim.ledger.counts import Ledger, LocalLedger
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal
@@ -75,6 +77,7 @@ class ProxyOptions:
         service: ``glance`` or ``none``.
         glance: What ``glance`` does for its requests.
         admin_token: What the admin pages ask for; None: nothing.
+        cloud: The shims that share limits with this one; None: it is alone.
         fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
@@ -99,6 +102,7 @@ class ProxyOptions:
     glance: GlanceOptions = field(default_factory=GlanceOptions)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     admin_token: str | None = None
+    cloud: CloudOptions | None = None
     access_log: bool = True
     fast: bool = True
 
@@ -130,7 +134,8 @@ class Parts:
 
     Attributes:
         gate: Counts client connections.
-        colleagues: This worker among the others; present while it serves.
+        colleagues: This worker among the others.
+        everywhere: The same among all shims of its cloud; present while it serves.
         feed: The live views' events, which have no end of their own.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
@@ -143,6 +148,7 @@ class Parts:
     gate: ConnectionGate
     colleagues: Alone
     feed: Feed
+    everywhere: Everywhere
     poller: Poller | None = None
     relays: Poller | None = None
 
@@ -175,9 +181,11 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     poller = Poller() if is_fast else None
     relays = Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay") if is_fast else None
     drain = Drain()
-    journal = Journal(Counters(), access=options.access_log)
+    number = 0 if membership is None else membership.number
+    journal = Journal(Counters(), access=options.access_log, number=number)
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
+    cloud = member_of(options.cloud, journal)
     room = WaitingRoom(options.queue.most)
     upstreams = {spec.name: _upstream(spec, options, poller, room) for spec in options.upstreams}
     proxy = Proxy(
@@ -185,18 +193,21 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         service=service,
         upstreams=upstreams,
         drain=drain,
-        gate=UploadGate(options.max_uploads, options.max_uploads_per_project, ledger),
+        gate=UploadGate(options.max_uploads, options.max_uploads_per_project, ledger, cloud),
         store=store,
         journal=journal,
         pace=options.pace,
         stall=options.cut_through_stall,
     )
-    number = 0 if membership is None else membership.number
-    own, cancel = snapshot_maker(drain, store, journal, upstreams, number), Canceller(journal).cancel
+    own, cancel = snapshot_maker(drain, store, journal, upstreams, cloud), Canceller(journal).cancel
     colleagues = (
-        Alone(own, cancel) if membership is None else Colleagues(own, membership.folder, number, cancel)
+        Alone(own, cancel)
+        if membership is None
+        else Colleagues(own, membership.folder, membership.number, cancel)
     )
-    view = View(store, HealthWatch(drain, store, upstreams, probe_path=service.probe_path), colleagues)
+    everywhere = Everywhere(colleagues, cloud)
+    health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
+    view = View(store, health, colleagues, everywhere)
     feed = Feed(view.now)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
@@ -206,6 +217,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         feed=feed,
+        everywhere=everywhere,
         poller=poller,
         relays=relays,
     )

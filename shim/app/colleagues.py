@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shim.admission.drain import Drain
+from shim.cloud.member import Member
 from shim.observe.journal import Journal, Record
 from shim.observe.keeping import CounterFiles
 from shim.observe.snapshot import Snapshot, add_up, decode_snapshot, encode_snapshot, together
@@ -37,9 +38,13 @@ Cancel = Callable[[int, str], bool]
 
 
 def snapshot_maker(
-    drain: Drain, store: Store, journal: Journal, upstreams: Mapping[str, Upstream], number: int = 0
+    drain: Drain,
+    store: Store,
+    journal: Journal,
+    upstreams: Mapping[str, Upstream],
+    cloud: Member | None = None,
 ) -> SnapshotMaker:
-    """What gives the snapshot of now of the worker of that number."""
+    """What gives this worker's snapshot of now."""
 
     def snapshot() -> Snapshot:
         journal.note()
@@ -47,7 +52,7 @@ def snapshot_maker(
             life=drain.life.value,
             counters=journal.counters,
             phases=journal.uploads(),
-            uploads=tuple(_describe(record, journal, number) for record in journal.live() if record.has_body),
+            uploads=live_uploads(journal),
             held=store.held,
             leased=store.leased,
             files=store.files,
@@ -63,9 +68,15 @@ def snapshot_maker(
                 if server.drain_rate is not None
             },
             waiting={name: upstream.queue.waiting for name, upstream in upstreams.items()},
+            cloud=None if cloud is None else cloud.view(),
         )
 
     return snapshot
+
+
+def live_uploads(journal: Journal) -> tuple[dict[str, object], ...]:
+    """This worker's requests with a body, oldest first, as ``/uploads`` shows them."""
+    return tuple(_describe(record, journal) for record in journal.live() if record.has_body)
 
 
 class Alone:
@@ -225,10 +236,10 @@ class Colleagues(Alone):
             await self._kept()
 
 
-def _describe(record: Record, journal: Journal, number: int) -> dict[str, object]:
+def _describe(record: Record, journal: Journal) -> dict[str, object]:
     age = journal.age(record)
     return {
-        "key": f"{number}-{record.serial}",
+        "key": f"{journal.number}-{record.serial}",
         "id": record.id,
         "method": record.method,
         "path": record.path,

@@ -16,14 +16,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from shim import __version__
+from shim.app.answers import STATUSES
 from shim.app.health import ServerHealth
+from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
 from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
 
 
 def render_metrics(
-    whole: Snapshot, limit: float, space: Space | None, servers: Sequence[ServerHealth]
+    whole: Snapshot, limit: float, space: Space | None, servers: Sequence[ServerHealth], *, ready: bool
 ) -> bytes:
     """All metrics in Prometheus' text format.
 
@@ -32,11 +34,20 @@ def render_metrics(
         limit: Bytes that all bodies together may hold.
         space: What the spool's file system has, or None where it does not say.
         servers: With what all workers have in them.
+        ready: What ``/readyz`` says.
     """
     registry = CollectorRegistry(auto_describe=False)
-    told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
-    registry.register(_Told(told))
+    registry.register(_Told(families(whole, limit, space, servers, ready=ready)))
     return generate_latest(registry)
+
+
+def families(
+    whole: Snapshot, limit: float, space: Space | None, servers: Sequence[ServerHealth], *, ready: bool
+) -> list[Metric]:
+    """The same as values: all that is exported, also what has no number yet."""
+    told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
+    told += _cloud(whole.cloud)
+    return [*told, _gauge("glance_shim_ready", "Whether /readyz says yes.", ready)]
 
 
 class _Told(Collector):
@@ -55,7 +66,9 @@ def _counters(whole: Snapshot) -> Iterable[Metric]:
     for (route, method, status), count in counters.requests.items():
         requests.add_metric([route, method, str(status)], count)
     yield requests
-    yield _labelled("glance_shim_refusals", "Requests that the shim itself ended.", "code", counters.refusals)
+    # Each code from the start: of a series that begins with its first event no rate tells that one.
+    refusals = dict.fromkeys(STATUSES, 0) | counters.refusals
+    yield _labelled("glance_shim_refusals", "Requests that the shim itself ended.", "code", refusals)
     yield _labelled("glance_shim_body_bytes", "Request body bytes received.", "mode", counters.body_bytes)
     uploads = GaugeMetricFamily(
         "glance_shim_uploads", "Requests with a body, by where the body is.", labels=["phase"]
@@ -107,6 +120,13 @@ def _queues(queues: Mapping[str, int]) -> Metric:
     for upstream, waiting in queues.items():
         length.add_metric([upstream], waiting)
     return length
+
+
+def _cloud(cloud: CloudView | None) -> Iterable[Metric]:
+    if cloud is not None:
+        yield _gauge("glance_shim_cloud_up", "Whether limits.shared answers all workers.", cloud.is_there)
+        yield _gauge("glance_shim_cloud_uploads", "Uploads of all shims, as last told.", cloud.uploads)
+        yield _gauge("glance_shim_cloud_members", "Workers of all shims, as last told.", cloud.members)
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:

@@ -3,11 +3,13 @@
 The numbers are those of all workers; servers are as the worker found them that was asked.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from shim import __version__
 from shim.app.colleagues import Alone
+from shim.app.everywhere import Everywhere
 from shim.app.health import HealthWatch, Readiness, ServerHealth
 from shim.app.metrics import render_metrics
 from shim.app.notices import ADVICE, Facts, judge
@@ -30,11 +32,18 @@ class View:
     """Asks all parts how they are."""
 
     def __init__(
-        self, store: Store, health: HealthWatch, colleagues: Alone, *, clock: Clock = monotonic
+        self,
+        store: Store,
+        health: HealthWatch,
+        colleagues: Alone,
+        everywhere: Everywhere | None = None,
+        *,
+        clock: Clock = monotonic,
     ) -> None:
         self._store = store
         self._health = health
         self._colleagues = colleagues
+        self._everywhere = everywhere or Everywhere(colleagues)
         self._clock = clock
 
     async def readiness(self) -> Readiness:
@@ -45,11 +54,25 @@ class View:
     async def metrics(self) -> bytes:
         """All numbers, as Prometheus reads them."""
         whole = await self._colleagues.whole()
-        return render_metrics(whole, self._store.limit, await self._space(), await self._servers(whole))
+        ready = (await self._health.readiness(whole.life)).ready
+        servers = await self._servers(whole)
+        return render_metrics(whole, self._store.limit, await self._space(), servers, ready=ready)
 
     async def uploads(self) -> list[Any]:
         """The requests with a body that are under way, the oldest first."""
         return list((await self._colleagues.whole()).uploads)
+
+    async def all_uploads(self) -> Sequence[Mapping[str, Any]]:
+        """Those of all shims of the cloud; raises CloudAway where they cannot be had."""
+        return await self._everywhere.uploads()
+
+    async def cloud_fault(self) -> str:
+        """What a ready shim adds where limits.shared is away, or nothing.
+
+        No reason not to be ready: one server that is away would take all shims out at once.
+        """
+        cloud = (await self._colleagues.whole()).cloud
+        return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}\n"
 
     async def cancel(self, key: str, who: str) -> bool:
         """End an upload, in whatever worker it is; whether it was still there."""
@@ -82,6 +105,7 @@ class View:
             "servers": [_server(server, whole) for server in servers],
             "waiting": dict(whole.waiting),
             "phases": dict(whole.phases),
+            "cloud": None if whole.cloud is None else asdict(whole.cloud),
             "uploads": list(whole.uploads),
         }
 

@@ -114,7 +114,7 @@ def _service(parts: Parts) -> Service:
         gate=parts.gate,
         poller=parts.poller,
         relays=parts.relays,
-        presence=parts.colleagues.present,
+        presence=parts.everywhere.present,
         load=parts.load,
         end_streams=parts.feed.close,
     )

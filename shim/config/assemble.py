@@ -8,7 +8,12 @@ from pathlib import Path
 from shim.admission.limits import BodyPace
 from shim.admission.queue import QueueOptions
 from shim.app.build import ProxyOptions, UpstreamSpec
+from shim.cloud.joining import CloudOptions
+from shim.cloud.member import MemberOptions
+from shim.cloud.server import Access
+from shim.cloud.values import CloudLimits, OnLoss
 from shim.config import behind
+from shim.config.bounds import LimitOptions
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.ledger.state import default_directory
@@ -65,6 +70,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         glance=_glance(settings.glance),
         trusted=settings.server.trusted,
         admin_token=settings.admin.token.get_secret_value() if settings.admin.token else None,
+        cloud=_cloud(limits),
         access_log=settings.log.access,
         fast=settings.server.fast,
     )
@@ -125,6 +131,25 @@ def _sizing(group: behind.UpstreamOptions) -> Sizing:
         max_inflight=None if isinstance(limit, str) else limit,
         stats=group.stats,
         upload_share=group.upload_share,
+    )
+
+
+def _cloud(limits: LimitOptions) -> CloudOptions | None:
+    options = limits.cloud
+    if limits.shared is None:
+        return None
+    return CloudOptions(
+        Access(limits.shared, options.timeout, options.password_file, options.ca_file),
+        options.name,
+        MemberOptions(
+            limits=CloudLimits(
+                uploads=options.max_uploads,
+                uploads_of_project=options.max_uploads_per_project,
+                bytes_of_project=options.max_spool_per_project,
+            ),
+            life=options.lease,
+            on_loss=OnLoss(options.on_loss),
+        ),
     )
 
 

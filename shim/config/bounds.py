@@ -3,7 +3,10 @@
 ``unlimited`` is written out; 0 never means it.
 """
 
+from pydantic import Field
+
 from shim.config import kinds, places
+from shim.config.cloud import CloudOptions
 from shim.config.option import Options, option
 
 
@@ -50,6 +53,16 @@ class LimitOptions(Options):
         "30s",
         "The time over which min_rate is measured, long enough for a mobile link to come back.",
     )
+    shared: places.Shared | None = option(
+        None,
+        "A Valkey or Redis server, through which all shims of a cloud share the limits of [limits.cloud] and "
+        "the list of their uploads: redis://HOST:PORT, rediss:// (TLS) or unix:///path, with USER:PASSWORD@ "
+        "before the host where it asks for them (better in the environment, GLANCE_SHIM_LIMITS__SHARED, or "
+        "in limits.cloud.password_file). By default this shim counts alone. Needs the redis library: pip "
+        "install glance-shim[shared].",
+        example="redis://valkey.example:6379",
+    )
+    cloud: CloudOptions = Field(default_factory=CloudOptions)
 
 
 class SpoolOptions(Options):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
+from shim.cloud.address import SharedAddress, parse_shared
 from shim.config.kinds import Kind, Takes
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
 from shim.upstream.address import UpstreamAddress, parse_upstream
@@ -39,15 +40,20 @@ def _written(
     parse: Callable[[str], Any],
     *parsed: type,
     write: Callable[[Any], str] = str,
+    is_secret: bool = False,
 ) -> Kind:
-    """A kind that is written as text and nothing else; ``parse`` says what is wrong with a text."""
+    """A kind that is written as text and nothing else; ``parse`` says what is wrong with a text.
+
+    What may hold a secret is in no message, not even where it is no text at all.
+    """
 
     def parse_text(value: object) -> Any:
+        shown = "" if is_secret else f"{value!r}: "
         if not isinstance(value, str):
-            raise ValueError(f"{value!r}: write text, in quotes")  # noqa: TRY004 - pydantic's border
+            raise ValueError(f"{shown}write text, in quotes")  # noqa: TRY004 - pydantic's border
         # Control characters, and bytes that were no UTF-8, would go on into logs and headers.
         if not value.isprintable():
-            raise ValueError(f"{value!r}: has characters that cannot be printed")
+            raise ValueError(f"{shown}has characters that cannot be printed")
         return parse(value)
 
     return Kind(takes, parse_text, write, {"type": "string", "pattern": f"^({pattern})$"}, parsed)
@@ -149,6 +155,10 @@ def _parse_http_url(text: str) -> str:
     return text
 
 
+def _format_shared(address: SharedAddress) -> str:
+    return str(SecretStr(address.password)) if address.password else str(address)
+
+
 def _parse_text(text: str) -> str:
     if not text:
         raise ValueError("must not be empty")
@@ -173,6 +183,11 @@ Text: TypeAlias = Annotated[str, _written("text", ".+", _parse_text)]
 # Printed as this and nothing else, whatever it is.
 Secret: TypeAlias = Annotated[
     SecretStr, _written("text", ".+", lambda text: SecretStr(_parse_text(text)), SecretStr)
+]
+# Where it holds a password all of it is hidden: without that it would lead nowhere.
+Shared: TypeAlias = Annotated[
+    SharedAddress,
+    _written("URL", "(rediss?|unix)://.+", parse_shared, SharedAddress, write=_format_shared, is_secret=True),
 ]
 Token: TypeAlias = Annotated[SecretStr, _written("text without spaces", _TOKEN, _parse_token, SecretStr)]
 Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]

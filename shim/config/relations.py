@@ -7,6 +7,7 @@ must not hide that another leads nowhere. What has the wrong type is passed over
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from shim.config.cloud_relations import cloud_faults
 from shim.config.faults import Path, nearest
 from shim.config.listening import AdminOptions, ServerOptions
 from shim.config.option import Options
@@ -40,6 +41,7 @@ def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iter
     yield from _glance_faults(tree.get("glance"))
     yield from _server_faults(tree.get("server"))
     yield from _spool_faults(tree)
+    yield from cloud_faults(tree.get("limits"))
 
 
 def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Path, str]]:

@@ -28,11 +28,11 @@ class Shim(Service):
         self.admin_url = admin_url
 
 
-def start_shim(upstream: str, directory: Path, *settings: str) -> Shim:
+def start_shim(upstream: str | None, directory: Path, *settings: str) -> Shim:
     """Start the shim in front of the URL ``upstream`` and wait until it is ready.
 
     Args:
-        upstream: As ``--upstream`` takes it.
+        upstream: As ``--upstream`` takes it; None where ``settings`` have tables of upstreams.
         directory: For its spool, its temporary files and its log; made where it is missing.
         settings: More ``KEY=VALUE`` for ``--set``.
 
@@ -66,9 +66,11 @@ def start_shim(upstream: str, directory: Path, *settings: str) -> Shim:
     return start_on_free_port(start)
 
 
-def shim_command(port: int, upstream: str, settings: tuple[str, ...]) -> list[str]:
+def shim_command(port: int, upstream: str | None, settings: tuple[str, ...]) -> list[str]:
     """The command line of ``glance-shim serve``, by the interpreter that runs us."""
-    command = [sys.executable, "-m", "shim", "serve", "--listen", f"127.0.0.1:{port}", "--upstream", upstream]
+    command = [sys.executable, "-m", "shim", "serve", "--listen", f"127.0.0.1:{port}"]
+    if upstream is not None:
+        command += ["--upstream", upstream]
     for setting in settings:
         command += ["--set", setting]
     return command

@@ -1,7 +1,7 @@
 """Whether one more fits: decisions over counts, without files or locks, and who keeps the counts.
 
 Budget, gates and the like ask a ``Pool``; behind it stands a ``Ledger``: a dictionary for one process, a
-table in shared memory for several (``table.py``), or one day a service for several machines.
+table in shared memory for several (``table.py``). What several machines share is asked of ``shim.cloud``.
 """
 
 import enum

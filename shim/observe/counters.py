@@ -60,4 +60,6 @@ class Counters:
 
     def add_phase(self, phase: str, seconds: float) -> None:
         """Count the time one request spent in a phase."""
-        self.phases.setdefault(phase, Histogram()).add(seconds)
+        if phase not in self.phases:
+            self.phases[phase] = Histogram()
+        self.phases[phase].add(seconds)

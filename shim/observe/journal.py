@@ -97,8 +97,12 @@ class Record:
 class Journal:
     """The records alive, and the counters of those that have ended."""
 
-    def __init__(self, counters: Counters, *, clock: Clock = monotonic, access: bool = True) -> None:
+    def __init__(
+        self, counters: Counters, *, clock: Clock = monotonic, access: bool = True, number: int = 0
+    ) -> None:
+        """Take what to count in, and the number of the worker whose requests these are."""
         self.counters = counters
+        self.number = number
         self._clock = clock
         self._access = access
         self._live: dict[Record, None] = {}

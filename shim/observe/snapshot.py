@@ -7,9 +7,10 @@ own.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from shim.observe.cloud import CloudView, views_together
 from shim.observe.counters import Counters, Histogram
 from shim.observe.history import History
 
@@ -33,6 +34,7 @@ class Snapshot:
         drain_rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
+        cloud: What they know of their cloud; None where there is none.
     """
 
     life: str = SERVING
@@ -46,6 +48,7 @@ class Snapshot:
     drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
+    cloud: CloudView | None = None
 
 
 def together(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -71,6 +74,7 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         },
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
+        cloud=views_together(one.cloud for one in each if one.cloud is not None),
     )
 
 
@@ -139,6 +143,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
         "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
+        "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
     }
     return json.dumps(told).encode()
 
@@ -161,4 +166,5 @@ def decode_snapshot(data: bytes) -> Snapshot:
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
         drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
+        cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),
     )

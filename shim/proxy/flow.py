@@ -25,6 +25,7 @@ from shim.spool.body import Body
 from shim.spool.store import Store
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.group import Upstream
+from shim.upstream.message import UpstreamRequest
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Proxy:
                     await self._wait_for_start(receiver.body, begin, client, upstream)
                 body = None if receiver is None else receiver.body
                 delivery = Delivery(
-                    message=await handling.complete(replace(message, body=body, project=record.project)),
+                    message=await handling.complete(_for_project(message, body, record.project)),
                     body=body,
                     client=client,
                     upstream=upstream,
@@ -93,17 +94,21 @@ class Proxy:
                 )
                 await delivery.run()
 
-    @contextlib.asynccontextmanager
-    async def _incoming(
+    def _incoming(
         self, request: ClientRequest, declared: int | None, route: Route, record: Record
-    ) -> AsyncIterator[BodyReceiver | None]:
+    ) -> contextlib.AbstractAsyncContextManager[BodyReceiver | None]:
         """What will receive the request's body, under a ticket and a lease; None where it has none."""
         if not request.framing.has_framing:
-            yield None
-            return
+            return contextlib.nullcontext()
+        return self._receiver(request, declared, route, record)
+
+    @contextlib.asynccontextmanager
+    async def _receiver(
+        self, request: ClientRequest, declared: int | None, route: Route, record: Record
+    ) -> AsyncIterator[BodyReceiver]:
         record.has_body, record.length, record.mode = True, declared, route.body.value
         with self.gate.ticket(record.project) as ticket:
-            ticket.cover(declared or 0)
+            await ticket.cover(declared or 0)
             async with self.store.body(declared, max_body=route.max_body, project=record.project) as body:
                 self.journal.enter(record, Phase.RECEIVE)
                 yield BodyReceiver(
@@ -134,3 +139,10 @@ class Proxy:
         await wait_for_start(
             body, Pace(body.length, upstream.drain_rate, self.clock()), client, clock=self.clock
         )
+
+
+def _for_project(message: UpstreamRequest, body: Body | None, project: str) -> UpstreamRequest:
+    """The request with its body; one without is copied only where something changes."""
+    if body is None and project == message.project:
+        return message
+    return replace(message, body=body, project=project)

@@ -23,7 +23,7 @@ from shim.wire.headers import get_first
 from shim.wire.http1 import ResponseHead
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """One request on its way to its upstream, as often as that makes sense.
 

@@ -89,7 +89,8 @@ class BodyReceiver:
         size = self.body.received + len(data)
         if self._declared is not None and size > self._declared:
             raise SizeMismatch(f"The body is longer than the {self._declared} bytes that were declared.")
-        self._ticket.cover(size)
+        if len(data) > self._ticket.room(self.body.received):
+            await self._ticket.cover(size)
         await self.body.append(data)
         self._record.received = size
 

@@ -3,7 +3,7 @@
 Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``receive`` and ``send``.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shim.asgi import MoveAnswer, Receive, Send, TakeOver, WatchClient
 from shim.errors import ExpectationFailed, SizeMismatch
@@ -12,9 +12,8 @@ from shim.wire.framing import Framing, declared_size
 from shim.wire.headers import Headers, get_all
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRequest:
-    """One request, its head read and its body still with the client.
+class ClientRequest(NamedTuple):
+    """One request, its head read and its body still with the client; a tuple, for there are many.
 
     Attributes:
         id: ``req-<uuid>``, the client's own where it is well-formed.

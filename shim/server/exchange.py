@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("shim.server")
 
 _BODILESS = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
+_REASONS = {status.value: status.phrase.encode("ascii") for status in http.HTTPStatus}
 _NO_LENGTH = -1
 # Pieces of an answer that are copied into one write.
 JOINED_UP_TO = 64 * 1024
@@ -240,7 +241,7 @@ class Exchange:
             if get_first(headers, name) is None
         ]
         # Kept until the first byte of the body, as ASGI has it: a small answer is then one packet.
-        self._head = encode_response_head(status, _reason(status), fields)
+        self._head = encode_response_head(status, _REASONS.get(status, b""), fields)
 
     def _decide_ending(self, status: int, length: bytes | None) -> None:
         """RFC 9112 section 6.3, from the sender's side."""
@@ -301,10 +302,3 @@ class Exchange:
     def _cut(self) -> None:
         if self.answering is not Answering.COMPLETE and not self._disconnected:
             self._connection.cut(with_reset=self._ending is Ending.CLOSE)
-
-
-def _reason(status: int) -> bytes:
-    try:
-        return http.HTTPStatus(status).phrase.encode("ascii")
-    except ValueError:
-        return b""

@@ -6,7 +6,6 @@ decided before the application's first ``receive()`` is decided before a byte of
 
 import asyncio
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from shim.server.exchange import Answering, Exchange
 from shim.server.pump import Intake
 from shim.server.stream import ClientStream
 from shim.server.takeover import Takeover
-from shim.timing import Seconds
+from shim.timing import Alarm, Seconds
 from shim.wire.chunked import BodyDecoder, ChunkedDecoder, LengthDecoder
 from shim.wire.framing import BodyKind, Framing, request_framing
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
@@ -100,7 +99,8 @@ class ClientConnection(asyncio.Protocol):
         self._framing: Framing | None = None
         self._decoder: BodyDecoder | None = None
         self._exchange: Exchange | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # One is enough: a connection waits for a head, or for its end, never for both.
+        self._alarm = Alarm(self.loop)
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self.state.value}, {len(self._held)} bytes held>"
@@ -117,7 +117,7 @@ class ClientConnection(asyncio.Protocol):
         except ShimError as refusal:
             self._refuse(_NO_HEAD, refusal)
             return
-        self._set_timer(self.options.header_timeout, self._header_timeout)
+        self._alarm.set(self.options.header_timeout, self._header_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes according to the state."""
@@ -143,7 +143,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
         self.state = Reading.CLOSED
-        self._stop_timer()
+        self._alarm.close()
         self.stream.release_writing()
         self.server_state.connections.discard(self)
         if self._place is not None:
@@ -183,8 +183,7 @@ class ClientConnection(asyncio.Protocol):
     # -- heads ------------------------------------------------------------------------------------
 
     def _read_head(self, data: bytes) -> None:
-        if len(self._head) == 0:
-            self._set_timer(self.options.header_timeout, self._header_timeout)
+        begins = len(self._head) == 0
         try:
             head = self._head.feed(data)
             request = None if head is None else parse_request_head(head)
@@ -193,6 +192,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if request is not None:
             self._begin(request)
+        elif begins:
+            self._alarm.set(self.options.header_timeout, self._header_timeout)
 
     def _begin(self, request: RequestHead) -> None:
         try:
@@ -200,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
         except ShimError as refusal:
             self._refuse(request, refusal)
             return
-        self._stop_timer()
+        self._alarm.stop()
         self._held = self._head.take_rest()
         self._framing = framing
         if framing.has_body:
@@ -219,7 +220,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
         """Let the application answer a head that is not to be served."""
-        self._stop_timer()
+        self._alarm.stop()
         self.state = Reading.REFUSED
         self._head.take_rest()
         self.stream.pause()
@@ -318,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
         """The answer is complete and the connection stays: read the next head."""
         self.state = Reading.HEAD
         self._exchange = None
-        self._set_timer(self.options.keepalive_timeout, self._header_timeout)
+        self._alarm.set(self.options.keepalive_timeout, self._header_timeout)
         held, self._held = self._held, b""
         self.stream.resume()
         if held:
@@ -339,7 +340,7 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.LINGER
         self._held = b""
         self.stream.half_close()
-        self._set_timer(self.options.linger_timeout, self.stream.abort)
+        self._alarm.set(self.options.linger_timeout, self.stream.abort)
         self.stream.resume()
 
     def cut(self, *, with_reset: bool) -> None:
@@ -352,16 +353,6 @@ class ClientConnection(asyncio.Protocol):
             self.stream.reset()
         else:
             self.stream.abort()
-
-    def _set_timer(self, seconds: Seconds, action: Callable[[], Any]) -> None:
-        # One timer is enough: a connection waits for a head, or for its end, never for both.
-        self._stop_timer()
-        self._timer = self.loop.call_later(seconds, action)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _decoder(framing: Framing) -> BodyDecoder:

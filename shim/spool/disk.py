@@ -25,6 +25,8 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 # pwritev takes at most IOV_MAX pieces (1024 on Linux).
 MAX_PIECES = 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# The process has as many descriptors as it may: the disk is well.
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class SpoolFile(Protocol):
 class Disk(Protocol):
     """Where spool files come from."""
 
+    @property
+    def directory(self) -> Path:
+        """Which disk it is, for the operator."""
+        ...
+
     async def create(self) -> SpoolFile:
         """A new empty file; raises DiskFull or DiskError."""
         ...
@@ -101,6 +108,11 @@ class LocalDisk:
         self._directory = directory
         self._min_free = min_free
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="spool")
+
+    @property
+    def directory(self) -> Path:
+        """Where the nameless files are."""
+        return self._directory
 
     async def create(self) -> SpoolFile:
         """Open a nameless file (mode 0600)."""
@@ -180,10 +192,24 @@ def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         text = f"The spool could not {doing}: {reason}."
-        told = f"The spool {place} could not {doing}: {reason}." if isinstance(place, Path) else text
         if error.errno in _FULL:
-            raise DiskFull(text, retry_after=60, for_operator=told) from error
-        raise DiskError(text, for_operator=told) from error
+            fault: DiskFull | DiskError = DiskFull(text, retry_after=60)
+        else:
+            fault = DiskError(text)
+        if isinstance(place, Path):
+            name_disk(fault, place, is_out_of_files=error.errno in _NO_FILES)
+        raise fault from error
+
+
+def name_disk(fault: DiskFull | DiskError, directory: Path, *, is_out_of_files: bool = False) -> None:
+    """Tell the operator, and no client, which disk it is and what to do; who met the fault may not know."""
+    if is_out_of_files:
+        todo = "raise the limit of open files"
+    elif isinstance(fault, DiskFull):
+        todo = "make room there, or move spool.directory"
+    else:
+        todo = "look at the kernel's log, or move spool.directory"
+    fault.for_operator = f"{fault.detail} The spool is {directory}: {todo}."
 
 
 def measure_space(place: Path | int) -> Space:
@@ -223,9 +249,11 @@ def _close(descriptor: int) -> None:
 def _check_free(place: Path | int, size: int, min_free: Amount) -> None:
     space = measure_space(place)
     if space.free - size < min_free.of(space.total):
-        raise DiskFull(
-            "The spool's disk is too full: free space would sink below its reserve.", retry_after=60
-        )
+        text = "The spool's disk is too full: free space would sink below its reserve."
+        fault = DiskFull(text, retry_after=60)
+        if isinstance(place, Path):
+            name_disk(fault, place)
+        raise fault
 
 
 def _write_all(descriptor: int, offset: int, pieces: Sequence[Piece], min_free: Amount) -> None:

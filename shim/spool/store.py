@@ -4,13 +4,13 @@ What the spool holds is counted here, by asking the bodies alive.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from shim.errors import BodyTooLarge
+from shim.errors import BodyTooLarge, DiskError, DiskFull
 from shim.spool.body import Body
 from shim.spool.budget import Budget
-from shim.spool.disk import Disk, Space
+from shim.spool.disk import Disk, Space, name_disk
 from shim.timing import UNLIMITED, finish
 
 
@@ -69,9 +69,15 @@ class Store:
         return await self._disk.space()
 
     async def probe(self) -> None:
-        """Raise DiskFull where free space is below the reserve, DiskError where no file can be made."""
+        """Raise DiskFull where free space is below the reserve; DiskError where no file can be written."""
         await self._disk.check(0)
-        await (await self._disk.create()).close()
+        file = await self._disk.create()
+        try:
+            # A quota that is used up, or a disk that takes nothing any more, shows only now.
+            with self._disk_named():
+                await file.write(0, [b"?"])
+        finally:
+            await finish(file.close())
 
     def check_length(self, declared: int | None, *, max_body: float = UNLIMITED) -> None:
         """Raise BodyTooLarge where a declared length is above the limits of one body."""
@@ -115,12 +121,23 @@ class Store:
             )
             self._bodies.add(body)
             try:
-                yield body
+                with self._disk_named():
+                    yield body
             finally:
                 self._bodies.discard(body)
                 await finish(body.close())
         finally:
             lease.release()
+
+    @contextlib.contextmanager
+    def _disk_named(self) -> Iterator[None]:
+        """Name the disk in faults that were met by somebody who knew a descriptor only."""
+        try:
+            yield
+        except (DiskFull, DiskError) as fault:
+            if fault.for_operator == fault.detail:
+                name_disk(fault, self._disk.directory)
+            raise
 
 
 def _too_large(limit: float) -> BodyTooLarge:

@@ -12,6 +12,7 @@ from shim.errors import (
     BadRequest,
     HeadTooLarge,
     ResponseTimeout,
+    ShimError,
     UpstreamClosed,
     UpstreamInvalid,
 )
@@ -73,14 +74,15 @@ class AnswerReader:
                 await interim(head)
 
     async def _read_one_head(self) -> ResponseHead:
-        data = self._head.take_rest()
+        data = self._head.take_rest() or await self._read_some_of_head()
         while True:
-            with _invalid_head():
+            try:
                 head = self._head.feed(data)
+            except (BadRequest, HeadTooLarge) as error:
+                raise _malformed(error) from error
             if head is not None:
                 return parse_response_head(head)
             data = await self._read_some_of_head()
-            self.heard = True
 
     async def _read_some_of_head(self) -> bytes:
         try:
@@ -90,6 +92,7 @@ class AnswerReader:
             raise self._closed_early() from error
         if not data:
             raise self._closed_early()
+        self.heard = True
         return data
 
     def _closed_early(self) -> UpstreamClosed:
@@ -160,16 +163,12 @@ def _decoder(framing: Framing) -> BodyDecoder:
 
 
 @contextlib.contextmanager
-def _invalid_head() -> Iterator[None]:
-    try:
-        yield
-    except (BadRequest, HeadTooLarge) as error:
-        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error
-
-
-@contextlib.contextmanager
 def _invalid_body() -> Iterator[None]:
     try:
         yield
     except BadFraming as error:
-        raise UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}") from error
+        raise _malformed(error) from error
+
+
+def _malformed(error: ShimError) -> UpstreamInvalid:
+    return UpstreamInvalid(f"The upstream's answer is malformed: {error.detail}")

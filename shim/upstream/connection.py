@@ -189,24 +189,24 @@ class Connection:
             with stopwatch.stopped():
                 await body.wait(offset)
             if self._stream.sends_files and (file := body.fileno()) is not None and body.in_file > offset:
-                offset = await self._send_file(head, file, offset, body.in_file)
-            else:
-                # Head and first bytes together: one packet for a small request.
-                piece = await body.read(offset, SEND_SIZE)
-                await self._stream.write(head + piece, self._timeouts.send)
-                offset += len(piece)
-            head = b""
-        if head:
-            await self._stream.write(head, self._timeouts.send)
+                await self._send_head(head)
+                head, end = b"", body.in_file
+                if await self._stream.send_file(file, offset, end, self._timeouts.send):
+                    offset = end
+                    continue
+            # Head and first bytes together: one packet for a small request.
+            piece = await body.read(offset, SEND_SIZE)
+            await self._stream.write(head + piece, self._timeouts.send)
+            head, offset = b"", offset + len(piece)
+        await self._send_head(head)
         # Where the server waited most of the time it took small pieces at once, into its buffers.
         if stopwatch.paused <= stopwatch.seconds:
             self.drained = (length, stopwatch.seconds)
 
-    async def _send_file(self, head: bytes, file: int, start: int, end: int) -> int:
+    async def _send_head(self, head: bytes) -> None:
+        """By itself, where it was not sent with other bytes already."""
         if head:
             await self._stream.write(head, self._timeouts.send)
-        await self._stream.send_file(file, start, end, self._timeouts.send)
-        return end
 
     async def _hand_off(self, head: bytes, body: BodySource, offer: Offer) -> None:
         """Let the server open the body's file; send it where that does not happen, or until it does."""

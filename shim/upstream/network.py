@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
 import struct
@@ -18,10 +19,9 @@ from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, 
 from shim.poller import Poller
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.dialing import connect_tcp, connect_unix, wait_ready
 from shim.upstream.sending import FileSender
 
-# A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
-UNIX_QUEUE_PAUSE: Seconds = 0.02
 # Reads of one connection that find bytes there already, before others get their turn.
 READS_IN_A_ROW = 4
 # struct ucred: process, user, group.
@@ -48,8 +48,12 @@ class NetworkStream(Protocol):
         """Whether ``send_file`` is offered here."""
         ...
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
-        """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read."""
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
+        """Send bytes ``[start, end)`` of a file; like ``write``, and DiskError where they cannot be read.
+
+        Returns:
+            False where that cannot be done just now: nothing was sent.
+        """
         ...
 
     def peer_process(self) -> int:
@@ -85,12 +89,12 @@ async def connect(
     async with deadline(timeout, lambda: expired):
         with _connect_errors(address):
             if address.socket_path:
-                return SocketStream(await _connect_unix(address.socket_path), poller)
+                return SocketStream(await connect_unix(address.socket_path), poller)
             assert address.host is not None
             assert address.port is not None
             if address.tls:
                 return await TlsStream.open(address.host, address.port)
-            return SocketStream(await _connect_tcp(address.host, address.port), poller)
+            return SocketStream(await connect_tcp(address.host, address.port), poller)
 
 
 class SocketStream:
@@ -101,6 +105,8 @@ class SocketStream:
         self._poller = poller
         self._loop = asyncio.get_running_loop()
         self._read_in_a_row = 0
+        self._look = select.poll()
+        self._look.register(connection, select.POLLIN)
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes; others get their turn now and then, also where bytes are there already.
@@ -110,24 +116,27 @@ class SocketStream:
         if self._read_in_a_row >= READS_IN_A_ROW:
             self._read_in_a_row = 0
             await asyncio.sleep(0)
-        with _transfer_errors():
-            while True:
-                try:
-                    data = self._socket.recv(most)
-                except BlockingIOError:
+        while True:
+            try:
+                data = self._socket.recv(most)
+            except BlockingIOError:
+                with _transfer_errors():
                     await self._ready(self._loop.add_reader, self._loop.remove_reader)
-                    self._read_in_a_row = 0
-                else:
-                    self._read_in_a_row += 1
-                    return data
+                self._read_in_a_row = 0
+            except OSError as error:
+                raise _broken(error) from error
+            else:
+                self._read_in_a_row += 1
+                return data
 
     def offer(self, data: bytes) -> int:
         """Send what the kernel takes."""
-        with _transfer_errors():
-            try:
-                return self._socket.send(data)
-            except BlockingIOError:
-                return 0
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _broken(error) from error
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
         """Send all bytes, each step within ``timeout``."""
@@ -145,10 +154,14 @@ class SocketStream:
         """With a poller."""
         return self._poller is not None
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
-        """Send a part of a file by the poller's threads."""
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
+        """Send a part of a file by the poller's threads; they need a descriptor of their own for that."""
         assert self._poller is not None
-        with contextlib.closing(FileSender(self._poller, self._socket.fileno(), file, start, end)) as sender:
+        try:
+            made = FileSender(self._poller, self._socket.fileno(), file, start, end)
+        except OSError:
+            return False
+        with contextlib.closing(made) as sender:
             sending = asyncio.ensure_future(sender.perform())
             try:
                 await _while_progressing(sender, sending, timeout)
@@ -156,6 +169,7 @@ class SocketStream:
                 # Also where it failed or was cancelled: the descriptor is closed next.
                 await cancel_and_wait(sending)
             sending.result()
+        return True
 
     def peer_process(self) -> int:
         """Who listened on the unix socket (SO_PEERCRED)."""
@@ -172,30 +186,17 @@ class SocketStream:
 
     def is_readable(self) -> bool:
         """Look without taking."""
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return bool(self._look.poll(0))
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
     async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
-        # The registration is taken back on every path: left behind, it would outlive the descriptor
-        # and wake whoever gets its number next.
         descriptor = self._socket.fileno()
         if descriptor < 0:
             raise UpstreamClosed("The connection was closed.")
-        ready: asyncio.Future[None] = self._loop.create_future()
-        add(descriptor, _set_once, ready)
-        try:
-            await ready
-        finally:
-            remove(descriptor)
+        await wait_ready(descriptor, add, remove)
 
 
 class TlsStream:
@@ -215,7 +216,7 @@ class TlsStream:
         """Never: what goes over the wire is not what is in the file."""
         return False
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
         """Not offered."""
         raise NotImplementedError
 
@@ -263,43 +264,6 @@ async def _while_progressing(sender: FileSender, sending: asyncio.Future[int], t
         position = sender.position
 
 
-async def _connect_unix(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    try:
-        while True:
-            try:
-                connection.connect(path)
-            except BlockingIOError:
-                # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
-                await asyncio.sleep(UNIX_QUEUE_PAUSE)
-            else:
-                return connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-async def _connect_tcp(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    refused: OSError | None = None
-    for family, kind, protocol, _, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
-        connection.setblocking(False)
-        try:
-            await loop.sock_connect(connection, place)
-        except OSError as error:
-            connection.close()
-            refused = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-    raise refused or OSError(f"{host} has no address")
-
-
 @contextlib.contextmanager
 def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
     try:
@@ -310,6 +274,12 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
             "The server behind took no connection.", for_operator=f"No connection to {address}: timed out."
         ) from error
     except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            # Refused by our own side: the server may be well.
+            raise UpstreamRefused(
+                "The proxy has no descriptor left for a connection to the server behind.",
+                for_operator=f"No connection to {address}: raise the limit of open files.",
+            ) from error
         # UnicodeError: the resolver takes no such name, as one with an empty label.
         reason = _reason(error)
         raise UpstreamRefused(
@@ -324,7 +294,11 @@ def _transfer_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.") from error
+        raise _broken(error) from error
+
+
+def _broken(error: OSError) -> UpstreamClosed:
+    return UpstreamClosed(f"The connection to the upstream broke: {_reason(error)}.")
 
 
 def _reason(error: OSError | UnicodeError) -> str:
@@ -339,8 +313,3 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 def _send_timeout(timeout: Seconds) -> ShimError:
     return SendTimeout(f"The upstream took no byte of the request for {timeout:g} s.")
-
-
-def _set_once(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -5,8 +5,9 @@ request that may be repeated goes on one; a body, or a POST, always gets a conne
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import TracebackType
 
 from shim.errors import UpstreamClosed
 from shim.observe.journal import Phase
@@ -78,10 +79,9 @@ class Server:
         """How it gets at spool files, as far as is known."""
         return self._handoff.way
 
-    @contextlib.asynccontextmanager
-    async def exchange(
+    def exchange(
         self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
-    ) -> AsyncIterator[Response]:
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to this server and give its answer; the connection is kept or closed at the end.
 
         Raises:
@@ -89,15 +89,7 @@ class Server:
             UpstreamFault: The exchange failed after that.
             HeadTooLarge: The request does not fit the server's protocol; nothing was sent.
         """
-        self.inflight += 1
-        try:
-            connection, response = await self._answer(request, interim, enter)
-            try:
-                yield response
-            finally:
-                self._put_away(connection, response)
-        finally:
-            self.inflight -= 1
+        return _Exchange(self, request, interim, enter)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -105,9 +97,10 @@ class Server:
             self._idle.pop()[0].close()
         self._handoff.close()
 
-    async def _answer(
+    async def answer(
         self, request: UpstreamRequest, interim: Interim, enter: EnterPhase
     ) -> tuple[Connection, Response]:
+        """The answer's head, and the connection that its body is to be read from; for ``exchange``."""
         # Encoded first: what does not fit the protocol must not cost a connection.
         head = request.encode_head(self.address.protocol, keep_alive=self.keeps_alive)
         enter(Phase.CONNECT)
@@ -162,7 +155,8 @@ class Server:
                 self._learn_closing()
         return None
 
-    def _put_away(self, connection: Connection, response: Response) -> None:
+    def put_away(self, connection: Connection, response: Response) -> None:
+        """Keep a connection that is not needed now, or close it; for ``exchange``."""
         fresh = response.leaves_connection_reusable and connection.is_alive()
         if not fresh or len(self._idle) >= MOST_CONNECTIONS:
             connection.close()
@@ -172,3 +166,35 @@ class Server:
     def _learn_closing(self) -> None:
         """It closes without saying so (uWSGI's http-socket): stop keeping, and say "close" ourselves."""
         self._closes_until = self._clock() + CLOSING_BELIEVED
+
+
+class _Exchange:
+    """One exchange with a server, as an ``async with`` block around the reading of its answer.
+
+    A class, for it stands in the way of every request: as a generator it took three times as long.
+    """
+
+    def __init__(self, server: Server, request: UpstreamRequest, interim: Interim, enter: EnterPhase) -> None:
+        self._server = server
+        self._request = request
+        self._interim = interim
+        self._enter = enter
+
+    async def __aenter__(self) -> Response:
+        self._server.inflight += 1
+        try:
+            self._connection, self._response = await self._server.answer(
+                self._request, self._interim, self._enter
+            )
+        except BaseException:
+            self._server.inflight -= 1
+            raise
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._server.put_away(self._connection, self._response)
+        finally:
+            self._server.inflight -= 1

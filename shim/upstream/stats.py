@@ -100,6 +100,15 @@ async def read_slots(address: StatsAddress, *, patience: Seconds = PATIENCE) -> 
     Raises:
         UpstreamFault: It is not there, does not answer in time, or says something else.
     """
+    return count_slots(await read_statistics(address, patience=patience))
+
+
+async def read_statistics(address: StatsAddress, *, patience: Seconds = PATIENCE) -> bytes:
+    """What a stats server says, as it says it: one JSON object, if it is uWSGI's.
+
+    Raises:
+        UpstreamFault: It is not there, does not answer in time, or says too much.
+    """
     # With stats-http it waits for a question, and says nothing to who asks none.
     hint = "" if address.http else " (does it speak HTTP? Then write its address with http://)"
     expired = ResponseTimeout(f"The stats server did not answer within {patience:g} s{hint}.")
@@ -112,7 +121,7 @@ async def read_slots(address: StatsAddress, *, patience: Seconds = PATIENCE) -> 
         finally:
             stream.close()
     # Its HTTP head has no length: what follows the blank line, up to the end, is the answer.
-    return count_slots(text.partition(b"\r\n\r\n")[2] if address.http else text)
+    return text.partition(b"\r\n\r\n")[2] if address.http else text
 
 
 async def _read_all(stream: NetworkStream) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shim.errors import BadFraming
-from shim.wire.headers import FORBIDDEN_IN_VALUE, TOKEN
+from shim.wire.headers import TOKEN, is_token, is_valid_value
 
 # chunk-ext of RFC 9112 section 7.1.1; a quoted value holds no control character.
 _QUOTED = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*"'
@@ -181,7 +181,7 @@ class ChunkedDecoder:
         assert self._trailers is not None
         self._trailers += len(content)
         name, colon, value = content.partition(b":")
-        if not colon or not TOKEN.fullmatch(name) or FORBIDDEN_IN_VALUE.search(value):
+        if not (colon and is_token(name) and is_valid_value(value)):
             raise BadFraming("A trailer is malformed.")
         if self._trailers > MAX_TRAILERS:
             raise BadFraming("The trailers are too long.")

@@ -6,12 +6,12 @@ in; RFC 7239 (Forwarded), RFC 9110 section 7.6.3 (Via), and the X-Forwarded-* th
 
 import functools
 import ipaddress
+import os
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.wire.headers import TOKEN, Headers, end_to_end, get_first
+from shim.wire.headers import TOKEN, Headers, end_to_end, get_all, get_first
 from shim.wire.hops import Origin, find_origin
 
 FORWARDED_NAMES = frozenset(
@@ -27,12 +27,17 @@ FORWARDED_NAMES = frozenset(
 _REQUEST_ID_NAMES = frozenset({b"x-openstack-request-id", b"x-request-id"})
 # Expect is answered by the shim and never passed on; Proxy becomes HTTP_PROXY in WSGI ("httpoxy").
 _NEVER_FORWARDED = frozenset({b"expect", b"proxy", b"content-length"})
+_NOT_THE_CLIENTS = _NEVER_FORWARDED | _REQUEST_ID_NAMES | FORWARDED_NAMES | {b"via"}
+_REQUEST_ID_FIELDS = tuple(sorted(_REQUEST_ID_NAMES))
 _REQUEST_ID = re.compile(rb"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 NOTHING_SAID = Origin()
 
 # The same clients come again and again, and taking an address apart costs more than a look-up.
 ADDRESSES_KEPT = 4096
+
+# Where clients come again, so does what is said of them; a name longer than this is nobody's.
+LONGEST_HOST_KEPT = 256
 
 TrustedNetworks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -89,13 +94,31 @@ def request_id(headers: Headers) -> str:
         value = get_first(headers, name)
         if value is not None and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
-    return f"req-{uuid.uuid4()}"
+    return _new_request_id()
+
+
+def _new_request_id() -> str:
+    """One with a random UUID (RFC 9562 section 5.4); by way of Python's own object it costs twice as much."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def peer_of(address: str | None, scheme: str, headers: Headers, proxies: TrustedProxies) -> Peer:
     """The peer at ``address`` (None: a unix socket), with what it says of the client where it is trusted."""
     origin = find_origin(headers, proxies.trusts) if proxies.trusts(address) else NOTHING_SAID
-    return Peer(address, scheme, origin)
+    return Peer(address if address is None else plain_address(address), scheme, origin)
+
+
+@functools.lru_cache(ADDRESSES_KEPT)
+def plain_address(address: str) -> str:
+    """An IPv4 address where IPv6 hides one: a listener on ``[::]`` sees such clients under both names."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return address if mapped is None else str(mapped)
 
 
 @functools.lru_cache(ADDRESSES_KEPT)
@@ -123,22 +146,36 @@ def forwarded_headers(
         prefix: The mount, ``""`` or like ``/image``.
         http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
-    dropped = _NEVER_FORWARDED | _REQUEST_ID_NAMES | FORWARDED_NAMES
     # A name with "_" would become the same HTTP_* variable as its twin with "-".
-    kept = [(name, value) for name, value in end_to_end(headers) if name not in dropped and b"_" not in name]
-    via = [value for name, value in kept if name == b"via"]
-    kept = [field for field in kept if field[0] != b"via"]
-    kept += _forwarding_fields(headers, peer, prefix)
-    kept.append((b"via", b", ".join([*via, b"%b glance-shim" % http_version.encode("ascii")])))
-    kept += [(name, identity.encode("ascii")) for name in sorted(_REQUEST_ID_NAMES)]
+    kept = [
+        field for field in end_to_end(headers) if field[0] not in _NOT_THE_CLIENTS and b"_" not in field[0]
+    ]
+    kept += _forwarding_fields(peer, get_first(headers, b"host") or b"", prefix)
+    passed = get_all(headers, b"via")
+    kept.append((b"via", b", ".join([*passed, b"%b glance-shim" % http_version.encode("ascii")])))
+    own_name = identity.encode("ascii")
+    kept += [(name, own_name) for name in _REQUEST_ID_FIELDS]
     return kept
 
 
-def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[bytes, bytes]]:
-    origin = peer.origin
-    scheme = origin.scheme or peer.scheme.encode("ascii")
-    host = origin.host or get_first(headers, b"host") or b""
-    hops = [*origin.hops, peer.name]
+def _forwarding_fields(peer: Peer, host: bytes, prefix: str) -> Sequence[tuple[bytes, bytes]]:
+    if peer.origin is NOTHING_SAID and len(host) <= LONGEST_HOST_KEPT:
+        return _fields_of_stranger(peer.name, peer.scheme, host, prefix)
+    return _fields_of(peer.origin, peer.name, peer.scheme, host, prefix)
+
+
+@functools.lru_cache(ADDRESSES_KEPT)
+def _fields_of_stranger(name: str, scheme: str, host: bytes, prefix: str) -> Sequence[tuple[bytes, bytes]]:
+    return _fields_of(NOTHING_SAID, name, scheme, host, prefix)
+
+
+def _fields_of(
+    origin: Origin, name: str, peer_scheme: str, peer_host: bytes, prefix: str
+) -> Sequence[tuple[bytes, bytes]]:
+    """What is said of a client: by the peer as far as it is believed, else of the peer."""
+    scheme = origin.scheme or peer_scheme.encode("ascii")
+    host = origin.host or peer_host
+    hops = [*origin.hops, name]
     fields = [
         (b"x-forwarded-for", ", ".join(hops).encode("ascii", "replace")),
         (b"x-forwarded-proto", scheme),
@@ -148,7 +185,7 @@ def _forwarding_fields(headers: Headers, peer: Peer, prefix: str) -> list[tuple[
     if origin.prefix or prefix:
         fields.append((b"x-forwarded-prefix", origin.prefix + prefix.encode("ascii")))
     fields.append((b"forwarded", b", ".join(_elements(hops, scheme, host))))
-    return fields
+    return tuple(fields)
 
 
 def _elements(hops: Sequence[str], scheme: bytes, host: bytes) -> list[bytes]:

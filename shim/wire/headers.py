@@ -44,7 +44,13 @@ KEPT_DESPITE_CONNECTION = frozenset(
 )
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# Octets rather than expressions where every field of every message passes: a fifth of the time, and never
+# more than one look at each octet, whatever a client makes of its white space.
+_TOKEN_OCTETS = bytes(octet for octet in range(256) if TOKEN.fullmatch(bytes([octet])))
+_VALUE_OCTETS = bytes(octet for octet in range(256) if octet == 0x09 or (octet >= 0x20 and octet != 0x7F))  # noqa: PLR2004 - tab; all but controls
+
+
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
 def get_all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -67,15 +73,22 @@ def list_members(values: Iterable[bytes]) -> list[bytes]:
 
 def connection_options(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """What the Connection header names: options such as ``close``, and fields of this hop only."""
-    return frozenset(list_members(get_all(headers, b"connection")))
+    values = get_all(headers, b"connection")
+    return frozenset(list_members(values)) if values else _NO_OPTIONS
 
 
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The fields that go on to the next hop: without hop-by-hop fields and those named in Connection."""
-    named = connection_options(headers) - KEPT_DESPITE_CONNECTION
-    return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
+    named = connection_options(headers)
+    dropped = HOP_BY_HOP | (named - KEPT_DESPITE_CONNECTION) if named else HOP_BY_HOP
+    return [field for field in headers if field[0] not in dropped]
+
+
+def is_token(name: bytes) -> bool:
+    """Whether it can be the name of a field, or of anything else (RFC 9110 section 5.6.2)."""
+    return bool(name) and not name.translate(None, _TOKEN_OCTETS)
 
 
 def is_valid_value(value: bytes) -> bool:
     """No control character but tab (RFC 9110 section 5.5): CR, LF and NUL are how headers are smuggled."""
-    return FORBIDDEN_IN_VALUE.search(value) is None
+    return not value.translate(None, _VALUE_OCTETS)

@@ -5,17 +5,13 @@ read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
-from shim.wire.headers import TOKEN, Headers, get_all
+from shim.wire.headers import TOKEN, Headers, get_all, is_token, is_valid_value
 
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])" % TOKEN.pattern)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_FIELD = re.compile(
-    rb"(%b):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
-    % TOKEN.pattern
-)
 _ABSOLUTE = re.compile(rb"https?://([^/?:][^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 # RFC 3986 section 3.2: a name, an address, or a bracketed one, with a port; never user@.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
@@ -23,9 +19,8 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-
 _END = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """A request line and its fields.
+class RequestHead(NamedTuple):
+    """A request line and its fields; a tuple, for one is made of every request.
 
     Attributes:
         method: As it came; methods are case-sensitive.
@@ -40,8 +35,7 @@ class RequestHead:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """A status line and its fields, in the form of ``RequestHead``."""
 
     status: int
@@ -71,6 +65,9 @@ class HeadBuffer:
             HeadTooLarge: More than the limit without an end.
             BadRequest: A line ends with LF alone.
         """
+        if not self._data and self._is_whole(data):
+            self._may_pass_over = True
+            return data
         self._data += data
         # Old clients send an empty line after a body (RFC 9112 section 2.2): one is passed over.
         if self._may_pass_over and self._data.startswith(b"\r\n"):
@@ -89,6 +86,15 @@ class HeadBuffer:
         del self._data[: len(head)]
         self._seen, self._may_pass_over = 0, True
         return head
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether it is a head, no more and no less, that nothing is the matter with: nearly all are."""
+        return (
+            data.endswith(_END)
+            and data.find(_END) + len(_END) == len(data) <= self._limit
+            and data.count(b"\n") == data.count(b"\r\n")
+            and not data.startswith(b"\r\n")
+        )
 
     def take_rest(self) -> bytes:
         """The bytes that came after the head; the buffer is empty afterwards."""
@@ -122,12 +128,13 @@ def parse_request_head(head: bytes) -> RequestHead:
     method, target = match[1].decode("ascii"), match[2]
     if method == "CONNECT":
         raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
-    headers = tuple(_parse_field(field, BadRequest) for field in fields)
+    headers = tuple([_parse_field(field, BadRequest) for field in fields])
     version = "1." + match[3].decode("ascii")
-    # Both before and after an absolute-form target replaces it: a second Host is refused all the same.
     _check_host(version, headers)
-    target, headers = _origin_form(method, target, headers)
-    _check_host(version, headers)
+    if not target.startswith(b"/"):
+        target, headers = _origin_form(method, target, headers)
+        # Again, now that an absolute-form target has replaced it: a second Host was refused all the same.
+        _check_host(version, headers)
     return RequestHead(method, target, version, headers)
 
 
@@ -141,29 +148,29 @@ def parse_response_head(head: bytes) -> ResponseHead:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamInvalid("The upstream's answer has no valid status line.")
-    headers = tuple(_parse_field(field, UpstreamInvalid) for field in fields)
+    headers = tuple([_parse_field(field, UpstreamInvalid) for field in fields])
     return ResponseHead(int(match[2]), match[3] or b"", "1." + match[1].decode("ascii"), headers)
 
 
 def encode_request_head(method: str, target: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
     """The bytes of an HTTP/1.1 request head; the fields must be valid already."""
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
-    lines += [b"%b: %b" % field for field in headers]
-    return b"\r\n".join(lines) + _END
+    return _encode_head(b"%b %b HTTP/1.1" % (method.encode("ascii"), target), headers)
 
 
 def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     """The bytes of an HTTP/1.1 response head; the fields must be valid already."""
-    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    lines += [b"%b: %b" % field for field in headers]
-    return b"\r\n".join(lines) + _END
+    return _encode_head(b"HTTP/1.1 %d %b" % (status, reason), headers)
+
+
+def _encode_head(line: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
+    return b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
 
 
 def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
-    match = _FIELD.fullmatch(field)
-    if match is None:
+    name, colon, value = field.partition(b":")
+    if not (colon and is_token(name) and is_valid_value(value)):
         raise error(f"{_told(field)} is malformed.")
-    return match[1].lower(), match[2]
+    return name.lower(), value.strip(b" \t")
 
 
 def _told(field: bytes) -> str:
@@ -176,7 +183,7 @@ def _told(field: bytes) -> str:
 
 def _origin_form(method: str, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
     """Reduce an absolute-form target (RFC 9112 section 3.2.2): its authority replaces Host."""
-    if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
+    if target == b"*" and method == "OPTIONS":
         return target, headers
     match = _ABSOLUTE.fullmatch(target)
     if match is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from shim.errors import DiskError, DiskFull
 from shim.spool.disk import Piece, Space
@@ -21,6 +22,7 @@ class FakeDisk:
     """
 
     def __init__(self, *, capacity: int = PLENTY, free: int = PLENTY, reserve: int = 0) -> None:
+        self.directory = Path("/fake")
         self.capacity = capacity
         self.free = free
         self.reserve = reserve

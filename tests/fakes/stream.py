@@ -124,7 +124,7 @@ class FakeStream:
 
     sends_files = False  # the plain way; see FileTakingStream
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
         """Not offered."""
         raise NotImplementedError
 
@@ -225,15 +225,21 @@ class FileTakingStream(FakeStream):
         """Take where the files are, and the seconds in which a write or a part of a file is taken."""
         super().__init__(*script, **options)
         self.parts: list[tuple[int, int]] = []
+        self.refuses = False
+        self.asked = 0
         self._disk = disk
         self._seconds = seconds
 
-    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> None:
-        """Send a part of a file, which must be there."""
+    async def send_file(self, file: int, start: int, end: int, timeout: Seconds) -> bool:
+        """Send a part of a file, which must be there; not every second time, where ``refuses`` is set."""
+        self.asked += 1
+        if self.refuses and self.asked % 2:
+            return False
         data = bytes(self._disk.file(file).data[start:end])
         assert len(data) == end - start > 0, "sent beyond the file's end"
         self.parts.append((start, end))
         await self.write(data, timeout)
+        return True
 
     async def _take(self, data: bytes, timeout: Seconds) -> None:
         await asyncio.sleep(self._seconds)
@@ -260,6 +266,11 @@ class FakeNetwork:
     def add(self, outcomes: Iterable[FakeStream | Exception]) -> None:
         """Append outcomes for all addresses."""
         self._outcomes += outcomes
+
+    def forget(self) -> None:
+        """Drop what was not asked for, and what was made so far."""
+        self._outcomes.clear()
+        self.streams.clear()
 
     async def connect(self, address: UpstreamAddress, timeout: Seconds) -> FakeStream:
         """The next outcome."""

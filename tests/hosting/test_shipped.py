@@ -23,10 +23,14 @@ def uwsgi_options() -> dict[str, str]:
 
 
 def unit(name: str) -> configparser.SectionProxy:
-    """The [Service] of a unit."""
+    """The [Service] of a unit, as it is beside one Glance."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
-    parser.read(DEPLOY / "systemd" / f"{name}.service")
+    parser.read([
+        DEPLOY / "systemd" / f"{name}.service",
+        DEPLOY.parent / "systemd" / f"{name}.service",
+        DEPLOY.parent / "systemd" / f"{name}.service.d" / "sidecar.conf",
+    ])  # fmt: skip
     return parser["Service"]
 
 

@@ -24,11 +24,13 @@ class Installation:
         name: Of its directory in the demo's home.
         packages: What is asked for; all the others come with them.
         constraints: The file with the versions of them all.
+        options: More of pip's own.
     """
 
     name: str
     packages: tuple[str, ...]
     constraints: Path
+    options: tuple[str, ...] = ()
 
     def ensure(self, home: Path | None = None, *, report: Report = print) -> Environment:
         """The environment, installed first where it must be (some 20 s); one process at a time.
@@ -58,7 +60,8 @@ class Installation:
         (directory / _STAMP).unlink(missing_ok=True)
         began = time.monotonic()
         log = directory.with_name(f"{self.name}-install.log")
-        install(directory, self.packages, self.constraints, log=log, report=report)
+        words = (*self.options, *self.packages)
+        install(directory, words, self.constraints, log=log, report=report)
         (directory / _STAMP).write_text(self._fingerprint(directory))
         report(f"  installed in {time.monotonic() - began:.0f} s")
 
@@ -71,7 +74,13 @@ class Installation:
     def _fingerprint(self, directory: Path) -> str:
         # The place counts because scripts in a virtual environment name it absolutely.
         interpreter = (directory / "bin" / "python").resolve()
-        parts = (*self.packages, self.constraints.read_text(), str(interpreter), str(directory))
+        parts = (
+            *self.options,
+            *self.packages,
+            self.constraints.read_text(),
+            str(interpreter),
+            str(directory),
+        )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

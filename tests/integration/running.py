@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shim.demo.environment import Environment
@@ -15,13 +15,21 @@ WORKERS = 2
 """Processes of an echo server."""
 
 
-def run_shim(folder: Path, upstream: str | None, *, ready: int = 200, **settings: object) -> Shim:
+def run_shim(
+    folder: Path,
+    upstream: str | None,
+    *,
+    ready: int = 200,
+    environment: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Shim:
     """A shim with the product's own defaults, but for what is given.
 
     Option names have ``__`` for their dot; ``ready`` is what /readyz will say.
     """
     given = {name.replace("__", "."): value for name, value in settings.items()}
-    return Shim(folder, {"upstream": upstream, "body": None, "service": None, **given}, ready=ready)
+    defaults = {"upstream": upstream, "body": None, "service": None}
+    return Shim(folder, {**defaults, **given}, ready=ready, environment=environment)
 
 
 def serve_echo(

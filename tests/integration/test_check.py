@@ -44,3 +44,17 @@ def test_nobody_there(tmp_path):
     status, output = check(tmp_path, f"uwsgi+unix://{tmp_path}/missing.sock")
     assert status == 1
     assert f"fault    upstream default: uwsgi+unix://{tmp_path}/missing.sock" in output
+
+
+def test_the_settings_of_a_uwsgi_on_this_host(environment, tmp_path):
+    """Found by its socket, through the kernel and /proc: nothing tells its pid."""
+    traps = ["--harakiri", "60", "--socket-timeout", "10"]
+    with serve_echo(environment, tmp_path, "uwsgi-unix", arguments=traps) as server:
+        status, output = check(tmp_path, server.url)
+    assert status == 0, output
+    warnings = [line for line in output.splitlines() if line.startswith("warning  upstream default")]
+    assert any("harakiri = 60 kills the worker of every image over 2.93 GiB" in line for line in warnings)
+    assert any(
+        "socket-timeout = 10 is not longer than timeouts.cut_through_stall" in line for line in warnings
+    )
+    assert "set: harakiri = 2100 in uWSGI's ini" in output

@@ -1,6 +1,7 @@
 """Heads: gathered alike however they are cut; and what we accept, h11 accepts with the same result."""
 
 import contextlib
+import re
 from typing import TypeAlias
 
 import h11
@@ -178,6 +179,30 @@ def test_requests_that_we_write_we_read(method, others):
     written = ((b"host", b"a"), *without(tuple(others), b"host"))
     sent = encode_request_head(method.decode(), b"/p?q", written)
     assert parse_request_head(sent) == RequestHead(method.decode(), b"/p?q", "1.1", written)
+
+
+# RFC 9112 section 5, RFC 9110 section 5.5; as an expression too slow where a client chooses the white space.
+FIELD = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*"
+    rb"((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
+)
+
+
+@given(
+    st.binary(max_size=20)
+    | st.from_regex(FIELD, fullmatch=True)
+    | st.text('aZ_:("= \t\r\n\0\x7f\x80\xff', max_size=8).map(lambda text: text.encode("latin-1"))
+)
+def test_a_field_is_what_its_grammar_says(line):
+    assume(b"\r\n" not in line)
+    match = FIELD.fullmatch(line)
+    try:
+        answer = parse_response_head(head(b"HTTP/1.1 200", [line]))
+    except UpstreamInvalid:
+        assert match is None
+    else:
+        assert match is not None
+        assert answer.headers == ((match[1].lower(), match[2]),)
 
 
 # -- answers beside h11 ---------------------------------------------------------------------------

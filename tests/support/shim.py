@@ -51,7 +51,8 @@ class Shim:
     With ``admin_socket`` the admin listener is on a unix socket too, where calls that change something need
     no token (:meth:`call`).
     ``ready`` is the status of /readyz to wait for, or None to wait for the listener only. ``python`` is the
-    interpreter that runs it, our own unless one with more packages is needed.
+    interpreter that runs it, our own unless one with more packages is needed; ``prefix`` a command that runs
+    another, as ``ip netns exec`` does.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Shim:
         python: Path | str = sys.executable,
         forked: bool = False,
         admin_socket: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.spool = folder / "spool"
@@ -78,6 +80,7 @@ class Shim:
         self.python = python
         self.forked = forked
         self.admin_socket = folder / "admin.sock" if admin_socket else None
+        self.prefix = prefix
         self.port = self.admin_port = 0
         self.process: subprocess.Popen[bytes] | Forked | None = None
         self.leaving = False
@@ -121,7 +124,7 @@ class Shim:
             return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "-m", "shim", *arguments],
+                [*self.prefix, self.python, "-m", "shim", *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -148,11 +151,21 @@ class Shim:
                 raise PortTaken
             raise RuntimeError(f"the shim ended with {status} instead of serving")
         try:
-            with Client(("127.0.0.1", self.port)):
+            with Client(self.address):
                 pass
             return self.ready is None or self.admin("/readyz").status == self.ready
         except (OSError, AssertionError):
             return False
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Where clients connect."""
+        return "127.0.0.1", self.port
+
+    @property
+    def admin_address(self) -> tuple[str, int] | str:
+        """Where operators do."""
+        return "127.0.0.1", self.admin_port
 
     @property
     def pid(self) -> int:
@@ -212,7 +225,7 @@ class Shim:
 
     def admin(self, path: str, *headers: str) -> Answer:
         """Ask the admin listener."""
-        with Client(("127.0.0.1", self.admin_port)) as client:
+        with Client(self.admin_address) as client:
             client.send(head("GET", path, "Connection: close", *headers, host=f"127.0.0.1:{self.admin_port}"))
             return client.answer()
 
@@ -286,11 +299,12 @@ class Shim:
         if not self.running:
             return named
         open_files = {
-            link for pid in self._family() for link in descriptors(pid) if link.startswith(f"{self.spool}/")
+            link for pid in self.family() for link in descriptors(pid) if link.startswith(f"{self.spool}/")
         }
         return named + sorted(open_files - set(named))
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
+        """Its process id, and those of all that it has started."""
         family, place = [self.pid], 0
         while place < len(family):
             for task in Path(f"/proc/{family[place]}/task").glob("*/children"):

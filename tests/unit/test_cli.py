@@ -33,8 +33,9 @@ HANDED_ON = [
     ),
     (
         ["check", "--config", "a.toml", "--upstream", "http://h", "--set", "a=1"],
-        {"config": Path("a.toml"), "upstream": "http://h", "settings": ["a=1"]},
+        {"config": Path("a.toml"), "upstream": "http://h", "settings": ["a=1"], "as_json": False},
     ),
+    (["check", "--json"], {"config": None, "upstream": None, "settings": [], "as_json": True}),
     (["demo"], {"once": False}),
     (["demo", "--once"], {"once": True}),
 ]

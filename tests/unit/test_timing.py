@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import math
+import weakref
 
 import pytest
 
-from shim.timing import UNLIMITED, Stopwatch, cancel_and_wait, deadline, finish
-from tests.fakes.loops import let_others_run
+from shim.timing import UNLIMITED, Alarm, Stopwatch, cancel_and_wait, deadline, finish
+from tests.fakes.loops import LeapingLoop, let_others_run
 from tests.fakes.loops import run_leaping as run
 
 
@@ -53,6 +55,83 @@ def test_what_passes_while_it_is_stopped_does_not_count(error):
                 raise error
     clock.now += 1
     assert stopwatch.seconds == 7
+
+
+# -- alarm ----------------------------------------------------------------------------------------
+
+STEPS = [
+    # what is done at which second, what has rung at which second by the end
+    pytest.param({0: 5}, ["5 of 0"], id="once"),
+    pytest.param({0: 5, 3: 5}, ["8 of 3"], id="moved on"),
+    pytest.param({0: 5, 3: 1}, ["4 of 3"], id="moved nearer"),
+    pytest.param({0: 5, 3: 5, 4: 1}, ["5 of 4"], id="moved on and nearer"),
+    pytest.param({0: 5, 3: None}, [], id="stopped"),
+    pytest.param({0: 5, 3: None, 4: 5}, ["9 of 4"], id="stopped and set again"),
+    pytest.param({0: 5, 3: None, 7: 5}, ["12 of 7"], id="stopped, and set after the timer went off"),
+    pytest.param({0: 2, 3: 2}, ["2 of 0", "5 of 3"], id="twice"),
+    pytest.param({0: UNLIMITED}, [], id="never"),
+    pytest.param({0: UNLIMITED, 1: 2}, ["3 of 1"], id="never, then soon"),
+    pytest.param({0: 3, 1: UNLIMITED}, [], id="soon, then never"),
+    pytest.param({0: 0}, ["0 of 0"], id="at once"),
+]
+
+
+@pytest.mark.parametrize(("steps", "rung"), STEPS)
+def test_an_alarm_rings_at_its_last_setting(steps, rung):
+    async def scene():
+        loop = asyncio.get_running_loop()
+        began, told, alarm = loop.time(), [], Alarm(loop)
+
+        def ring(since):
+            told.append(f"{loop.time() - began:.0f} of {since}")
+
+        for since, seconds in steps.items():
+            await asyncio.sleep(began + since - loop.time())
+            if seconds is None:
+                alarm.stop()
+            else:
+                alarm.set(seconds, functools.partial(ring, since))
+        await asyncio.sleep(20)
+        assert told == rung
+
+    run(scene())
+
+
+def test_a_moved_alarm_needs_no_new_timer():
+    class Counting(LeapingLoop):
+        timers = 0
+
+        def call_at(self, *arguments, **named):
+            self.timers += 1
+            return super().call_at(*arguments, **named)
+
+    loop = Counting()
+    alarm = Alarm(loop)
+    for _ in range(100):
+        alarm.set(75, loop.stop)
+        loop.leap(0.5)
+        alarm.stop()
+    assert loop.timers == 1
+    alarm.close()
+    loop.close()
+
+
+def test_a_closed_alarm_leaves_nothing_behind():
+    class Action:
+        def __call__(self):
+            raise AssertionError
+
+    async def scene():
+        action = Action()
+        alarm = Alarm(asyncio.get_running_loop())
+        alarm.set(5, action)
+        kept = weakref.ref(action)
+        del action
+        alarm.close()
+        assert kept() is None
+        await asyncio.sleep(10)
+
+    run(scene())
 
 
 # -- deadline -------------------------------------------------------------------------------------

@@ -13,12 +13,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
+from shim.app.answers import STATUSES
 from shim.app.colleagues import Alone, snapshot_maker
+from shim.app.everywhere import Everywhere
 from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
 from shim.app.notices import ADVICE
 from shim.app.stopping import Canceller
 from shim.app.view import LINE, View
+from shim.cloud.joining import shim_name
+from shim.cloud.published import encode_uploads
+from shim.cloud.server import CloudAway
+from shim.observe.cloud import CloudView
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
@@ -55,19 +61,44 @@ class ToldUpstream:
     queue = SimpleNamespace(waiting=5)
 
 
+class ToldCloud:
+    """In place of this worker's membership: what others have published, or why that cannot be had."""
+
+    def __init__(self, *published: bytes, away: str = "") -> None:
+        self._published = published
+        self._away = away
+
+    def view(self) -> CloudView:
+        return CloudView(not self._away, self._away, 7, 3)
+
+    async def published(self) -> list[bytes]:
+        if self._away:
+            raise CloudAway(self._away)
+        return [*self._published]
+
+
 class Pages:
     """The admin application and the parts behind it."""
 
-    def __init__(self, *, readiness: Readiness = READY, limit: float = 4096, slots: float = 3) -> None:
+    def __init__(
+        self,
+        *,
+        readiness: Readiness = READY,
+        limit: float = 4096,
+        slots: float = 3,
+        cloud: ToldCloud | None = None,
+    ) -> None:
         self.now = 100.0
         self.kept = contextlib.ExitStack()
         self.drain = Drain()
         self.disk = FakeDisk(free=600)
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
-        own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()})
+        own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud)
         colleagues = Alone(own, Canceller(self.journal).cancel)
-        view = View(self.store, ToldHealth(readiness, slots), colleagues, clock=lambda: self.now)
+        everywhere = Everywhere(colleagues, cloud)
+        health = ToldHealth(readiness, slots)
+        view = View(self.store, health, colleagues, everywhere, clock=lambda: self.now)
         self.application = Admin(view, Feed(view.now)).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
@@ -137,6 +168,19 @@ def test_metrics():
     }
     assert values["glance_shim_disk_free_bytes"] == 600
     assert values["glance_shim_upstream_inflight"] == 2
+    assert values["glance_shim_ready"] == 1
+    unready = Pages(readiness=Readiness(ready=False, faults=["one"])).get("/metrics").text
+    assert "\nglance_shim_ready 0.0\n" in unready
+
+
+def test_help_for_a_refusal():
+    pages = Pages()
+    page = pages.get("/help/spool_full").text
+    assert "503 Service Unavailable: spool_full" in page
+    assert "<code>spool.max_total</code>" in page
+    assert pages.get("/help/no_such_code").status_code == 404
+    index = pages.get("/help").text
+    assert all(f'<a href="help/{code}">' in index for code in STATUSES)
 
 
 def test_uploads():
@@ -147,6 +191,37 @@ def test_uploads():
         assert pages.get("/uploads").json() == [UPLOAD | {"key": "0-2"}]
         under_way.__exit__(None, None, None)
         assert pages.get("/uploads").json() == []
+
+
+def test_uploads_of_a_shim_that_is_alone():
+    pages = Pages()
+    under_way = upload(pages)
+    assert pages.get("/uploads?scope=all").json() == [{"shim": shim_name()} | UPLOAD]
+    under_way.__exit__(None, None, None)
+
+
+def test_uploads_of_the_cloud():
+    older, newer = UPLOAD | {"age": 20.0}, UPLOAD | {"age": 5.0}
+    cloud = ToldCloud(encode_uploads("one", [newer]), b"rubbish", encode_uploads("two", [older]))
+    pages = Pages(cloud=cloud)
+    assert pages.get("/uploads?scope=all").json() == [{"shim": "two"} | older, {"shim": "one"} | newer]
+    assert pages.get("/uploads?scope=none").json() == []
+    assert pages.get("/status.json").json()["cloud"] == {
+        "is_there": True,
+        "reason": "",
+        "uploads": 7,
+        "members": 3,
+    }
+    assert pages.get("/readyz").text == "ready\n"
+
+
+def test_a_cloud_that_is_away():
+    pages = Pages(cloud=ToldCloud(away="no answer"))
+    answer = pages.get("/uploads?scope=all")
+    assert (answer.status_code, answer.text) == (503, "limits.shared is away: no answer\n")
+    # The shim serves: it is to be seen, and no reason to be left out.
+    answer = pages.get("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready\nlimits.shared is away: no answer\n")
 
 
 def test_an_upload_of_unknown_length_that_has_just_begun():
@@ -216,6 +291,7 @@ def test_status():
         ],
         "waiting": {"glance": 5},
         "phases": {"receiving": 1, "waiting": 0, "forwarding": 0},
+        "cloud": None,
         "uploads": [UPLOAD | {"key": "0-2"}],
     }
 

@@ -73,6 +73,7 @@ def test_each_error_is_answered(error):
     assert headers[b"x-openstack-request-id"] == ID.encode()
     assert (b"retry-after" in headers) is (answer.status in RETRY_LATER)
     assert json.loads(answer.body) == {
+        "type": f"urn:problem-type:glance-shim:{error.code}",
         "status": answer.status,
         "title": title_of(answer.status),
         "detail": "What happened.",

@@ -11,6 +11,7 @@ from shim.admission.drain import Drain
 from shim.app import metrics
 from shim.app.colleagues import snapshot_maker
 from shim.app.health import ServerHealth
+from shim.observe.cloud import CloudView
 from shim.observe.counters import PHASE_BUCKETS, Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
@@ -41,6 +42,7 @@ SPEC = {
     "glance_shim_queue_length": {"upstream"},
     "glance_shim_build_info": {"version"},
     "glance_shim_workers": set(),
+    "glance_shim_ready": set(),
 }
 SPACE = Space(total=1000, free=600)
 ODD_SERVER = parse_upstream('uwsgi+unix:///run/"a\\b".sock')
@@ -57,7 +59,7 @@ def render_metrics(
 ) -> bytes:
     """The metrics of a shim of one worker."""
     whole = replace(snapshot_maker(Drain(), store, journal, {})(), waiting=queues or {})
-    return metrics.render_metrics(whole, store.limit, space, servers)
+    return metrics.render_metrics(whole, store.limit, space, servers, ready=True)
 
 
 def store(limit: float = 4096) -> Store:
@@ -197,3 +199,12 @@ def test_a_client_cannot_make_up_labels():
     requests = {labels: count for (name, labels), count in samples.items() if name.endswith("requests_total")}
     labels = {"route": "default", "method": "other", "status": "405"}
     assert requests == {frozenset(labels.items()): 100}
+
+
+def test_a_cloud():
+    whole = replace(
+        snapshot_maker(Drain(), store(), Journal(Counters()), {})(), cloud=CloudView(True, "", 7, 3)
+    )
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, [], ready=True))
+    told = [value(samples, f"glance_shim_cloud_{name}") for name in ("up", "uploads", "members")]
+    assert told == [1, 7, 3]

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from shim.cloud.address import SharedAddress
+from shim.cloud.member import MemberOptions
+from shim.cloud.values import CloudLimits, OnLoss
 from shim.config.assemble import proxy_options, run_options
 from shim.config.settings import Settings
 from shim.server.certificates import TlsFiles
@@ -52,3 +55,11 @@ def test_the_admin_token_and_encryption():
     assert (options_of().admin_token, options_of().encryption) == (None, False)
     options = options_of(admin={"token": "a-token-of-some-length"}, spool={"encryption": "on"})
     assert (options.admin_token, options.encryption) == ("a-token-of-some-length", True)
+
+
+def test_limits_of_a_cloud():
+    assert options_of().cloud is None
+    table = {"name": "prod", "max_uploads": 9, "max_spool_per_project": "1KiB", "on_loss": "refuse"}
+    cloud = options_of(limits={"shared": "redis://h", "cloud": {**table, "lease": "3s"}}).cloud
+    assert (cloud.access.address, cloud.access.timeout, cloud.name) == (SharedAddress("h"), 0.5, "prod")
+    assert cloud.member == MemberOptions(CloudLimits(9, UNLIMITED, 1024), 3, OnLoss.REFUSE)

@@ -23,7 +23,12 @@ FIT = [
     {"upstream": "http://h", "server": {"proxy_protocol": True, "trusted_proxies": ["unix"]}},
     {"upstream": "http://h", "spool": {"encryption": True}},
     {"upstream": "wsgi:a:b", "spool": {"encryption": False}},
+    {"upstream": "http://h", "limits": {"shared": "redis://h", "cloud": {"max_uploads": 3}}},
+    {"upstream": "http://h", "limits": {"cloud": {"max_uploads": "unlimited", "lease": "10s"}}},
+    {"upstream": "http://h", "limits": {"shared": "redis://u@h", "cloud": {"password_file": "/p"}}},
     # Of the wrong type: another fault says so.
+    {"upstream": "http://h", "limits": {"shared": "http://h", "cloud": {"password_file": 3, "lease": "x"}}},
+    {"upstream": "http://h", "limits": {"shared": 3, "cloud": 3}},
     {"upstreams": {"one": {"servers": 3}, "two": 3}, "spool": {"encryption": True}, "routes": [3]},
     {"upstream": 3, "routes": 3, "server": 3, "admin": {"listen": 3}},
     {"upstreams": GLANCE, "routes": [3, {"path": "/", "upstream": 3}]},
@@ -82,6 +87,23 @@ UNFIT = [
 
 UNFIT += [
     (
+        {"upstream": "http://h", "limits": {"cloud": {"max_spool_per_project": "1TiB"}}},
+        "limits.cloud.max_spool_per_project",
+        "needs limits.shared",
+    ),
+    (
+        {"upstream": "http://h", "limits": {"shared": "redis://u:p@h", "cloud": {"password_file": "/p"}}},
+        "limits.cloud.password_file",
+        "is set beside a password in limits.shared",
+    ),
+    (
+        {"upstream": "http://h", "limits": {"shared": "redis://h", "cloud": {"lease": "1s"}}},
+        "limits.cloud.lease",
+        "at least 6 times limits.cloud.timeout",
+    ),
+]
+UNFIT += [
+    (
         {"upstream": "http://h", "glance": {"service_auth": {"username": "x"}, "look": look}},
         "glance.service_auth",
         "needs glance.look = true",
@@ -124,3 +146,11 @@ def test_encryption_without_its_library(monkeypatch):
     ((path, message),) = relation_faults(tree, upstream_required=True)
     assert dotted(path) == "spool.encryption"
     assert "pip install glance-shim[encryption]" in message
+
+
+def test_shared_limits_without_their_library(monkeypatch):
+    monkeypatch.setattr("shim.config.cloud_relations.is_available", lambda: False)
+    tree = {"upstream": "http://h", "limits": {"shared": "redis://h"}}
+    ((path, message),) = relation_faults(tree, upstream_required=True)
+    assert dotted(path) == "limits.shared"
+    assert "pip install glance-shim[shared]" in message

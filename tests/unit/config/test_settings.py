@@ -7,6 +7,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
+from shim.cloud.address import SharedAddress
 from shim.config.behind import RouteOptions, UpstreamOptions
 from shim.config.bounds import TimeoutOptions
 from shim.config.kinds import Kind
@@ -42,6 +43,16 @@ DEFAULTS = {
     "limits.max_uploads_per_project": UNLIMITED,
     "limits.min_rate": 1024,
     "limits.min_rate_grace": 30,
+    "limits.shared": None,
+    "limits.cloud.name": "default",
+    "limits.cloud.max_uploads": UNLIMITED,
+    "limits.cloud.max_uploads_per_project": UNLIMITED,
+    "limits.cloud.max_spool_per_project": UNLIMITED,
+    "limits.cloud.on_loss": "local",
+    "limits.cloud.lease": 30,
+    "limits.cloud.timeout": 0.5,
+    "limits.cloud.password_file": None,
+    "limits.cloud.ca_file": None,
     "admin.listen": (TcpAddress("127.0.0.1", 9293),),
     "admin.token": None,
     "log.format": "auto",
@@ -90,6 +101,8 @@ TAKEN = [
     ("limits.max_uploads", "17", 17),
     ("limits.queue", "unlimited", UNLIMITED),
     ("limits.min_rate", 0, 0),
+    ("limits.shared", "redis://h", SharedAddress("h")),
+    ("limits.cloud.max_spool_per_project", "1TiB", 1024**4),
     ("admin.listen", "[::1]:9293", (TcpAddress("::1", 9293),)),
     ("admin.listen", ["[::1]:9293", "unix:/a"], (TcpAddress("::1", 9293), UnixAddress("/a"))),
     ("admin.listen", [], ()),
@@ -131,6 +144,10 @@ REFUSED = [
     ("limits.queue", 0, 'for no limit write "unlimited"'),
     ("limits.max_uploads", "all", "'all': not a count"),
     ("limits.min_rate", "unlimited", "'unlimited' is not possible here"),
+    ("limits.shared", 3, "write text, in quotes"),
+    ("limits.shared", "http://valkey", "not the URL of a Valkey or Redis server"),
+    ("limits.cloud.on_loss", "ignore", "'local' or 'refuse'"),
+    ("limits.cloud.max_spool_per_project", "80%", "unknown unit '%'"),
     ("limits.min_rate_grace", 0, "must be more than 0"),
     ("log.format", "xml", "'auto', 'json' or 'text'"),
     ("log.access", "yes", "'yes': write true or false"),
@@ -230,8 +247,15 @@ def test_defaults_are_written_in_the_shortest_form():
     for table, field in Settings.model_fields.items():
         model = table_of(field.annotation)
         if model is field.annotation:
-            written = getattr(Settings(), table).model_dump(mode="json")
-            assert written == {name: inner.default for name, inner in model.model_fields.items()}
+            assert_written_shortly(getattr(Settings(), table), model)
+
+
+def assert_written_shortly(options, model):
+    for name, field in model.model_fields.items():
+        if table_of(field.annotation) is field.annotation:
+            assert_written_shortly(getattr(options, name), field.annotation)
+        else:
+            assert options.model_dump(mode="json")[name] == field.default
 
 
 def test_settings_can_be_made_of_values():

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shim.observe.cloud import CloudView
 from shim.observe.counters import PHASE_BUCKETS, Counters
 from shim.observe.snapshot import (
     Snapshot,
@@ -105,3 +106,12 @@ def test_a_snapshot_comes_back_whole():
     assert plain(told.counters) == plain(snapshot().counters)
     assert (told.life, told.phases, told.uploads) == ("leaving", snapshot().phases, snapshot().uploads)
     assert (told.held, told.files, told.inflight, told.workers) == (10, 1, snapshot().inflight, 1)
+
+
+def test_a_cloud_is_there_where_all_workers_reach_it():
+    there, away = CloudView(True, "", 5, 2), CloudView(False, "refused", 3, 1)
+    assert decode_snapshot(encode_snapshot(snapshot(cloud=away))).cloud == away
+    assert decode_snapshot(encode_snapshot(snapshot())).cloud is None
+    assert together([snapshot(cloud=there), snapshot(cloud=away)]).cloud == CloudView(False, "refused", 5, 2)
+    # Those that have died say nothing of it.
+    assert together([snapshot(cloud=there), snapshot()]).cloud == there

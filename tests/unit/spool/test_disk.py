@@ -112,15 +112,20 @@ def test_a_refused_opening_is_no_reason_to_try_a_name(disk, tmp_path, monkeypatc
     with pytest.raises(error) as fault:
         run(disk.create())
     reason = os.strerror(number)
-    assert fault.value.for_operator == f"The spool {tmp_path} could not open a file: {reason}."
+    room, files = "make room there", "raise the limit of open files"
+    todo = {errno.ENOSPC: room, errno.EDQUOT: room, errno.EMFILE: files}
+    advice = todo.get(number, "look at the kernel's log")
+    told = f"The spool could not open a file: {reason}. The spool is {tmp_path}: {advice}"
+    assert fault.value.for_operator.startswith(told)
     # A client is not told where the spool is.
     assert fault.value.detail == f"The spool could not open a file: {reason}."
 
 
 def test_a_missing_directory_is_named(tmp_path):
     disk = LocalDisk(tmp_path / "gone")
-    with pytest.raises(DiskError, match=r"/gone could not open a file: No such file"):
+    with pytest.raises(DiskError, match="could not open a file: No such file") as fault:
         run(disk.create())
+    assert f"{tmp_path}/gone" in fault.value.for_operator
     disk.close()
 
 

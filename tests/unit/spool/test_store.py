@@ -335,7 +335,33 @@ def test_space_and_reserve_are_the_disks():
     assert spool.store.limit == 7
 
 
-@pytest.mark.parametrize("call", ["check", "create", "close"])
+def test_a_disk_that_takes_no_byte_is_found_and_named():
+    """A quota that is used up lets files be made, and tells of free space that is somebody else's."""
+    spool = Spool(capacity=0)
+
+    async def scene():
+        for work in (spool.store.probe(), fill(spool, MEMORY + 1)):
+            with pytest.raises(DiskFull) as fault:
+                await work
+            assert "The spool is /fake: make room there" in fault.value.for_operator
+            assert "/fake" not in fault.value.detail
+        spool.check_empty()
+
+    run_leaping(scene())
+
+
+def test_a_fault_that_says_more_itself_keeps_its_words():
+    async def scene():
+        spool = Spool()
+        with pytest.raises(DiskError) as fault:
+            async with spool.store.body(None):
+                raise DiskError("No uploads are counted.", for_operator="The table is damaged.")
+        assert fault.value.for_operator == "The table is damaged."
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("call", ["check", "create", "write", "close"])
 def test_a_cancelled_probe_leaves_no_file(call):
     spool = Spool()
 

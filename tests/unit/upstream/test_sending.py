@@ -10,6 +10,7 @@ import pytest
 
 from shim.errors import DiskError, UpstreamClosed
 from shim.job import Holder
+from shim.upstream.network import SocketStream
 from shim.upstream.sending import MOST_AT_ONCE, FileSender
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import Line, cancelled, pumping, waits
@@ -172,3 +173,22 @@ def test_cancelled_at_any_moment(run, times):
                 assert await got(line, sender.position) == NUMBERED[: sender.position]
 
     pumping(scene, run=run)
+
+
+def test_no_descriptor_to_lend(monkeypatch):
+    """Nothing was sent then, and the stream says so: the bytes go by being read."""
+
+    async def scene(poller):
+        with Line() as line:
+            stream = SocketStream(line.ours, poller)
+
+            def refuse(_descriptor):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+            with monkeypatch.context() as patch:
+                patch.setattr("shim.job.os.dup", refuse)
+                assert not await stream.send_file(0, 0, 10, 5.0)
+            with pytest.raises(BlockingIOError):
+                line.client.recv(1)
+
+    pumping(scene)

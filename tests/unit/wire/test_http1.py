@@ -160,6 +160,13 @@ def test_a_bare_lf_is_refused_at_once(cut, data):
         gather(cut(data))
 
 
+def test_an_empty_line_is_passed_over_before_each_head():
+    buffer = HeadBuffer(1024)
+    for _ in range(2):
+        assert buffer.feed(b"\r\n") is None
+        assert buffer.feed(HEAD) == HEAD
+
+
 # -- requests -------------------------------------------------------------------------------------
 
 A = ((b"host", b"a"),)
@@ -361,6 +368,8 @@ MALFORMED = [
             b"\xc3\xa4",
         )
     ),
+    # As an expression with two ways of dividing the white space this took half a minute.
+    pytest.param(get(b"X:" + b" " * 60_000 + b"\x00"), id="much white space"),
     pytest.param(request(b"GET / HTTP/1.1"), id="no Host"),
     pytest.param(request(b"GET / HTTP/1.1", b"X-Host: a"), id="nothing that is Host"),
     pytest.param(get(b"Host: a"), id="Host twice"),

@@ -1,0 +1,161 @@
+"""How the uWSGI behind is set up, as far as it can be seen: its stats server, its command line, its ini file.
+
+The stats server says nothing of limits. A master on this machine is found by its pid, which the stats server
+tells, or the kernel for a unix socket; /proc has its command line, and that names the ini file.
+"""
+
+import json
+import os
+import re
+import socket
+import stat
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PROCESSES = Path("/proc")
+# Of a settings file more is none.
+_LONGEST_FILE = 1024 * 1024
+_INCLUDES = 8
+# Seconds for connecting to a socket on this machine.
+_PATIENCE = 1.0
+_SHORT = {"-b": "buffer-size", "-t": "harakiri", "-z": "socket-timeout", "-p": "processes", "-l": "listen"}
+# What uWSGI fills in itself, and only it knows with what.
+_PLACEHOLDERS = ("$(", "%(", "@(")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What matters of uWSGI's statistics.
+
+    Attributes:
+        master: The pid of its master, in uWSGI's own namespace.
+        killed: Workers that harakiri has killed since the start.
+        waiting: Connections in the listen queue.
+    """
+
+    master: int
+    killed: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What was found out about its options; without any of them ``why`` says what stands in the way."""
+
+    options: Mapping[str, str]
+    place: str = ""
+    why: str = ""
+
+
+def parse_statistics(text: bytes) -> Statistics | None:
+    """The statistics in what a stats server said; None where it is not uWSGI's."""
+    try:
+        told: Any = json.loads(text)
+        killed = sum(worker.get("harakiri_count", 0) for worker in told["workers"])
+        return Statistics(int(told["pid"]), killed, int(told.get("listen_queue", 0)))
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def listener_of(path: str) -> int | None:
+    """The pid of the process that listens on a unix socket; None where it cannot be had."""
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(_PATIENCE)
+            asking.connect(path)
+            credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return None
+    # 0 is a process of another namespace.
+    pid: int = struct.unpack("3i", credentials)[0]
+    return pid or None
+
+
+def read_setup(pid: int, processes: Path = _PROCESSES) -> Setup:
+    """The options of the uWSGI with this pid, from its command line and the ini file that it names."""
+    try:
+        line = (processes / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return Setup({}, why="its master is no process of this machine, or hidden from this user")
+    arguments = [part.decode("utf-8", "replace") for part in line.split(b"\0") if part]
+    if not any("uwsgi" in Path(part).name.lower() for part in arguments[:3]):
+        return Setup({}, why=f"process {pid} on this machine is not uWSGI")
+    return _read_arguments(arguments[1:], processes / str(pid) / "cwd")
+
+
+def _read_arguments(arguments: list[str], directory: Path) -> Setup:
+    given = dict(_from_arguments(arguments))
+    files = [given.pop("ini")] if "ini" in given else []
+    try:
+        found = {name: value for file in files for name, value in _from_file(directory, file)}
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Setup({}, why=f"{files[0]} cannot be read by this user: {reason}")
+    # What the command line says comes before the file's, and uWSGI takes the first of most options; a limit
+    # that is given twice is a mistake that is not judged here.
+    options = {**found, **given}
+    if not options:
+        return Setup({}, why="its command line names no ini file (other kinds are not read)")
+    return Setup(options, files[0] if files else "its command line")
+
+
+def _from_arguments(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The options of a command line; one without a value is on."""
+    name = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            if name:
+                yield name, "true"
+            name, equals, value = argument[2:].partition("=")
+            if equals:
+                yield name, value
+                name = ""
+        elif argument in _SHORT:
+            name = _SHORT[argument]
+        elif name:
+            yield name, argument
+            name = ""
+        elif argument.endswith(".ini"):
+            yield "ini", argument
+    if name:
+        yield name, "true"
+
+
+def _from_file(directory: Path, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The options of a file's section [uwsgi] (``file:section`` names another), included files too."""
+    path, _, section = name.partition(":")
+    if depth > _INCLUDES:
+        raise ValueError("its files include each other")
+    text = _read(directory / path)
+    here = False
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            here = line == f"[{section or 'uwsgi'}]"
+        elif here and line and line[0] not in "#;":
+            key, _, value = (part.strip() for part in line.partition("="))
+            if key == "ini":
+                yield from _from_file(directory, value, depth + 1)
+            else:
+                yield key, value or "true"
+
+
+def _read(path: Path) -> str:
+    """The text of a regular file: another user's command line named it, and a pipe would be waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        return file.read(_LONGEST_FILE).decode("utf-8", "replace")
+
+
+def number(options: Mapping[str, str], name: str) -> int | None:
+    """An option's number; None where it is not set, or only uWSGI knows what it is."""
+    value = options.get(name, "")
+    if any(mark in value for mark in _PLACEHOLDERS):
+        return None
+    # uWSGI reads the digits at the beginning, as C's atoi; no limit has more than these.
+    digits = re.match(r"[0-9]{1,18}", value)
+    return int(digits[0]) if digits else None

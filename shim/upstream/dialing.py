@@ -1,0 +1,118 @@
+"""Plain sockets on their way to a server: connected over TCP or a unix socket, and waited for.
+
+A server on the same machine, named by its address, is connected to without a turn of the loop or a thread:
+each body has a connection of its own, and for small ones that was half of what they cost.
+"""
+
+import asyncio
+import errno
+import functools
+import ipaddress
+import os
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shim.timing import Seconds
+
+# A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
+UNIX_QUEUE_PAUSE: Seconds = 0.02
+# Bytes that a unix socket shall hold; the kernel grants twice as many, up to twice net.core.wmem_max. TCP's
+# buffers grow by themselves, these stay at 208 KiB: a thread woke up for each such piece, 3800 times a GiB.
+UNIX_SEND_BUFFER = 1024 * 1024
+# More than an operator names.
+HOSTS_KEPT = 256
+
+
+async def connect_unix(path: str) -> socket.socket:
+    """A non-blocking socket connected to ``path``; raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNIX_SEND_BUFFER)
+    try:
+        while True:
+            try:
+                connection.connect(path)
+            except BlockingIOError:
+                # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
+                await asyncio.sleep(UNIX_QUEUE_PAUSE)
+            else:
+                return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def connect_tcp(host: str, port: int) -> socket.socket:
+    """A non-blocking socket connected to the first of a host's addresses that takes it; raises OSError."""
+    refused: OSError | None = None
+    for family, place in await _places(host, port):
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            await _connect(connection, place)
+        except OSError as error:
+            connection.close()
+            refused = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    raise refused or OSError(f"{host} has no address")
+
+
+async def _places(host: str, port: int) -> Sequence[tuple[int, Any]]:
+    """Where a host is, family and address each; the resolver, which takes a thread, is asked of names."""
+    if family := _family(host):
+        return [(family, (host, port))]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, place) for family, _, _, _, place in found]
+
+
+@functools.lru_cache(HOSTS_KEPT)
+def _family(host: str) -> int:
+    """The family of an address; 0 of a name, and of an address with a zone, which the resolver can read."""
+    if "%" in host:
+        return 0
+    try:
+        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
+    except ValueError:
+        return 0
+
+
+async def _connect(connection: socket.socket, place: Any) -> None:
+    """What the loop's own ``sock_connect`` does, but that a server on this machine is not waited for.
+
+    It is connected to by the time that the call returns, though the call says otherwise.
+    """
+    result = connection.connect_ex(place)
+    if result == errno.EINPROGRESS:
+        look = select.poll()
+        look.register(connection, select.POLLOUT)
+        if not look.poll(0):
+            loop = asyncio.get_running_loop()
+            await wait_ready(connection.fileno(), loop.add_writer, loop.remove_writer)
+        result = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if result:
+        raise OSError(result, os.strerror(result))
+
+
+async def wait_ready(descriptor: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
+    """Wait for a descriptor, by the loop's ``add_reader`` or ``add_writer`` and its counterpart."""
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    add(descriptor, _set_once, ready)
+    # The registration is taken back on every path: left behind, it would outlive the descriptor and wake
+    # whoever gets its number next.
+    try:
+        await ready
+    finally:
+        remove(descriptor)
+
+
+def _set_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

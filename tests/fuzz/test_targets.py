@@ -1,0 +1,24 @@
+"""The fuzz targets over their seeds, and over some mutations of these; ``make fuzz`` goes on from there."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.seeds import seeds
+from tests.fuzz.targets import TARGETS
+from tests.properties.cutting import mutated
+
+SEEDS = seeds()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds(name):
+    for seed in SEEDS[name]:
+        TARGETS[name](seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@settings(max_examples=60)
+@given(st.data())
+def test_mutations(name, data):
+    TARGETS[name](data.draw(st.sampled_from(SEEDS[name]).flatmap(lambda seed: mutated(seed, 5))))
