@@ -4,7 +4,7 @@
 export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format docs bench bench-quick conformance matrix soak fuzz venv clean
+.PHONY: help demo test test-fast lint format docs screenshots bench bench-quick conformance matrix soak fuzz venv clean
 
 help: ## This list
 	@echo "make TARGET, where TARGET is one of:"
@@ -28,6 +28,10 @@ format: venv ## Bring the source into its form
 
 docs: venv ## The manual as a site in build/site, and what is generated of it (CI=true: checks that)
 	@exec tools/docs.sh
+
+screenshots: venv ## Take the pictures of the status page and of top for docs/images anew (needs Chromium)
+	@tools/debian.sh
+	@exec .venv/bin/python -m tests.browser $(ARGS)
 
 bench: venv ## The shim against nginx, Apache, HAProxy and Caddy; writes docs/benchmarks.md (under an hour)
 	@exec tools/bench.sh $(ARGS)

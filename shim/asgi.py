@@ -16,6 +16,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 INBOUND = "glance_shim.inbound"
+LOCAL_PEER = "glance_shim.local_peer"
 
 
 class BodySink(Protocol):
@@ -129,3 +130,20 @@ def inbound_of(scope: Scope) -> Inbound | None:
     """The offer of our own server, or None under another one."""
     offer = (scope.get("extensions") or {}).get(INBOUND)
     return offer if isinstance(offer, Inbound) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPeer:
+    """Who is at the other end of a unix socket, as the kernel knows it (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid} (pid {self.pid})"
+
+
+def local_peer_of(scope: Scope) -> LocalPeer | None:
+    """Who asks, where the connection is a unix socket; None on any other."""
+    peer = (scope.get("extensions") or {}).get(LOCAL_PEER)
+    return peer if isinstance(peer, LocalPeer) else None

@@ -181,6 +181,12 @@ class Draining(LimitReached):
     code = "draining"
 
 
+class Cancelled(LimitReached):
+    """An operator ended the request."""
+
+    code = "cancelled"
+
+
 class DiskFull(LimitReached):
     """Free space is below ``spool.min_free``, or the write failed with ENOSPC."""
 

@@ -54,7 +54,7 @@ without_servers() {
 
 # Each process has a Glance of its own, for its database is sqlite: what uploads to it is one process.
 # Here too what shares servers stays together.
-with_servers() { run_tests -m servers -n 3 --dist loadgroup "$@" tests/integration tests/identity tests/deploy; }
+with_servers() { run_tests -m servers -n 3 --dist loadgroup "$@" tests/integration tests/identity tests/deploy tests/browser; }
 
 case $what in
     lint) lint ;;

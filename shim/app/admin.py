@@ -3,145 +3,92 @@
 It listens on an address of its own, so that nothing of it can be reached through the proxied one.
 """
 
-import importlib.resources
-from dataclasses import asdict, replace
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from shim import __version__
-from shim.app.colleagues import Alone
-from shim.app.everywhere import Everywhere
-from shim.app.health import HealthWatch, ServerHealth
+from shim.app.audit import who
+from shim.app.feed import Feed
 from shim.app.help import help_routes
-from shim.app.metrics import render_metrics
+from shim.app.page import StatusPage
+from shim.app.streaming import EventStream
+from shim.app.view import View
 from shim.cloud.server import CloudAway
-from shim.errors import DiskError
-from shim.observe.cloud import CloudView
-from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
-from shim.spool.store import Store
-from shim.timing import UNLIMITED
 
-_PAGE = importlib.resources.files("shim.app") / "status.html"
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " connect-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+_RETRY_LISTENING = "10"
 
 
 class Admin:
-    """The admin pages over the parts they show; of what workers count, they show the sum over all."""
+    """The admin pages over the view of all parts; of what workers count, they show the sum over all."""
 
-    def __init__(
-        self, store: Store, health: HealthWatch, colleagues: Alone, everywhere: Everywhere | None = None
-    ) -> None:
-        self._store = store
-        self._health = health
-        self._colleagues = colleagues
-        self._everywhere = everywhere or Everywhere(colleagues)
+    def __init__(self, view: View, feed: Feed) -> None:
+        self._view = view
+        self._feed = feed
+        self._page = StatusPage()
 
     def application(self) -> Starlette:
         """The ASGI application."""
         return Starlette(
             routes=[
-                Route("/", self._page),
+                Route("/", self._show_page),
                 Route("/healthz", self._alive),
                 Route("/readyz", self._ready),
                 Route("/metrics", self._metrics),
                 Route("/status.json", self._status),
+                Route("/events", self._events),
                 Route("/uploads", self._uploads),
+                Route("/uploads/{upload}/cancel", self._cancel, methods=["POST"]),
                 *help_routes(),
             ]
         )
 
-    async def _page(self, _request: Request) -> Response:
-        return HTMLResponse(_PAGE.read_text("utf-8"), headers=_PAGE_HEADERS)
+    async def _show_page(self, _request: Request) -> Response:
+        return HTMLResponse(self._page.text, headers=self._page.headers)
 
     async def _alive(self, _request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def _ready(self, _request: Request) -> Response:
-        whole = await self._colleagues.whole()
-        readiness = await self._health.readiness(whole.life)
+        readiness = await self._view.readiness()
         if readiness.ready:
-            return PlainTextResponse(f"ready\n{_told_of(whole.cloud)}")
+            return PlainTextResponse(f"ready\n{await self._view.cloud_fault()}")
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:
-        whole = await self._colleagues.whole()
-        ready = (await self._health.readiness(whole.life)).ready
-        servers = await self._servers(whole)
-        text = render_metrics(whole, self._store.limit, await self._space(), servers, ready=ready)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await self._view.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _uploads(self, request: Request) -> Response:
         if request.query_params.get("scope") != "all":
-            return JSONResponse((await self._colleagues.whole()).uploads)
+            return JSONResponse(await self._view.uploads())
         try:
-            return JSONResponse(await self._everywhere.uploads())
+            return JSONResponse(await self._view.all_uploads())
         except CloudAway as error:
             return PlainTextResponse(f"limits.shared is away: {error}\n", 503)
 
     async def _status(self, _request: Request) -> Response:
-        space = await self._space()
-        whole = await self._colleagues.whole()
-        readiness = await self._health.readiness(whole.life)
-        return JSONResponse(
-            {
-                "version": __version__,
-                "life": whole.life,
-                "workers": whole.workers,
-                "ready": readiness.ready,
-                "faults": list(readiness.faults),
-                "spool": {
-                    "held": whole.held,
-                    "limit": None if self._store.limit == UNLIMITED else self._store.limit,
-                    "files": whole.files,
-                    "disk_free": space.free if space else None,
-                    "disk_total": space.total if space else None,
-                },
-                "requests": whole.counters.requests.total(),
-                "refusals": dict(whole.counters.refusals),
-                "servers": [
-                    {
-                        "upstream": server.upstream,
-                        "server": str(server.address),
-                        "inflight": server.inflight,
-                        "slots": None if server.slots == UNLIMITED else server.slots,
-                        "up": server.health.up,
-                        "reason": server.health.reason,
-                    }
-                    for server in await self._servers(whole)
-                ],
-                "waiting": whole.waiting,
-                "cloud": None if whole.cloud is None else asdict(whole.cloud),
-                "uploads": whole.uploads,
-            }
-        )
+        return JSONResponse(await self._view.now())
 
-    async def _servers(self, whole: Snapshot) -> list[ServerHealth]:
-        """The servers as this worker found them, with what all workers have in them."""
-        return [
-            replace(server, inflight=whole.inflight.get((server.upstream, str(server.address)), 0))
-            for server in await self._health.servers()
-        ]
+    async def _events(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
+        if self._feed.is_full:
+            text = "503: as many are watching as may; close a page\n"
+            return PlainTextResponse(text, 503, {"Retry-After": _RETRY_LISTENING})
+        return EventStream(self._feed.events())
 
-    async def _space(self) -> Space | None:
-        """None where the disk does not answer: that is when these pages are needed most."""
-        try:
-            return await self._store.space()
-        except DiskError:
-            return None
+    async def _cancel(self, request: Request) -> Response:
+        """End one upload, named by its key, or by its request id where only one has that."""
+        name = request.path_params["upload"]
+        found = [upload for upload in await self._view.uploads() if name in (upload["key"], upload["id"])]
+        if len(found) > 1:
+            # A request id may be the client's own choice: it must not lead to somebody else's upload.
+            keys = ", ".join(upload["key"] for upload in found)
+            return _told(409, f"{len(found)} uploads have this id; name one by its key: {keys}")
+        if not found or not await self._view.cancel(found[0]["key"], who(request.scope)):
+            return _told(404, "no such upload is under way (any more)")
+        return JSONResponse(found[0] | {"result": "cancelled"}, 202)
 
 
-def _told_of(cloud: CloudView | None) -> str:
-    """What a ready shim adds where limits.shared is away.
-
-    No reason not to be ready: one server that is away would take all shims out at once.
-    """
-    return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}\n"
+def _told(status: int, detail: str) -> Response:
+    return JSONResponse({"status": status, "detail": detail}, status)

@@ -21,6 +21,7 @@ STATUSES: Mapping[str, int] = {
     "bad_framing": 400,
     "size_mismatch": 400,
     "token_expired": 401,
+    "cancelled": 403,
     "header_timeout": 408,
     "body_idle_timeout": 408,
     "body_total_timeout": 408,

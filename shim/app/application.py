@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
+from shim.app.stopping import Stoppable
 from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
 from shim.errors import ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
@@ -49,8 +50,10 @@ class ProxyApplication:
             record.project = client_group(peer.client)
             answer = Answer(send, None if offer is None else offer.move_answer)
             try:
-                request = _request(scope, receive, record, headers, peer)
-                await self._proxy.serve(request, answer, record)
+                with Stoppable() as block:
+                    record.stop = block.stop
+                    request = _request(scope, receive, record, headers, peer)
+                    await self._proxy.serve(request, answer, record)
             except asyncio.CancelledError:
                 record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
                 raise

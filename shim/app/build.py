@@ -14,10 +14,14 @@ from shim.admission.queue import QueueOptions, WaitingRoom
 from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
+from shim.app.audit import Audited
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
 from shim.app.everywhere import Everywhere, member_of
+from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
+from shim.app.stopping import Canceller
+from shim.app.view import View
 from shim.asgi import Application
 from shim.cloud.joining import CloudOptions
 from shim.ledger.counts import Ledger, LocalLedger
@@ -135,6 +139,7 @@ class Parts:
         gate: Counts client connections.
         colleagues: This worker among the others.
         everywhere: The same among all shims of its cloud; present while it serves.
+        feed: The live views' events, which have no end of their own.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -145,6 +150,7 @@ class Parts:
     disk: LocalDisk
     gate: ConnectionGate
     colleagues: Alone
+    feed: Feed
     everywhere: Everywhere
     poller: Poller | None = None
     relays: Poller | None = None
@@ -178,7 +184,8 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     poller = Poller() if is_fast else None
     relays = Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay") if is_fast else None
     drain = Drain()
-    journal = Journal(Counters(), access=options.access_log)
+    number = 0 if membership is None else membership.number
+    journal = Journal(Counters(), access=options.access_log, number=number)
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
     cloud = member_of(options.cloud, journal)
@@ -196,17 +203,24 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         pace=options.pace,
         stall=options.cut_through_stall,
     )
-    own = snapshot_maker(drain, store, journal, upstreams, cloud)
-    colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
+    own, cancel = snapshot_maker(drain, store, journal, upstreams, cloud), Canceller(journal).cancel
+    colleagues = (
+        Alone(own, cancel)
+        if membership is None
+        else Colleagues(own, membership.folder, membership.number, cancel)
+    )
     everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
+    view = View(store, health, colleagues, everywhere)
+    feed = Feed(view.now)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
-        admin=Guard(Admin(store, health, colleagues, everywhere).application(), options.admin_token),
+        admin=Audited(Guard(Admin(view, feed).application(), options.admin_token)),
         drain=drain,
         disk=disk,
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
+        feed=feed,
         everywhere=everywhere,
         poller=poller,
         relays=relays,

@@ -6,6 +6,7 @@ worker there is nobody to ask.
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,10 +26,15 @@ log = logging.getLogger("shim.app")
 
 # One that takes longer is busy or stuck; what it has counted so far is known from its file.
 PATIENCE: Seconds = 1.0
+# What workers say to each other, in a line; all else is JSON.
+_TELL = b"tell"
+_DONE = b"done"
 # How much of a killed worker's counting is lost where nobody asks.
 KEEP_EVERY: Seconds = 5.0
 
 SnapshotMaker = Callable[[], Snapshot]
+# Takes an upload's number in its worker, and who wants it ended; whether there was such an upload.
+Cancel = Callable[[int, str], bool]
 
 
 def snapshot_maker(
@@ -41,17 +47,25 @@ def snapshot_maker(
     """What gives this worker's snapshot of now."""
 
     def snapshot() -> Snapshot:
+        journal.note()
         return Snapshot(
             life=drain.life.value,
             counters=journal.counters,
             phases=journal.uploads(),
             uploads=live_uploads(journal),
             held=store.held,
+            leased=store.leased,
             files=store.files,
             inflight={
                 (name, str(server.address)): server.inflight
                 for name, upstream in upstreams.items()
                 for server in upstream.servers
+            },
+            drain_rates={
+                (name, str(server.address)): server.drain_rate
+                for name, upstream in upstreams.items()
+                for server in upstream.servers
+                if server.drain_rate is not None
             },
             waiting={name: upstream.queue.waiting for name, upstream in upstreams.items()},
             cloud=None if cloud is None else cloud.view(),
@@ -68,8 +82,14 @@ def live_uploads(journal: Journal) -> tuple[dict[str, object], ...]:
 class Alone:
     """A shim of one process: itself is all there is."""
 
-    def __init__(self, own: SnapshotMaker) -> None:
+    def __init__(self, own: SnapshotMaker, cancel: Cancel = lambda _serial, _who: False) -> None:
+        """Take how to look at ourselves, and how to end an upload of ours."""
         self.own = own
+        self._cancel = cancel
+
+    async def cancel(self, key: str, who: str) -> bool:
+        """End the upload of that key in whatever worker it is; False where it is in none (any more)."""
+        return self._cancel(split_key(key)[1], who)
 
     async def whole(self) -> Snapshot:
         """The whole shim's snapshot."""
@@ -84,9 +104,15 @@ class Alone:
 class Colleagues(Alone):
     """One of several workers, or of several generations of them."""
 
-    def __init__(self, own: SnapshotMaker, folder: Path, number: int) -> None:
-        """Take how to look at ourselves, where the others are, and which of them we are."""
-        super().__init__(own)
+    def __init__(
+        self,
+        own: SnapshotMaker,
+        folder: Path,
+        number: int,
+        cancel: Cancel = lambda _serial, _who: False,
+    ) -> None:
+        """Take how to look at ourselves, where the others are, which we are, and how to end uploads."""
+        super().__init__(own, cancel)
         self._folder = folder
         self._number = number
         self._files = CounterFiles(folder)
@@ -110,6 +136,14 @@ class Colleagues(Alone):
         silent = [counters for number, counters in files.items() if number not in known]
         past = Snapshot(life=own.life, counters=add_up([ended, *silent]), workers=0)
         return together([own, *alive.values(), past])
+
+    async def cancel(self, key: str, who: str) -> bool:
+        """End the upload of that key in whatever worker it is; False where it is in none (any more)."""
+        number, serial = split_key(key)
+        if number == self._number:
+            return self._cancel(serial, who)
+        question = json.dumps({"cancel": serial, "who": who}).encode()
+        return await self._say(number, question) == _DONE
 
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
@@ -139,17 +173,25 @@ class Colleagues(Alone):
     async def _ask(self, number: int) -> Snapshot | None:
         """Another's snapshot; None where it does not answer, for then it has died or is about to."""
         try:
+            return decode_snapshot(await self._say(number, _TELL))
+        except ValueError:
+            return None
+
+    async def _say(self, number: int, question: bytes) -> bytes:
+        """What another answers to a line; nothing where it does not."""
+        try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_unix_connection(str(self._place(number)))
                 try:
-                    return decode_snapshot(await reader.read(-1))
+                    writer.write(question + b"\n")
+                    return await reader.read(-1)
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, ValueError):
-            return None
+        except (OSError, TimeoutError):
+            return b""
 
-    def _begin_to_tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._tell(writer))
+    def _begin_to_tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._tell(reader, writer))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -159,11 +201,20 @@ class Colleagues(Alone):
             for task in late:
                 await cancel_and_wait(task)
 
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            writer.write(encode_snapshot(await self._kept()))
-            await writer.drain()
+    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                question = (await reader.readline()).strip()
+            if question:
+                writer.write(await self._answer(question))
+                await writer.drain()
         writer.close()
+
+    async def _answer(self, question: bytes) -> bytes:
+        if question == _TELL:
+            return encode_snapshot(await self._kept())
+        told = json.loads(question)
+        return _DONE if self._cancel(told["cancel"], told["who"]) else b""
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -188,6 +239,7 @@ class Colleagues(Alone):
 def _describe(record: Record, journal: Journal) -> dict[str, object]:
     age = journal.age(record)
     return {
+        "key": f"{journal.number}-{record.serial}",
         "id": record.id,
         "method": record.method,
         "path": record.path,
@@ -199,3 +251,11 @@ def _describe(record: Record, journal: Journal) -> dict[str, object]:
         "phase": record.phase,
         "age": age,
     }
+
+
+def split_key(key: str) -> tuple[int, int]:
+    """An upload's worker, and its number there; raises ValueError where it is no key."""
+    worker, dash, serial = key.partition("-")
+    if not (dash and worker.isdecimal() and serial.isdecimal()):
+        raise ValueError(f"{key!r} is no upload's key.")
+    return int(worker), int(serial)

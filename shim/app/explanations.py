@@ -181,6 +181,12 @@ _LIMITS = {
         "balancer.",
         "operating.md#reload-and-restart-without-a-gap",
     ),
+    "cancelled": Explanation(
+        "An operator ended the upload.",
+        "`glance-shim uploads cancel`, `top`, or the status page; the audit line in the log says who.",
+        "Ask whoever did it before it is repeated. The answer says whether the server had begun to take it.",
+        "operating.md#ending-an-upload",
+    ),
     "disk_full": Explanation(
         "Free space on the spool's file system is below `spool.min_free`, or a write found no room (quotas "
         "too).",

@@ -1,7 +1,9 @@
-"""Who may see the admin pages: with a token those who have it; without one, no page of another site.
+"""Who may see the admin pages, and who may change something by them.
 
 A browser on the operator's machine reaches loopback for whatever page is open in it. A page of another
 site cannot read our answers, unless its name is made to lead here (DNS rebinding): so names are looked at.
+It can send calls all the same, whose answers it never reads: so a call that changes something needs a token,
+which no other site knows, or a unix socket, which no page reaches; and it must not come from another site.
 """
 
 import hmac
@@ -10,6 +12,9 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shim.app.audit import SAFE_METHODS
+from shim.asgi import local_peer_of
 
 # A load balancer has no token, and asks by whatever name it has.
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -33,12 +38,26 @@ class Guard:
 
     def _refuse(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
+        is_reading = scope["method"] in SAFE_METHODS
+        if not is_reading and not _is_same_origin(headers):
+            return _FOREIGN
         if self._token is None:
-            is_fine = scope["path"] in _PROBES or _is_host_fine(scope, headers.get("host", ""))
-            return None if is_fine else _MISDIRECTED
-        if scope["path"] in _OPEN or self._is_token(headers.get("authorization", "")):
+            return self._refuse_without_token(scope, headers, is_reading=is_reading)
+        is_open = is_reading and scope["path"] in _OPEN
+        if is_open or self._is_token(headers.get("authorization", "")):
             return None
         return _UNAUTHORIZED
+
+    @staticmethod
+    def _refuse_without_token(
+        scope: Scope, headers: Headers, *, is_reading: bool
+    ) -> PlainTextResponse | None:
+        # The socket's own mode says who may (server.socket_mode).
+        if local_peer_of(scope) is not None:
+            return None
+        if scope["path"] not in _PROBES and not _is_host_fine(scope, headers.get("host", "")):
+            return _MISDIRECTED
+        return None if is_reading else _READ_ONLY
 
     def _is_token(self, given: str) -> bool:
         assert self._token is not None
@@ -58,6 +77,14 @@ def _is_host_fine(scope: Scope, host: str) -> bool:
     return not name or _is_address(name.strip("[]")) or name.rstrip(".").lower() == "localhost"
 
 
+def _is_same_origin(headers: Headers) -> bool:
+    """Whether a call comes from our own page, or from no page at all (Fetch standard, Origin header)."""
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
+
+
 def _is_loopback(host: str) -> bool:
     return _is_address(host) and ipaddress.ip_address(host).is_loopback
 
@@ -74,6 +101,10 @@ _UNAUTHORIZED = PlainTextResponse(
     "401: admin.token is set; send it as Authorization: Bearer TOKEN\n",
     401,
     {"WWW-Authenticate": 'Bearer realm="glance-shim admin"', "Cache-Control": "no-store"},
+)
+_FOREIGN = PlainTextResponse("403: this call was sent by a page of another site\n", 403)
+_READ_ONLY = PlainTextResponse(
+    "403: calls that change something need admin.token, or an admin listener on a unix socket\n", 403
 )
 _MISDIRECTED = PlainTextResponse(
     "421: ask for localhost or the address itself; to use another name, set admin.token\n", 421

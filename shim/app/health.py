@@ -36,10 +36,15 @@ class ServerHealth:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether load balancers should send requests here, and every reason against it."""
+    """Whether load balancers should send requests here, and every reason against it.
+
+    Attributes:
+        spool: The reason that lies in the spool, where there is one.
+    """
 
     ready: bool
     faults: Sequence[str]
+    spool: str = ""
 
 
 class HealthWatch:
@@ -71,16 +76,18 @@ class HealthWatch:
         """
         life = life or self._drain.life.value
         faults = [] if life == Life.SERVING.value else [f"the shim is {life}"]
+        spool = ""
         try:
             await self._store.probe()
         except ShimError as error:
-            faults.append(error.for_operator)
+            spool = error.for_operator
+            faults.append(spool)
         servers = await self.servers()
         if not any(server.health.up for server in servers):
             faults += [
                 f"upstream {server.upstream}: {server.address}: {server.health.reason}" for server in servers
             ]
-        return Readiness(not faults, faults)
+        return Readiness(not faults, faults, spool)
 
     async def servers(self) -> list[ServerHealth]:
         """All servers with their state; probed now, or moments ago."""

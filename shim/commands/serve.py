@@ -119,4 +119,5 @@ def _service(parts: Parts) -> Service:
         relays=parts.relays,
         presence=parts.everywhere.present,
         load=parts.load,
+        end_streams=parts.feed.close,
     )

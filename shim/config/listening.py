@@ -101,7 +101,8 @@ class AdminOptions(Options):
     token: places.Token | None = option(
         None,
         "What everything but /healthz and /readyz asks for, as Authorization: Bearer. Needed where others "
-        "reach the address; better in the environment than in the file: GLANCE_SHIM_ADMIN__TOKEN.",
+        "reach the address; better in the environment than in the file: GLANCE_SHIM_ADMIN__TOKEN. Without "
+        "one uploads can be ended by way of a unix socket only, whose mode says who may.",
         example="a-long-random-text",
     )
 

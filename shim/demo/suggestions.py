@@ -19,7 +19,7 @@ def suggest(terminal: Terminal, environment: Environment, image_file: Path, url:
         [
             ("Glance, through the shim", url),
             ("status page", f"{admin_url}/"),
-            ("uploads under way", f"{admin_url}/uploads"),
+            ("the same in a terminal", f"glance-shim top --admin {admin_url}"),
             ("metrics", f"{admin_url}/metrics"),
         ]
     )

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
+from shim.observe.history import History
+
 # Seconds; from a small call on loopback to an upload of hours.
 PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0)
 
@@ -43,12 +45,14 @@ class Counters:
         refusals: The shim's own answers, by code.
         body_bytes: Request body bytes received, by body mode.
         phases: Seconds spent, by phase.
+        history: What of it happened lately, by the moment.
     """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     body_bytes: Counter[str] = field(default_factory=Counter)
     phases: dict[str, Histogram] = field(default_factory=dict)
+    history: History = field(default_factory=History)
 
     def add_request(self, route: str, method: str, status: int) -> None:
         """Count one request that has ended."""

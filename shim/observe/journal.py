@@ -6,10 +6,11 @@ The record is what the live views show; whoever works on a request tells it the 
 import contextlib
 import enum
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from shim.errors import ShimError
 from shim.observe.counters import Counters
 from shim.timing import Clock, Seconds, monotonic
 
@@ -26,6 +27,9 @@ class Phase(enum.StrEnum):
     WAIT = "wait"
     RESPOND = "respond"
 
+
+# Whether there was still something to be ended.
+Stop: TypeAlias = Callable[[ShimError], bool]
 
 # The three phases of glance_shim_uploads: where the body is.
 UPLOAD_PHASES = {
@@ -44,12 +48,14 @@ class Record:
 
     Attributes:
         started: Clock reading at its head, in seconds.
+        serial: Its number in this process; ``id`` may be a client's own, and shared.
         length: Declared or final body length in bytes, None while unknown.
         received: Body bytes taken from the client.
         sent: Response body bytes given to the client.
         status: Of the answer, 0 before there is one.
         code: The error's code where the shim itself answered or cut.
         detail: The error's text.
+        stop: Ends it from outside with an error of ours; None where it cannot be ended any more.
     """
 
     id: str
@@ -57,6 +63,7 @@ class Record:
     path: str
     client: str
     started: Seconds
+    serial: int = 0
     route: str = ""
     project: str = ""
     image: str = ""
@@ -70,6 +77,7 @@ class Record:
     code: str = ""
     detail: str = ""
     phase: Phase | None = None
+    stop: Stop | None = None
     phases: dict[Phase, Seconds] = field(default_factory=dict)
 
     def enter(self, phase: Phase | None, now: Seconds) -> None:
@@ -85,11 +93,16 @@ class Record:
 class Journal:
     """The records alive, and the counters of those that have ended."""
 
-    def __init__(self, counters: Counters, *, clock: Clock = monotonic, access: bool = True) -> None:
+    def __init__(
+        self, counters: Counters, *, clock: Clock = monotonic, access: bool = True, number: int = 0
+    ) -> None:
+        """Take what to count in, and the number of the worker whose requests these are."""
         self.counters = counters
+        self.number = number
         self._clock = clock
         self._access = access
         self._live: dict[Record, None] = {}
+        self._serial = 0
 
     def live(self) -> list[Record]:
         """The requests under way, oldest first."""
@@ -107,10 +120,24 @@ class Journal:
                 counts[UPLOAD_PHASES[record.phase]] += 1
         return counts
 
+    def find(self, serial: int) -> Record | None:
+        """The request of that number, where it is still under way."""
+        return next((record for record in self._live if record.serial == serial), None)
+
+    def note(self) -> None:
+        """Write down in the history how it stands now."""
+        bodies = [record for record in self._live if record.has_body]
+        # Those that have ended are in the counter already: the sum never falls.
+        received = self.counters.body_bytes.total() + sum(record.received for record in bodies)
+        self.counters.history.note(
+            self._clock(), received=received, uploads=len(bodies), refusals=self.counters.refusals
+        )
+
     @contextlib.contextmanager
     def record(self, *, id: str, method: str, path: str, client: str) -> Iterator[Record]:  # noqa: A002 - the field's name in the log
         """Keep a record for the time of the block and write it down at its end."""
-        record = Record(id, method, path, client, self._clock())
+        self._serial += 1
+        record = Record(id, method, path, client, self._clock(), self._serial)
         self._live[record] = None
         try:
             yield record

@@ -79,6 +79,8 @@ def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Who changed what is written down whatever the level.
+    logging.getLogger("shim.audit").setLevel(logging.INFO)
     # httpx tells of each probe at "info"; uvicorn of its life, which we tell ourselves.
     for name in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -12,6 +12,7 @@ from typing import Any
 
 from shim.observe.cloud import CloudView, views_together
 from shim.observe.counters import Counters, Histogram
+from shim.observe.history import History
 
 SERVING = "serving"
 """The life of a worker that takes new requests; a shim is ready as long as one of its workers does."""
@@ -27,8 +28,10 @@ class Snapshot:
         phases: Requests with a body under way, by where the body is.
         uploads: The same one by one, as ``/uploads`` shows them.
         held: Bytes that bodies hold.
+        leased: Bytes that are promised to them: a declared length all at once.
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
+        drain_rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
         cloud: What they know of their cloud; None where there is none.
@@ -39,8 +42,10 @@ class Snapshot:
     phases: Mapping[str, int] = field(default_factory=dict)
     uploads: tuple[Mapping[str, Any], ...] = ()
     held: int = 0
+    leased: int = 0
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
     cloud: CloudView | None = None
@@ -58,8 +63,15 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
             sorted((upload for one in each for upload in one.uploads), key=lambda upload: -upload["age"])
         ),
         held=sum(one.held for one in each),
+        leased=sum(one.leased for one in each),
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
+        # None has the whole story of a server; who found it fastest had it to itself.
+        drain_rates={
+            server: max(one.drain_rates.get(server, 0.0) for one in each)
+            for one in each
+            for server in one.drain_rates
+        },
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
         cloud=views_together(one.cloud for one in each if one.cloud is not None),
@@ -75,6 +87,7 @@ def add_up(several: Iterable[Counters]) -> Counters:
         whole.body_bytes.update(counters.body_bytes)
         for phase, histogram in counters.phases.items():
             whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
+        whole.history.include(counters.history)
     return whole
 
 
@@ -97,6 +110,7 @@ def encode_counters(counters: Counters) -> dict[str, Any]:
         "phases": {
             phase: [histogram.counts, histogram.total] for phase, histogram in counters.phases.items()
         },
+        "history": counters.history.encode(),
     }
 
 
@@ -108,6 +122,7 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         ),
         refusals=Counter(told["refusals"]),
         body_bytes=Counter(told["body_bytes"]),
+        history=History.decode(told["history"]),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()
@@ -123,8 +138,10 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "phases": snapshot.phases,
         "uploads": snapshot.uploads,
         "held": snapshot.held,
+        "leased": snapshot.leased,
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
+        "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
         "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
     }
@@ -144,8 +161,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
         phases=told["phases"],
         uploads=tuple(told["uploads"]),
         held=told["held"],
+        leased=told["leased"],
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
+        drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
         cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),
     )

@@ -27,6 +27,7 @@ from shim.admission.drain import Drain
 from shim.asgi import Application
 from shim.poller import Poller
 from shim.server.addresses import ListenAddress
+from shim.server.admin_connection import AdminConnection
 from shim.server.certificates import CertificateFault, ServerCertificate, TlsFiles
 from shim.server.channel import Beat
 from shim.server.entrance import EntranceOptions, entered_by
@@ -69,6 +70,7 @@ class Service:
         relays: Moves large answers; without it the event loop does.
         presence: Runs beside the listeners, from before the first request to after the last.
         load: Uploads under way, and bytes that they hold.
+        end_streams: Ends the answers of the admin listener that have no end of their own.
     """
 
     application: Application
@@ -79,6 +81,7 @@ class Service:
     relays: Poller | None = None
     presence: Callable[[], contextlib.AbstractAsyncContextManager[None]] = contextlib.nullcontext
     load: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    end_streams: Callable[[], None] = lambda: None
 
 
 def run(options: RunOptions, service: Service, station: Station) -> None:
@@ -144,6 +147,7 @@ async def _serve(
             beside.append(group.create_task(certificate.watch()))
         await serving
         await _end_tasks(main)
+        service.end_streams()
         control.should_exit = True
         for task in beside:
             await cancel_and_wait(task)
@@ -197,7 +201,7 @@ def _main_config(
 def _admin_config(admin: Application) -> uvicorn.Config:
     return uvicorn.Config(
         admin,
-        http="httptools",
+        http=AdminConnection,
         timeout_graceful_shutdown=1,
         **_COMMON,
     )

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -31,10 +31,11 @@ _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Size and free bytes (for unprivileged users) of the spool's file system."""
+    """Size and free bytes (for unprivileged users) of the spool's file system, and what is to stay free."""
 
     total: int
     free: int
+    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class LocalDisk:
     async def space(self) -> Space:
         """Ask the file system."""
         space: Space = await wrap(measure_space)(self._directory, executor=self._threads)
-        return space
+        return replace(space, reserve=int(self._min_free.of(space.total)))
 
     def close(self) -> None:
         """End the threads; no file may be open."""

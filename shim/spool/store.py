@@ -63,6 +63,11 @@ class Store:
         return sum(body.is_in_file for body in self._bodies)
 
     @property
+    def leased(self) -> int:
+        """Bytes that are promised to them."""
+        return self._budget.leased
+
+    @property
     def limit(self) -> float:
         """The budget of all bodies together, in bytes."""
         return self._budget.limit

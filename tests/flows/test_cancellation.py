@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from shim.app.stopping import Canceller
 from shim.errors import UpstreamRefused
 from tests.fakes.flow import get, put
 from tests.fakes.loops import let_others_run
@@ -46,6 +47,46 @@ def test_while_it_waits(run_flow, script, outcomes, options, times):
         assert not client.is_answered
 
     run_flow(scene, *[make() for make in outcomes], **options)
+
+
+@pytest.mark.parametrize(
+    ("moment", "script", "outcomes", "options"), MOMENTS, ids=[case[0] for case in MOMENTS]
+)
+def test_by_an_operator(run_flow, moment, script, outcomes, options):
+    """The client is told, where its answer has not begun; all is given back (run_flow looks)."""
+
+    async def scene(flow):
+        client, scope = put(*script)
+        task = flow.start(client, scope)
+        await asyncio.sleep(1)
+        (record,) = flow.journal.live()
+        canceller = Canceller(flow.journal)
+        assert canceller.cancel(record.serial, "uid 0")
+        assert not canceller.cancel(record.serial, "uid 0"), "once is enough"
+        is_answered = await task
+        assert flow.refusals == {"cancelled": 1}
+        assert is_answered == (moment != "relaying")
+        if is_answered:
+            assert (client.status, client.body.count(b"An operator has ended this upload")) == (403, 1)
+            assert (b"nothing of it was stored" in client.body) == (
+                moment in ("receiving", "trying", "in line")
+            )
+        assert not canceller.cancel(record.serial, "uid 0")
+
+    run_flow(scene, *[make() for make in outcomes], **options)
+
+
+def test_by_an_operator_and_by_the_end_of_a_drain(run_flow):
+    async def scene(flow):
+        client, scope = put(*MOMENTS[0][1])
+        task = flow.start(client, scope)
+        await asyncio.sleep(1)
+        assert Canceller(flow.journal).cancel(1, "uid 0")
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_flow(scene)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

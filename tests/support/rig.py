@@ -57,6 +57,7 @@ STATUSES = {
     "body_idle_timeout": 408,
     "body_total_timeout": 408,
     "body_too_slow": 408,
+    "cancelled": 403,
     "image_conflict": 409,
     "body_too_large": 413,
     "expectation_failed": 417,

@@ -48,6 +48,8 @@ class Shim:
     """One ``python -m shim serve``. Use as a context manager, or :meth:`start` and :meth:`stop`.
 
     ``settings`` come over the defaults of :func:`defaults`; a value of None removes a default.
+    With ``admin_socket`` the admin listener is on a unix socket too, where calls that change something need
+    no token (:meth:`call`).
     ``ready`` is the status of /readyz to wait for, or None to wait for the listener only. ``python`` is the
     interpreter that runs it, our own unless one with more packages is needed; ``prefix`` a command that runs
     another, as ``ip netns exec`` does.
@@ -63,6 +65,7 @@ class Shim:
         ready: int | None = 200,
         python: Path | str = sys.executable,
         forked: bool = False,
+        admin_socket: bool = False,
         prefix: Sequence[str] = (),
     ) -> None:
         self.folder = folder
@@ -76,6 +79,7 @@ class Shim:
         self.ready = ready
         self.python = python
         self.forked = forked
+        self.admin_socket = folder / "admin.sock" if admin_socket else None
         self.prefix = prefix
         self.port = self.admin_port = 0
         self.process: subprocess.Popen[bytes] | Forked | None = None
@@ -210,6 +214,8 @@ class Shim:
 
     def _configuration(self) -> str:
         settings = defaults(self.port, self.admin_port, self.spool) | dict(self.settings)
+        if self.admin_socket is not None:
+            settings["admin.listen"] = [settings["admin.listen"], f"unix:{self.admin_socket}"]
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None]
         for route in self.routes:
             lines += ["[[routes]]", *(f"{name} = {json.dumps(value)}" for name, value in route.items())]
@@ -222,6 +228,13 @@ class Shim:
         with Client(self.admin_address) as client:
             client.send(head("GET", path, "Connection: close", *headers, host=f"127.0.0.1:{self.admin_port}"))
             return client.answer()
+
+    def call(self, path: str) -> Answer:
+        """POST to the admin listener, by its unix socket: a call that changes something."""
+        assert self.admin_socket is not None, "it has none: admin_socket=True"
+        with Client(str(self.admin_socket)) as client:
+            client.send(head("POST", path, "Connection: close", "Content-Length: 0", host="localhost"))
+            return client.answer("POST")
 
     def log_text(self, start: int = 0) -> str:
         """What it wrote to stdout and stderr, from a byte position on."""

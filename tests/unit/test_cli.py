@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import shim
 from shim.cli import app
 from shim.commands import check, load_or_report
+from shim.commands.admin import AdminFlags
 from shim.config import describe
 from tests.fakes.certificates import make_authority, make_certificate
 
@@ -48,6 +49,19 @@ WRONG_USAGE = [
     ["check", "--listen", "h:1"],
     ["config", "--defaults", "--schema"],
     ["demo", "twice"],
+    ["top", "--json"],
+    ["uploads", "cancel"],
+    ["uploads", "frobnicate"],
+]
+
+ADMIN = ["--admin", "unix:/run/a", "--token-file", "t", "--config", "c.toml"]
+# What is asked of a running shim, and what a command's function is given after where that is.
+ASKED = [
+    (["top", *ADMIN], "top.run", [], {}),
+    (["uploads", *ADMIN], "uploads.run", [], {"as_json": False}),
+    (["uploads", *ADMIN, "--json"], "uploads.run", [], {"as_json": True}),
+    (["uploads", *ADMIN, "cancel", "1-2"], "uploads.cancel", ["1-2"], {}),
+    (["uploads", "cancel", "1-2", *ADMIN], "uploads.cancel", ["1-2"], {}),
 ]
 
 
@@ -86,6 +100,43 @@ def test_a_command_gets_its_options_and_gives_the_status(monkeypatch, invoke, ar
     assert calls == [handed]
 
 
+@pytest.mark.parametrize("case", ASKED, ids=[" ".join(case[0]) for case in ASKED])
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_running_shim_is_asked(monkeypatch, invoke, case, status):
+    arguments, function, given, named = case
+    module, name = function.split(".")
+    calls = []
+
+    def work(*values, **options):
+        calls.append((values, options))
+        return status
+
+    monkeypatch.setitem(sys.modules, f"shim.commands.{module}", SimpleNamespace(**{name: work}))
+    assert invoke(*arguments).exit_code == status
+    assert calls == [((AdminFlags("unix:/run/a", Path("t"), Path("c.toml")), *given), named)]
+
+
+def test_top_needs_a_terminal(invoke):
+    result = invoke("top")
+    assert (result.exit_code, "needs a terminal" in result.stderr) == (2, True)
+
+
+# Each with what is wrong; nothing is asked of anybody.
+NO_ADMIN = [
+    (["--admin", "uwsgi://h:1"], 2, "the admin listener speaks HTTP"),
+    (["--token-file", "/nonexistent"], 2, "No such file or directory"),
+    (["--config", "/nonexistent.toml"], 2, "cannot be read"),
+    (["--admin", "unix:/nonexistent/a.sock"], 1, "http+unix:///nonexistent/a.sock does not answer"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "text"), NO_ADMIN, ids=[text for _, _, text in NO_ADMIN])
+def test_a_shim_that_cannot_be_asked(invoke, arguments, status, text):
+    result = invoke("uploads", *arguments)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert text in result.stderr
+
+
 @pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)
 def test_wrong_usage_is_2(invoke, arguments):
     result = invoke(*arguments)
@@ -98,7 +149,7 @@ def test_version(invoke):
     assert (result.exit_code, result.output) == (0, f"glance-shim {shim.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "config", "demo"])
+@pytest.mark.parametrize("command", ["serve", "check", "config", "demo", "top", "uploads"])
 def test_help(invoke, command):
     assert f"  {command} " in invoke("--help").output
     result = invoke(command, "--help")
@@ -193,6 +244,7 @@ def test_the_status_is_the_processs():
         (["serve", "--help"], {"rich", "shim.config", "uvicorn", "asyncio"}),
         (["config"], {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"}),
         (["config", "--set", "oops"], {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"}),
+        (["uploads", "--admin", "127.0.0.1:1"], {"uvicorn", "starlette", "prometheus_client"}),
         (["oops"], {"rich", "shim.config", "uvicorn", "asyncio"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

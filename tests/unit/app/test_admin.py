@@ -1,6 +1,7 @@
 """The admin pages as a browser, a load balancer and a scraper see them, over parts that do as told."""
 
 import asyncio
+import contextlib
 import html.parser
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,11 @@ from shim.app.admin import Admin
 from shim.app.answers import STATUSES
 from shim.app.colleagues import Alone, snapshot_maker
 from shim.app.everywhere import Everywhere
+from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
+from shim.app.notices import ADVICE
+from shim.app.stopping import Canceller
+from shim.app.view import LINE, View
 from shim.cloud.joining import shim_name
 from shim.cloud.published import encode_uploads
 from shim.cloud.server import CloudAway
@@ -52,7 +57,7 @@ class ToldHealth:
 class ToldUpstream:
     """In place of an upstream: its one server has two requests of ours, and five wait for it."""
 
-    servers = (SimpleNamespace(address=SERVER, inflight=2),)
+    servers = (SimpleNamespace(address=SERVER, inflight=2, drain_rate=7.5),)
     queue = SimpleNamespace(waiting=5)
 
 
@@ -84,14 +89,17 @@ class Pages:
         cloud: ToldCloud | None = None,
     ) -> None:
         self.now = 100.0
+        self.kept = contextlib.ExitStack()
         self.drain = Drain()
         self.disk = FakeDisk(free=600)
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
-        own = Alone(snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud))
-        self.application = Admin(
-            self.store, ToldHealth(readiness, slots), own, Everywhere(own, cloud)
-        ).application()
+        own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud)
+        colleagues = Alone(own, Canceller(self.journal).cancel)
+        everywhere = Everywhere(colleagues, cloud)
+        health = ToldHealth(readiness, slots)
+        view = View(self.store, health, colleagues, everywhere, clock=lambda: self.now)
+        self.application = Admin(view, Feed(view.now)).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
         async def story() -> httpx.Response:
@@ -113,6 +121,7 @@ def upload(pages: Pages) -> Any:
 
 
 UPLOAD = {
+    "key": "0-1",
     "id": "req-1",
     "method": "PUT",
     "path": "/v2/images/x/file",
@@ -179,7 +188,7 @@ def test_uploads():
     assert pages.get("/uploads").json() == []
     with pages.journal.record(id="req-2", method="GET", path="/", client="a"):
         under_way = upload(pages)
-        assert pages.get("/uploads").json() == [UPLOAD]
+        assert pages.get("/uploads").json() == [UPLOAD | {"key": "0-2"}]
         under_way.__exit__(None, None, None)
         assert pages.get("/uploads").json() == []
 
@@ -192,7 +201,9 @@ def test_uploads_of_a_shim_that_is_alone():
 
 
 def test_uploads_of_the_cloud():
-    older, newer = UPLOAD | {"age": 20.0}, UPLOAD | {"age": 5.0}
+    # A key is of use in its own shim only.
+    published = {name: value for name, value in UPLOAD.items() if name != "key"}
+    older, newer = published | {"age": 20.0}, published | {"age": 5.0}
     cloud = ToldCloud(encode_uploads("one", [newer]), b"rubbish", encode_uploads("two", [older]))
     pages = Pages(cloud=cloud)
     assert pages.get("/uploads?scope=all").json() == [{"shim": "two"} | older, {"shim": "one"} | newer]
@@ -231,15 +242,44 @@ def test_status():
     under_way = upload(pages)
     answer = pages.get("/status.json")
     under_way.__exit__(None, None, None)
-    assert answer.json() == {
+    told = answer.json()
+    history = told.pop("history")
+    assert (history["step"], len(history["rate"])) == (10, LINE)
+    assert told == {
         "version": __version__,
         "life": "leaving",
         "workers": 1,
         "ready": False,
         "faults": ["one"],
-        "spool": {"held": 0, "limit": 4096, "files": 0, "disk_free": 600, "disk_total": PLENTY},
+        "state": "draining",
+        "notices": [
+            {
+                "level": "warning",
+                "title": "The shim is leaving",
+                "text": "Uploads under way may end (timeouts.drain); "
+                "new ones are sent elsewhere by the load balancer.",
+            },
+            {
+                "level": "warning",
+                "title": "The spool's disk is nearly down to its reserve",
+                "text": "Something else may fill it. "
+                "Below spool.min_free uploads are refused with 507 disk_full.",
+            },
+        ],
+        "at": 110.0,
+        "received": 1000,
+        "spool": {
+            "held": 0,
+            "leased": 0,
+            "limit": 4096,
+            "files": 0,
+            "disk_free": 600,
+            "disk_total": PLENTY,
+            "reserve": 0,
+        },
         "requests": 1,
         "refusals": {"draining": 1},
+        "refused": [{"code": "draining", "hour": 1, "total": 1, "advice": ADVICE["draining"]}],
         "servers": [
             {
                 "upstream": "glance",
@@ -248,11 +288,13 @@ def test_status():
                 "slots": 3,
                 "up": True,
                 "reason": "answers the ping",
+                "drain_rate": 7.5,
             }
         ],
         "waiting": {"glance": 5},
+        "phases": {"receiving": 1, "waiting": 0, "forwarding": 0},
         "cloud": None,
-        "uploads": [UPLOAD],
+        "uploads": [UPLOAD | {"key": "0-2"}],
     }
 
 
@@ -273,7 +315,8 @@ class Sources(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.titles += tag == "title"
-        self.found += [f"{tag} {name}" for name, value in attrs if name in ("src", "href", "action")]
+        outside = [(name, value) for name, value in attrs if not str(value).startswith(("#", "data:"))]
+        self.found += [f"{tag} {value}" for name, value in outside if name in ("src", "href", "action")]
         self.found += [f"{tag} {name}" for name, value in attrs if name.startswith("on")]
 
 
@@ -286,12 +329,16 @@ def test_the_status_page():
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
     page = Sources(answer.text)
     assert page.titles == 1
-    assert page.found == []
+    # For a person whose browser runs no scripts.
+    assert page.found == ["a status.json"]
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/status.json", "/uploads"])
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/metrics", "/status.json", "/uploads", "/events"]
+)
 def test_pages_are_for_reading_only(path):
     pages = Pages()
     head = pages.get(path, "HEAD")
@@ -326,3 +373,43 @@ def test_pages_that_need_the_disk_wait_for_it_without_holding_up_the_others():
             return alive.status_code, (await slow).status_code
 
     assert run(story()) == (200, 200)
+
+
+# -- ending uploads -------------------------------------------------------------------------------
+
+
+def stopped_by(pages: Pages, identity: str) -> list[Any]:
+    """An upload under way, and the errors that it was ended with."""
+    ended: list[Any] = []
+    entered = pages.journal.record(id=identity, method="PUT", path="/", client="192.0.2.1")
+    record = pages.kept.enter_context(entered)
+    record.has_body, record.stop = True, lambda error: ended.append(error) is None
+    return ended
+
+
+def test_an_upload_is_ended_by_its_request_id_or_by_its_key():
+    pages = Pages()
+    by_id, by_key = stopped_by(pages, "req-1"), stopped_by(pages, "req-2")
+    for name, ended in (("req-1", by_id), ("0-2", by_key)):
+        answer = pages.get(f"/uploads/{name}/cancel", "POST")
+        assert (answer.status_code, answer.json()["result"]) == (202, "cancelled")
+        assert [error.code for error in ended] == ["cancelled"]
+        assert "address 127.0.0.1" in ended[0].for_operator
+        assert "127.0.0.1" not in ended[0].detail
+
+
+def test_a_request_id_that_several_chose_ends_none_of_them():
+    pages = Pages()
+    both = stopped_by(pages, "req-1"), stopped_by(pages, "req-1")
+    answer = pages.get("/uploads/req-1/cancel", "POST")
+    assert (answer.status_code, both) == (409, ([], []))
+    assert answer.json()["detail"].endswith("0-1, 0-2")
+
+
+@pytest.mark.parametrize("name", ["req-9", "0-9", "7-1", "%2e%2e", "x" * 5000])
+def test_what_is_not_under_way_is_not_ended(name):
+    pages = Pages()
+    ended = stopped_by(pages, "req-1")
+    assert pages.get(f"/uploads/{name}/cancel", "POST").status_code == 404
+    assert pages.get("/uploads/req-1/cancel").status_code == 405
+    assert ended == []

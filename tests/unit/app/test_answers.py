@@ -24,14 +24,15 @@ SPEC = {
     504: {"connect_timeout", "send_timeout", "response_timeout"},
     507: {"disk_full", "disk_error"},
 }
-# Nobody reads the first; the second is a fault of the shim itself.
-# What only the log shows, and the two answers that stand for Glance's own.
+# What only the log shows, a fault of the shim itself, two answers that stand for Glance's own, and the
+# operator's word.
 BEYOND_SPEC = {
     "client_gone": 499,
     "client_too_slow": 499,
     "internal_error": 500,
     "image_conflict": 409,
     "token_expired": 401,
+    "cancelled": 403,
 }
 RETRY_LATER = {429, 503}
 

@@ -23,7 +23,12 @@ class Worker:
     def __init__(self, folder, number, requests=0):
         self.told = Snapshot(counters=Counters(), held=10**number, uploads=({"id": str(number), "age": 1.0},))
         self.told.counters.requests["default", "GET", 200] = requests
-        self.colleagues = Colleagues(lambda: self.told, folder, number)
+        self.ended = []
+        self.colleagues = Colleagues(lambda: self.told, folder, number, self.end)
+
+    def end(self, serial, who):
+        self.ended.append((serial, who))
+        return serial == 5
 
     def count(self, more):
         self.told.counters.requests["default", "GET", 200] += more
@@ -102,6 +107,41 @@ def test_a_worker_that_hangs_is_not_waited_for(run, tmp_path, monkeypatch):
             assert (whole.counters.requests.total(), whole.workers) == (105, 1)
 
     run(story())
+
+
+@on_both_loops
+def test_an_upload_is_ended_in_the_worker_that_has_it(run, tmp_path):
+    async def story():
+        asked, other = Worker(tmp_path, 1), Worker(tmp_path, 2)
+        async with asked.colleagues.present(), other.colleagues.present():
+            assert await asked.colleagues.cancel("2-5", 'uid "0"\n')
+            assert await asked.colleagues.cancel("1-5", "uid 0")
+            assert not await asked.colleagues.cancel("2-6", "uid 0")
+            assert not await asked.colleagues.cancel("3-5", "uid 0"), "there is no such worker"
+            assert (asked.ended, other.ended) == ([(5, "uid 0")], [(5, 'uid "0"\n'), (6, "uid 0")])
+            assert (await asked.colleagues.whole()).workers == 2
+
+    run(story())
+
+
+@on_both_loops
+def test_who_asks_nothing_is_told_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(colleagues, "PATIENCE", 0.05)
+
+    async def story():
+        worker = Worker(tmp_path, 1)
+        async with worker.colleagues.present():
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "worker-1.sock"))
+            assert await reader.read(-1) == b""
+            writer.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize("key", ["", "1", "1-", "-1", "1-2-3", "a-1", "1-b", "\u0661-\u00b2"])
+def test_what_is_no_key(key):
+    with pytest.raises(ValueError, match="no upload's key"):
+        colleagues.split_key(key)
 
 
 @on_both_loops

@@ -5,6 +5,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from shim.app.guard import Guard
+from shim.asgi import LOCAL_PEER, LocalPeer
 from tests.fakes.loops import run
 
 TOKEN = "a-token-of-some-length"
@@ -12,17 +13,21 @@ PROBES = ["/healthz", "/readyz"]
 PAGES = ["/metrics", "/status.json", "/uploads", "/nowhere", "/healthz/", "/Healthz"]
 
 
-def ask(path, headers=None, *, token=TOKEN, host="127.0.0.1:9293", server="127.0.0.1"):
+def ask(
+    path, headers=None, *, token=TOKEN, host="127.0.0.1:9293", server="127.0.0.1", method="GET", peer=None
+):
     application = Guard(PlainTextResponse("seen"), token)
 
     async def served(scope, receive, send):
         scope["server"] = (server, 9293) if server else None
+        if peer is not None:
+            scope["server"], scope["extensions"] = ("/run/admin.sock", None), {LOCAL_PEER: peer}
         await application(scope, receive, send)
 
     async def story():
         transport = httpx.ASGITransport(served)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
-            return await client.get(path, headers={"host": host, **(headers or {})})
+            return await client.request(method, path, headers={"host": host, **(headers or {})})
 
     return run(story())
 
@@ -84,3 +89,53 @@ def test_a_name_that_was_made_to_lead_here(host, server):
     assert ask("/uploads", {"Authorization": f"Bearer {TOKEN}"}, host=host, server=server).text == "seen"
     assert ask("/uploads", token=None, host=host, server="192.0.2.1").text == "seen"
     assert ask("/uploads", token=None, host=host, server="").text == "seen"
+
+
+# -- calls that change something ------------------------------------------------------------------
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+CALL = "/uploads/1-1/cancel"
+PEER = LocalPeer(pid=7, uid=1000)
+
+ALLOWED = [
+    ("with the token", {"headers": BEARER}),
+    ("with the token, by our own page", {"headers": {**BEARER, "Origin": "http://127.0.0.1:9293"}}),
+    ("with the token, behind TLS", {"headers": {**BEARER, "Origin": "https://a.b"}, "host": "a.b"}),
+    ("with the token, same origin", {"headers": {**BEARER, "Sec-Fetch-Site": "same-origin"}}),
+    ("on a unix socket", {"token": None, "peer": PEER, "host": "anything"}),
+    ("on a unix socket with the token", {"peer": PEER, "headers": BEARER}),
+]
+REFUSED = [
+    ("without the token", 401, {}),
+    ("on a unix socket that has a token", 401, {"peer": PEER}),
+    ("where there is no token", 403, {"token": None}),
+    ("where there is no token, beyond loopback", 403, {"token": None, "server": "192.0.2.1"}),
+    ("by a name made to lead here", 421, {"token": None, "host": "evil.example"}),
+    ("by another site", 403, {"headers": {**BEARER, "Origin": "http://evil.example"}}),
+    ("by another port", 403, {"headers": {**BEARER, "Origin": "http://127.0.0.1:80"}}),
+    ("by a page without an origin", 403, {"headers": {**BEARER, "Origin": "null"}}),
+    ("by another site, says the browser", 403, {"headers": {**BEARER, "Sec-Fetch-Site": "cross-site"}}),
+    ("by a neighbour, says the browser", 403, {"headers": {**BEARER, "Sec-Fetch-Site": "same-site"}}),
+    (
+        "by a page that reached a unix socket",
+        403,
+        {"token": None, "peer": PEER, "headers": {"Origin": "a://b"}},
+    ),
+]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
+@pytest.mark.parametrize("options", [case[1] for case in ALLOWED], ids=[case[0] for case in ALLOWED])
+def test_who_may_change_something(method, options):
+    assert ask(CALL, method=method, **options).text == "seen"
+
+
+@pytest.mark.parametrize("path", [CALL, "/", "/healthz"])
+@pytest.mark.parametrize(
+    ("status", "options"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
+def test_who_may_not(path, status, options):
+    refusal = ask(path, method="POST", **options)
+    # Probes answer to any name; to change something by them is not to be had all the same.
+    assert refusal.status_code == status or (path == "/healthz" and refusal.status_code == 403)
+    assert refusal.text != "seen"

@@ -138,7 +138,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def quiet_loggers():
     """The logging of this process, put back afterwards."""
-    names = ("", "shim", "uvicorn", "httpx", "httpcore", "uvicorn.error", "asyncio")
+    names = ("", "shim", "shim.audit", "uvicorn", "httpx", "httpcore", "uvicorn.error", "asyncio")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield
@@ -179,6 +179,9 @@ def test_levels():
     logging.getLogger("shim.test").warning("unheard")
     logging.getLogger("uvicorn.error").warning("unheard")
     assert "unheard" not in out.getvalue()
+    # Who changed what is written whatever the level, and never as a line of somebody's own.
+    logging.getLogger("shim.audit").info("POST %s by %s: %d", "/x\nforged", "uid 0", 202)
+    assert out.getvalue().splitlines()[-1].endswith("POST /x\\nforged by uid 0: 202")
 
 
 @pytest.mark.usefixtures("quiet_loggers")

@@ -1,0 +1,179 @@
+"""What an operator should know now, and what to do about it: decided once, for the page and for the terminal.
+
+Pure: from the numbers that the live views show to a state in a word and a few notices, the worst first.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from shim.app.health import Readiness, ServerHealth
+from shim.observe.snapshot import SERVING, Snapshot
+from shim.spool.disk import Space
+
+# From here on the spool is called full, and filling: the next large body may not fit.
+FULL, FILLING = 0.95, 0.8
+# Of the whole disk, what is left above the reserve when it is time to say so.
+NEARLY_RESERVED = 0.02
+
+ADVICE: Mapping[str, str] = {
+    "bad_request": "The client or a proxy in front sends malformed heads; nothing reached the server.",
+    "bad_framing": "The client or a proxy in front sends malformed chunks or contradictory lengths.",
+    "size_mismatch": "The upload broke at its source; it can be repeated.",
+    "cancelled": "An operator ended these uploads; the audit lines in the log say who.",
+    "token_expired": "Give tokens a longer life than the slowest upload, or set glance.service_auth.",
+    "header_timeout": "Very slow or hostile clients; else raise timeouts.header.",
+    "body_idle_timeout": "Clients stalled or lost their network; else raise timeouts.body_idle.",
+    "body_total_timeout": "Raise timeouts.body_total, or leave it unlimited.",
+    "body_too_slow": "Lower limits.min_rate if your clients' lines are that slow.",
+    "image_conflict": "The image has its data, or another upload is under way: make a new image.",
+    "body_too_large": "Raise spool.max_body or the route's max_body, or use a larger disk.",
+    "expectation_failed": "The client sends an Expect other than 100-continue.",
+    "project_limit": "One project or address is at its limit; raise it if it should have more.",
+    "head_too_large": "Very large tokens: use shorter ones, or raise limits.max_head.",
+    "client_gone": "Clients closed their connections; if many do, look at timeouts in front of the shim.",
+    "client_too_slow": "Clients read too slowly for limits.min_rate: lower it if their lines are that slow.",
+    "internal_error": "A fault of the shim: its log has a traceback.",
+    "unknown_coding": "The client uses a transfer coding other than chunked.",
+    "unknown_method": "The client sends CONNECT or a method that HTTP does not know.",
+    "upstream_refused": "Nobody listens at the server's address: start it.",
+    "upstream_closed": "A worker died, or uWSGI's buffer-size is too small: glance-shim check finds out.",
+    "upstream_invalid": "The server does not speak proper HTTP: look at the protocol in its URL.",
+    "spool_full": "Uploads under way hold spool.max_total; they end, else use a larger disk.",
+    "uploads_full": "limits.max_uploads are under way; raise it if disk and memory allow.",
+    "queue_full": "Too many requests wait for the server: give it more workers.",
+    "queue_timeout": "No worker came free in time: give the server more workers.",
+    "draining": "The shim is shutting down; clients repeat it elsewhere.",
+    "no_upstream": "No route matches: add one.",
+    "connect_timeout": "The server's listen queue is full, or the network is down.",
+    "send_timeout": "The server took no byte: a worker hangs.",
+    "response_timeout": "The store is slow or a worker hangs; else raise timeouts.response.",
+    "disk_full": "Make room on the spool's disk.",
+    "disk_error": "The spool's disk failed: look at the kernel's log, move spool.directory.",
+}
+"""For each code of a refusal what to do, in a line; docs/operating.md says more."""
+
+
+class State(enum.StrEnum):
+    """The shim in a word."""
+
+    BROKEN = "broken"
+    DRAINING = "draining"
+    FULL = "full"
+    BUSY = "busy"
+    IDLE = "idle"
+
+
+class Level(enum.StrEnum):
+    """How bad it is."""
+
+    BAD = "bad"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to know: what is so, and what to do."""
+
+    level: Level
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is judged.
+
+    Attributes:
+        limit: The spool's budget in bytes, or ``UNLIMITED``.
+        space: Of its disk; None where it does not say.
+        lately: Refusals of the last minute, by code.
+    """
+
+    whole: Snapshot
+    readiness: Readiness
+    servers: Sequence[ServerHealth]
+    limit: float
+    space: Space | None
+    lately: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """How much of the spool's budget is taken, promised bytes included."""
+        return max(self.whole.held, self.whole.leased) / self.limit if self.limit else 1.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the spool has no room for a large body."""
+        return self.share >= FULL or "spool_full" in self.lately
+
+
+def judge(facts: Facts) -> tuple[State, list[Notice]]:
+    """The state, and what there is to say of it."""
+    notices = sorted(_notices(facts), key=lambda notice: list(Level).index(notice.level))
+    return _state(facts), notices
+
+
+def _state(facts: Facts) -> State:
+    if facts.whole.life != SERVING:
+        return State.DRAINING
+    if not facts.readiness.ready:
+        return State.BROKEN
+    if facts.is_full:
+        return State.FULL
+    return State.BUSY if facts.whole.uploads else State.IDLE
+
+
+def _notices(facts: Facts) -> Iterator[Notice]:
+    if facts.whole.life != SERVING:
+        text = "Uploads under way may end (timeouts.drain); new ones are sent elsewhere by the load balancer."
+        yield Notice(Level.WARNING, f"The shim is {facts.whole.life}", text)
+    yield from _of_servers(facts.servers)
+    if facts.readiness.spool:
+        text = f"{facts.readiness.spool} Make room on its disk, or look at the kernel's log."
+        yield Notice(Level.BAD, "The spool takes no bodies", text)
+    else:
+        yield from _of_spool(facts)
+    yield from _of_queue(facts)
+
+
+def _of_servers(servers: Sequence[ServerHealth]) -> Iterator[Notice]:
+    for upstream in dict.fromkeys(server.upstream for server in servers):
+        group = [server for server in servers if server.upstream == upstream]
+        down = [server for server in group if not server.health.up]
+        if not down:
+            continue
+        names = "; ".join(map(_reason, down))
+        if len(down) == len(group):
+            text = f"{names}. Start it, or mend its address; uploads that need it end in 502 or 504."
+            yield Notice(Level.BAD, f"No server of {upstream} is up", text)
+        else:
+            title = f"{len(down)} of {len(group)} servers of {upstream} "
+            yield Notice(Level.WARNING, f"{title}{'is' if len(down) == 1 else 'are'} down", f"{names}.")
+
+
+def _reason(server: ServerHealth) -> str:
+    address, reason = str(server.address), server.health.reason.rstrip(".")
+    return reason if address in reason else f"{address}: {reason}"
+
+
+def _of_spool(facts: Facts) -> Iterator[Notice]:
+    space = facts.space
+    if facts.is_full:
+        text = "Large uploads are refused with 503 spool_full until others end. If that is too often: "
+        yield Notice(Level.BAD, "The spool is full", f"{text}a larger disk, or a larger spool.max_total.")
+    elif facts.share >= FILLING:
+        text = "Uploads are refused with 503 spool_full when it is full; they go on when others have ended."
+        yield Notice(Level.WARNING, f"The spool is {facts.share:.0%} full", text)
+    if space is not None and 0 <= space.free - space.reserve < NEARLY_RESERVED * space.total:
+        text = "Something else may fill it. Below spool.min_free uploads are refused with 507 disk_full."
+        yield Notice(Level.WARNING, "The spool's disk is nearly down to its reserve", text)
+
+
+def _of_queue(facts: Facts) -> Iterator[Notice]:
+    waiting = sum(facts.whole.waiting.values())
+    refused = facts.lately.keys() & {"queue_full", "queue_timeout"}
+    if waiting and refused:
+        text = f"{waiting} requests wait, and some were refused: {', '.join(sorted(refused))}. "
+        text += "Give the server more workers."
+        yield Notice(Level.WARNING, "The line for a server does not empty", text)

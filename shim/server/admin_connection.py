@@ -1,0 +1,39 @@
+"""A connection to the admin listener: uvicorn's own, which on a unix socket knows who is at the other end.
+
+What an operator does is written down with a name; behind a unix socket the kernel knows one.
+"""
+
+import asyncio
+import socket
+import struct
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shim.asgi import LOCAL_PEER, LocalPeer
+
+# struct ucred: pid, uid and gid, each an int (unix(7)).
+_CREDENTIALS = struct.Struct("3i")
+
+
+class AdminConnection(HttpToolsProtocol):
+    """Puts a ``LocalPeer`` into the scope's extensions, where there is one."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Ask the kernel who has connected: at that moment, whoever has the socket later."""
+        super().connection_made(transport)
+        self._peer = _peer_of(transport.get_extra_info("socket"))
+
+    def on_message_begin(self) -> None:
+        """A request begins: uvicorn makes its scope here."""
+        super().on_message_begin()
+        if self._peer is not None:
+            # ASGI leaves the values of extensions to servers; uvicorn's types know none.
+            self.scope["extensions"] = {LOCAL_PEER: self._peer}  # type: ignore[dict-item]
+
+
+def _peer_of(connection: socket.socket | None) -> LocalPeer | None:
+    if connection is None or connection.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    return LocalPeer(pid, uid)

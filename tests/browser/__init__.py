@@ -1,0 +1,1 @@
+"""The status page in a real browser, over a real shim and over scenes that are made up."""
