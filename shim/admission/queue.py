@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from shim.admission.preference import Prefer, Preference, anywhere, only
 from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
 from shim.admission.turnover import Turnover
-from shim.errors import QueueFull, QueueTimeout
+from shim.errors import LimitReached, QueueFull, QueueTimeout
 from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 
@@ -98,6 +99,7 @@ class SlotQueue:
         self._table = table or LocalTable(Capacity.of(self._slots, upload_share))
         self.clock = clock
         self._turns: dict[int, asyncio.Future[int]] = {}
+        self._in_line: dict[int, tuple[Waiter, Prefer]] = {}
         self._turnover = {kind: Turnover() for kind in Kind}
 
     def __repr__(self) -> str:
@@ -126,6 +128,18 @@ class SlotQueue:
         self._lost[server] = slots
         self._resize()
 
+    def reconsider(self) -> None:
+        """What requests prefer may have changed: who waits keeps the place in line, and waits for that."""
+        for waiter, prefer in list(self._in_line.values()):
+            turn = self._turns[waiter.number]
+            if turn.done():
+                continue
+            self._tell(self._table.leave(waiter.number))
+            try:
+                self._tell(self._table.join(only(waiter, prefer(waiter.avoided).among, len(self._slots))))
+            except LimitReached as refusal:
+                turn.set_exception(refusal)
+
     def place(self, project: str, length: float | None) -> "Place":
         """A place for a request, as a block at whose end it leaves the line, or gives its slot back.
 
@@ -139,7 +153,9 @@ class SlotQueue:
 
     # -- for a place --------------------------------------------------------------------------------
 
-    async def turn(self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None]) -> int:
+    async def turn(
+        self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None], prefer: Prefer | None = None
+    ) -> int:
         """Get a slot, waiting for it in line where there is none; the server that it is a slot of.
 
         Raises:
@@ -148,9 +164,11 @@ class SlotQueue:
         """
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
+        prefer = prefer or anywhere(len(self._slots))
         try:
-            self._tell(self._table.join(waiter))
+            self._join(waiter, turn, prefer(waiter.avoided))
             if not turn.done():
+                self._in_line[waiter.number] = waiter, prefer
                 await self._wait(waiter, turn, patience, on_wait)
             return turn.result()
         except BaseException:
@@ -158,6 +176,7 @@ class SlotQueue:
             self.leave(waiter)
             raise
         finally:
+            self._in_line.pop(waiter.number, None)
             del self._turns[waiter.number]
 
     def leave(self, waiter: Waiter) -> None:
@@ -167,6 +186,15 @@ class SlotQueue:
     def look(self) -> None:
         """Something may have changed elsewhere: another process has given a slot away, or has died."""
         self._tell(self._table.grant())
+
+    def _join(self, waiter: Waiter, turn: asyncio.Future[int], preference: Preference) -> None:
+        """Take a slot of one of the best servers, or step into the line for all that will do."""
+        for server in preference.first:
+            self._tell(self._table.join(only(waiter, (server,), len(self._slots))))
+            if turn.done():
+                return
+            self._tell(self._table.leave(waiter.number))
+        self._tell(self._table.join(only(waiter, preference.among, len(self._slots))))
 
     async def _wait(
         self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
@@ -232,11 +260,12 @@ class Place:
     ) -> None:
         self._queue.leave(self._waiter)
 
-    async def take(self, *, on_wait: Callable[[], None]) -> int:
+    async def take(self, *, on_wait: Callable[[], None], prefer: Prefer | None = None) -> int:
         """Get a slot of a server that has not refused the request, and say which.
 
         Args:
             on_wait: Called where there is none free, before the wait for it.
+            prefer: Which servers are to be had; by default all, and the one that does least.
 
         Raises:
             QueueFull, QueueTimeout: It got none.
@@ -244,11 +273,18 @@ class Place:
         clock = self._queue.clock
         began = clock()
         try:
-            self._server = await self._queue.turn(self._waiter, self._patience, on_wait=on_wait)
+            self._server = await self._queue.turn(
+                self._waiter, self._patience, on_wait=on_wait, prefer=prefer
+            )
         finally:
             # All waits of a request together have one limit.
             self._patience = max(0, self._patience - (clock() - began))
         return self._server
+
+    @property
+    def avoided(self) -> int:
+        """The servers that have refused the request since it started over, a bit for each."""
+        return self._waiter.avoided
 
     def refuse(self) -> bool:
         """Give the slot back, for its server took no connection; whether there is another server to try."""

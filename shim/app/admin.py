@@ -5,6 +5,7 @@ It listens on an address of its own, so that nothing of it can be reached throug
 
 import importlib.resources
 from dataclasses import asdict, replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,10 +14,12 @@ from starlette.routing import Route
 
 from shim import __version__
 from shim.app.colleagues import Alone
+from shim.app.drains import DrainBoard
 from shim.app.everywhere import Everywhere
 from shim.app.health import HealthWatch, ServerHealth
 from shim.app.help import help_routes
 from shim.app.metrics import render_metrics
+from shim.app.servers import ServerPages, describe_server
 from shim.cloud.server import CloudAway
 from shim.errors import DiskError
 from shim.observe.cloud import CloudView
@@ -38,17 +41,26 @@ class Admin:
     """The admin pages over the parts they show; of what workers count, they show the sum over all."""
 
     def __init__(
-        self, store: Store, health: HealthWatch, colleagues: Alone, everywhere: Everywhere | None = None
+        self,
+        store: Store,
+        health: HealthWatch,
+        colleagues: Alone,
+        everywhere: Everywhere | None = None,
+        board: DrainBoard | None = None,
     ) -> None:
+        """Take what is shown, and what servers are taken out by (None: nothing is to be changed here)."""
         self._store = store
         self._health = health
         self._colleagues = colleagues
         self._everywhere = everywhere or Everywhere(colleagues)
+        self._board = board or DrainBoard({})
 
     def application(self) -> Starlette:
         """The ASGI application."""
+        servers = ServerPages(self._board, self._colleagues, self._describe_servers)
         return Starlette(
             routes=[
+                *servers.routes(),
                 Route("/", self._page),
                 Route("/healthz", self._alive),
                 Route("/readyz", self._ready),
@@ -107,22 +119,16 @@ class Admin:
                 },
                 "requests": whole.counters.requests.total(),
                 "refusals": dict(whole.counters.refusals),
-                "servers": [
-                    {
-                        "upstream": server.upstream,
-                        "server": str(server.address),
-                        "inflight": server.inflight,
-                        "slots": None if server.slots == UNLIMITED else server.slots,
-                        "up": server.health.up,
-                        "reason": server.health.reason,
-                    }
-                    for server in await self._servers(whole)
-                ],
+                "servers": [describe_server(server, whole) for server in await self._servers(whole)],
                 "waiting": whole.waiting,
                 "cloud": None if whole.cloud is None else asdict(whole.cloud),
                 "uploads": whole.uploads,
             }
         )
+
+    async def _describe_servers(self) -> list[dict[str, Any]]:
+        whole = await self._colleagues.whole()
+        return [describe_server(server, whole) for server in await self._servers(whole)]
 
     async def _servers(self, whole: Snapshot) -> list[ServerHealth]:
         """The servers as this worker found them, with what all workers have in them."""

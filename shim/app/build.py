@@ -1,7 +1,6 @@
 """Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
 
 import contextlib
-import functools
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.colleagues import Alone, Colleagues, snapshot_maker
+from shim.app.drains import DrainBoard
 from shim.app.everywhere import Everywhere, member_of
+from shim.app.groups import UpstreamSpec, make_group
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.asgi import Application
@@ -36,29 +37,12 @@ from shim.spool.encrypted import EncryptedDisk
 from shim.spool.naming import sweep_names
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED, Seconds
-from shim.upstream.address import UpstreamAddress
-from shim.upstream.application import ApplicationServer
-from shim.upstream.exchange import UpstreamServer
-from shim.upstream.group import Upstream
-from shim.upstream.loading import freeze_heap, load_application
+from shim.upstream.care import Care
 from shim.upstream.message import UpstreamTimeouts
-from shim.upstream.network import connect
-from shim.upstream.pool import Server
-from shim.upstream.sizing import Sizing, shared_line, size_watch, sized_queue
 from shim.wire.forwarding import TrustedProxies
 
 # They only move pages from socket to socket: more of them than cores would wait for each other.
 RELAY_THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamSpec:
-    """One upstream: its servers in the order they are tried, the path it lives under, and its size."""
-
-    name: str
-    servers: tuple[UpstreamAddress, ...]
-    mount: str = ""
-    sizing: Sizing = field(default_factory=Sizing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +121,7 @@ class Parts:
         colleagues: This worker among the others.
         everywhere: The same among all shims of its cloud.
         lines: Its lines among those of the other workers; None: they are its own.
+        cares: Who looks after the servers of each upstream.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -149,14 +134,19 @@ class Parts:
     colleagues: Alone
     everywhere: Everywhere
     lines: Lines | None = None
+    cares: Sequence[Care] = ()
     poller: Poller | None = None
     relays: Poller | None = None
 
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
-        """Be there for others in the block: from before the first request to after the last."""
+        """What runs beside the requests: others are answered, and servers looked after."""
         bell = contextlib.nullcontext() if self.lines is None else self.lines.bell.present()
-        async with self.everywhere.present(), bell:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.everywhere.present())
+            await stack.enter_async_context(bell)
+            for care in self.cares:
+                await stack.enter_async_context(care.running())
             yield
 
     def load(self) -> tuple[int, int]:
@@ -194,7 +184,20 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     cloud = member_of(options.cloud, journal)
     room = WaitingRoom(options.queue.most, ledger)
     lines = None if membership is None else membership.lines
-    upstreams = {spec.name: _upstream(spec, options, poller, room, lines) for spec in options.upstreams}
+    behind = [
+        make_group(
+            spec,
+            timeouts=options.timeouts,
+            directory=options.directory,
+            poller=poller,
+            queue=options.queue,
+            room=room,
+            lines=lines,
+            count_failure=journal.counters.add_failure,
+        )
+        for spec in options.upstreams
+    ]
+    upstreams = {group.upstream.name: group.upstream for group in behind}
     proxy = Proxy(
         routes=_table(options, service),
         service=service,
@@ -207,18 +210,25 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         stall=options.cut_through_stall,
     )
     own = snapshot_maker(drain, store, journal, upstreams, cloud)
-    colleagues = Alone(own) if membership is None else Colleagues(own, membership.folder, membership.number)
+    board = DrainBoard(upstreams, None if membership is None else membership.folder)
+    colleagues = (
+        Alone(own)
+        if membership is None
+        else Colleagues(own, membership.folder, membership.number, look=board.look)
+    )
     everywhere = Everywhere(colleagues, cloud)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
+    admin = Admin(store, health, colleagues, everywhere, board)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
-        admin=Guard(Admin(store, health, colleagues, everywhere).application(), options.admin_token),
+        admin=Guard(admin.application(), options.admin_token),
         drain=drain,
         disk=disk,
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         everywhere=everywhere,
         lines=lines,
+        cares=[group.care(health.ask) for group in behind],
         poller=poller,
         relays=relays,
     )
@@ -233,39 +243,6 @@ def _connection_gate(options: ProxyOptions, ledger: Ledger) -> ConnectionGate:
 def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     """What is known of the service behind: ``glance`` or ``none``."""
     return GlanceService(glance) if name == "glance" else GenericService()
-
-
-def _upstream(
-    spec: UpstreamSpec,
-    options: ProxyOptions,
-    poller: Poller | None,
-    room: WaitingRoom,
-    lines: Lines | None,
-) -> Upstream:
-    servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
-    shared = None if lines is None else shared_line(spec.name, spec.servers, spec.sizing, lines)
-    queue = sized_queue(servers, spec.sizing, options.queue, room, shared=shared)
-    if lines is not None:
-        lines.bell.on_ring(queue.look)
-    return Upstream(
-        spec.name,
-        servers,
-        mount=spec.mount,
-        connect_retry=options.timeouts.connect_retry,
-        queue=queue,
-        watch=size_watch(spec.name, servers, spec.sizing, queue),
-    )
-
-
-def _server(
-    address: UpstreamAddress, options: ProxyOptions, poller: Poller | None, threads: int
-) -> UpstreamServer:
-    if address.application is None:
-        opened = functools.partial(connect, poller=poller)
-        return Server(address, options.timeouts, connect=opened, directory=options.directory)
-    application = load_application(address.application)
-    freeze_heap()
-    return ApplicationServer(address, application, options.timeouts, threads=threads)
 
 
 def _table(options: ProxyOptions, service: Service) -> RouteTable:

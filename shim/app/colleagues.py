@@ -28,7 +28,12 @@ PATIENCE: Seconds = 1.0
 # How much of a killed worker's counting is lost where nobody asks.
 KEEP_EVERY: Seconds = 5.0
 
+# What one worker asks another for: its snapshot, after a look at what has changed for all of them.
+_TELL, _LOOK = b"tell\n", b"look\n"
+
 SnapshotMaker = Callable[[], Snapshot]
+Look = Callable[[], None]
+"""Sees what another worker has changed for all of them; quick, and never fails."""
 
 
 def snapshot_maker(
@@ -53,6 +58,17 @@ def snapshot_maker(
                 for name, upstream in upstreams.items()
                 for server in upstream.servers
             },
+            states={
+                (name, member.name, member.state(upstream.clock())): 1
+                for name, upstream in upstreams.items()
+                for member in upstream.roster
+            },
+            rates={
+                (name, str(server.address)): server.drain_rate
+                for name, upstream in upstreams.items()
+                for server in upstream.servers
+                if server.drain_rate is not None
+            },
             waiting={name: upstream.queue.waiting for name, upstream in upstreams.items()},
             cloud=None if cloud is None else cloud.view(),
         )
@@ -75,6 +91,10 @@ class Alone:
         """The whole shim's snapshot."""
         return self.own()
 
+    async def announce(self) -> int:
+        """Have all others look at what has changed; how many did not answer."""
+        return 0
+
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """Be there for others during the block; here there are none."""
@@ -84,9 +104,10 @@ class Alone:
 class Colleagues(Alone):
     """One of several workers, or of several generations of them."""
 
-    def __init__(self, own: SnapshotMaker, folder: Path, number: int) -> None:
-        """Take how to look at ourselves, where the others are, and which of them we are."""
+    def __init__(self, own: SnapshotMaker, folder: Path, number: int, *, look: Look = lambda: None) -> None:
+        """Take how to look at us, where the others are, who we are, and how to see what they change."""
         super().__init__(own)
+        self._look = look
         self._folder = folder
         self._number = number
         self._files = CounterFiles(folder)
@@ -111,10 +132,18 @@ class Colleagues(Alone):
         past = Snapshot(life=own.life, counters=add_up([ended, *silent]), workers=0)
         return together([own, *alive.values(), past])
 
+    async def announce(self) -> int:
+        """Have all others look; one that does not answer looks by itself, a little later."""
+        numbers = [number for number in self._numbers() if number != self._number]
+        answers = await asyncio.gather(*(self._ask(number, _LOOK) for number in numbers))
+        return answers.count(None)
+
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """Answer the others during the block; at its end our counters are on disk."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            # Before anybody can ask us to: what was changed until now is in the file.
+            self._look()
             listener.bind(str(self._place(self._number)))
             server = await asyncio.start_unix_server(self._begin_to_tell, sock=listener)
             keeping = asyncio.ensure_future(self._keep_on())
@@ -136,20 +165,21 @@ class Colleagues(Alone):
     def _place(self, number: int) -> Path:
         return self._folder / f"worker-{number}.sock"
 
-    async def _ask(self, number: int) -> Snapshot | None:
+    async def _ask(self, number: int, question: bytes = _TELL) -> Snapshot | None:
         """Another's snapshot; None where it does not answer, for then it has died or is about to."""
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_unix_connection(str(self._place(number)))
                 try:
+                    writer.write(question)
                     return decode_snapshot(await reader.read(-1))
                 finally:
                     writer.close()
         except (OSError, TimeoutError, ValueError):
             return None
 
-    def _begin_to_tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._tell(writer))
+    def _begin_to_tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._tell(reader, writer))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -159,8 +189,12 @@ class Colleagues(Alone):
             for task in late:
                 await cancel_and_wait(task)
 
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+    async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                question = await reader.read(len(_LOOK))
+            if question == _LOOK:
+                self._look()
             writer.write(encode_snapshot(await self._kept()))
             await writer.drain()
         writer.close()
@@ -182,6 +216,7 @@ class Colleagues(Alone):
     async def _keep_on(self) -> None:
         while True:
             await asyncio.sleep(KEEP_EVERY)
+            self._look()
             await self._kept()
 
 

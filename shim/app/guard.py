@@ -2,6 +2,7 @@
 
 A browser on the operator's machine reaches loopback for whatever page is open in it. A page of another
 site cannot read our answers, unless its name is made to lead here (DNS rebinding): so names are looked at.
+It could well send something that changes what we do, without reading the answer: so its origin is too.
 """
 
 import hmac
@@ -16,6 +17,7 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 # The page itself is empty without its data, and is what asks a person for the token.
 _OPEN = _PROBES | {"/"}
 _SCHEME = "bearer "
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
@@ -33,7 +35,12 @@ class Guard:
 
     def _refuse(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
+        changes = scope["method"] not in _READING
+        if changes and _is_of_another_site(headers):
+            return _CROSS_SITE
         if self._token is None:
+            if changes and not _is_local(scope):
+                return _TOKEN_NEEDED
             is_fine = scope["path"] in _PROBES or _is_host_fine(scope, headers.get("host", ""))
             return None if is_fine else _MISDIRECTED
         if scope["path"] in _OPEN or self._is_token(headers.get("authorization", "")):
@@ -58,6 +65,20 @@ def _is_host_fine(scope: Scope, host: str) -> bool:
     return not name or _is_address(name.strip("[]")) or name.rstrip(".").lower() == "localhost"
 
 
+def _is_of_another_site(headers: Headers) -> bool:
+    """Whether a browser sends it for a page that is not ours; nothing else says where it comes from."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return origin.partition("://")[2] != headers.get("host", "")
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether only this machine reaches the listener; a unix socket has no port."""
+    server = scope.get("server")
+    return not server or server[1] is None or _is_loopback(server[0])
+
+
 def _is_loopback(host: str) -> bool:
     return _is_address(host) and ipaddress.ip_address(host).is_loopback
 
@@ -77,4 +98,8 @@ _UNAUTHORIZED = PlainTextResponse(
 )
 _MISDIRECTED = PlainTextResponse(
     "421: ask for localhost or the address itself; to use another name, set admin.token\n", 421
+)
+_CROSS_SITE = PlainTextResponse("403: not for pages of another site\n", 403)
+_TOKEN_NEEDED = PlainTextResponse(
+    "403: others reach this address: set admin.token to change anything here, or ask on 127.0.0.1\n", 403
 )

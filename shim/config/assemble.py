@@ -7,7 +7,8 @@ from pathlib import Path
 
 from shim.admission.limits import AnswerPace, BodyPace
 from shim.admission.queue import QueueOptions
-from shim.app.build import ProxyOptions, UpstreamSpec
+from shim.app.build import ProxyOptions
+from shim.app.groups import UpstreamSpec
 from shim.cloud.joining import CloudOptions
 from shim.cloud.member import MemberOptions
 from shim.cloud.server import Access
@@ -27,8 +28,10 @@ from shim.service.upload import UploadOptions
 from shim.spool.disk import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
+from shim.upstream.care import GroupOptions
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.sizing import Sizing
+from shim.upstream.standing import StandingOptions
 
 
 def proxy_options(settings: Settings) -> ProxyOptions:
@@ -37,7 +40,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
     return ProxyOptions(
         directory=spool.directory,
         upstreams=[
-            UpstreamSpec(name, tuple(group.servers), group.mount, _sizing(group))
+            UpstreamSpec(name, tuple(group.servers), group.mount, _sizing(group), _group(group))
             for name, group in settings.upstream_groups.items()
         ],
         max_total=_amount(spool.max_total),
@@ -152,6 +155,17 @@ def _cloud(limits: LimitOptions) -> CloudOptions | None:
             life=options.lease,
             on_loss=OnLoss(options.on_loss),
         ),
+    )
+
+
+def _group(group: behind.UpstreamOptions) -> GroupOptions:
+    is_single = len(group.servers) == 1 and (group.resolve == UNLIMITED or not group.servers[0].is_named)
+    return GroupOptions(
+        balance=group.balance,
+        weights=group.weights,
+        standing=StandingOptions(group.eject_after, group.eject_for, group.slow_return),
+        probe=UNLIMITED if is_single else group.probe,
+        resolve=group.resolve,
     )
 
 

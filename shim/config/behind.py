@@ -8,6 +8,7 @@ from pydantic import Field
 from shim.config import kinds, places
 from shim.config.option import Options, option
 from shim.routes.route import BodyMode
+from shim.upstream.balance import Balance
 
 
 class ServiceAuthOptions(Options):
@@ -80,6 +81,43 @@ class UpstreamOptions(Options):
         "http:// URL. Read for max_inflight = auto, now and then while requests go there; what it says holds "
         "for each of the servers.",
         example="127.0.0.1:9191",
+    )
+    balance: Balance = option(
+        "least-inflight",
+        "Which of several servers a request goes to: the one that does least; round-robin, each in turn; "
+        "first-available, the first in the list that has room; or sticky, the same one for all requests of "
+        "an image, so that what was staged is found by its import (others go to the one that does least).",
+    )
+    weights: tuple[kinds.Count, ...] = option(
+        [],
+        "How much of the work each server is to get beside the others, one number for each of servers; [] "
+        "is the same for all.",
+    )
+    probe: kinds.Interval = option(
+        "10s",
+        "How often each of several servers is probed: a uwsgi ping, Glance's /healthcheck over HTTP, else a "
+        "connection. One that fails twice in a row gets nothing until a probe succeeds. A single server is "
+        "not probed: there is no other to go to.",
+    )
+    eject_after: kinds.CountLimit = option(
+        3,
+        "Failures in a row (no connection, a broken one, no answer in time) after which a server is left out "
+        "for eject_for. An error that it answers with is no failure: the others might well say the same.",
+    )
+    eject_for: kinds.Wait = option(
+        "10s", "How long it is left out; twice as long each further time in a row, up to 5min."
+    )
+    slow_return: kinds.Pause = option(
+        "30s",
+        "How long a server that is back gets less than its part, growing from a tenth: caches are cold, and "
+        "what felled it may be there yet.",
+    )
+    resolve: kinds.Interval = option(
+        "off",
+        "How often the names among servers are looked up, all addresses of each being servers of their own "
+        "(at most 16 a name). One that has gone gets nothing new. off: a name is one server, and looked up "
+        "for each connection.",
+        example="30s",
     )
     upload_share: kinds.Part = option(
         0.75,

@@ -43,12 +43,18 @@ class Counters:
         refusals: The shim's own answers, by code.
         body_bytes: Request body bytes received, by body mode.
         phases: Seconds spent, by phase.
+        failures: Attempts that a server failed, by (upstream, server).
     """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     body_bytes: Counter[str] = field(default_factory=Counter)
     phases: dict[str, Histogram] = field(default_factory=dict)
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_failure(self, upstream: str, server: str) -> None:
+        """Count one attempt that a server failed."""
+        self.failures[upstream, server] += 1
 
     def add_request(self, route: str, method: str, status: int) -> None:
         """Count one request that has ended."""

@@ -29,6 +29,8 @@ class Snapshot:
         held: Bytes that bodies hold.
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
+        states: Workers that have a server in a state, by upstream, server and state.
+        rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
         cloud: What they know of their cloud; None where there is none.
@@ -41,6 +43,8 @@ class Snapshot:
     held: int = 0
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    states: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
     cloud: CloudView | None = None
@@ -60,6 +64,11 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         held=sum(one.held for one in each),
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
+        states=_sums(one.states for one in each),
+        # None has the whole story of a server; who found it fastest had it to itself.
+        rates={
+            server: max(one.rates.get(server, 0.0) for one in each) for one in each for server in one.rates
+        },
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
         cloud=views_together(one.cloud for one in each if one.cloud is not None),
@@ -73,6 +82,7 @@ def add_up(several: Iterable[Counters]) -> Counters:
         whole.requests.update(counters.requests)
         whole.refusals.update(counters.refusals)
         whole.body_bytes.update(counters.body_bytes)
+        whole.failures.update(counters.failures)
         for phase, histogram in counters.phases.items():
             whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
     return whole
@@ -97,6 +107,7 @@ def encode_counters(counters: Counters) -> dict[str, Any]:
         "phases": {
             phase: [histogram.counts, histogram.total] for phase, histogram in counters.phases.items()
         },
+        "failures": [[*server, count] for server, count in counters.failures.items()],
     }
 
 
@@ -108,6 +119,7 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         ),
         refusals=Counter(told["refusals"]),
         body_bytes=Counter(told["body_bytes"]),
+        failures=Counter({(upstream, server): count for upstream, server, count in told["failures"]}),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()
@@ -125,6 +137,8 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "held": snapshot.held,
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
+        "states": [[*server, count] for server, count in snapshot.states.items()],
+        "rates": [[*server, rate] for server, rate in snapshot.rates.items()],
         "waiting": snapshot.waiting,
         "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
     }
@@ -146,6 +160,8 @@ def decode_snapshot(data: bytes) -> Snapshot:
         held=told["held"],
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
+        states={(upstream, server, state): count for upstream, server, state, count in told["states"]},
+        rates={(upstream, server): rate for upstream, server, rate in told["rates"]},
         waiting=told["waiting"],
         cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),
     )

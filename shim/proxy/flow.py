@@ -62,7 +62,7 @@ class Proxy:
         record.route = route.name
         record.image = self.service.image_of(request.raw_path)
         upstream = self.upstreams[route.upstream]
-        message = upstream_request(request, upstream.mount)
+        message = upstream_request(request, upstream.mount, about=record.image)
         if request.framing.has_body:
             # A head that no server takes is refused while the client still holds the body.
             upstream.check_head(message, request.framing.length)

@@ -118,8 +118,11 @@ class Delivery:
         self.journal.enter(self.record, phase)
 
 
-def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
-    """The request as its upstream shall see it; the body is added once it is there."""
+def upstream_request(request: ClientRequest, mount: str, *, about: str = "") -> UpstreamRequest:
+    """The request as its upstream shall see it; the body is added once it is there.
+
+    ``about`` is the image that it speaks of, where it does.
+    """
     headers = forwarded_headers(
         request.headers, request.peer, identity=request.id, prefix=mount, http_version=request.http_version
     )
@@ -136,4 +139,5 @@ def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
         remote=request.peer.address,
         server=request.server,
         project=request.client,
+        about=about,
     )

@@ -86,6 +86,7 @@ class UpstreamRequest:
         server: Name and port that the client connected to.
         is_handed_off: Whether a server on this host may open the body's file instead of being sent it.
         project: Whose request it is, for a fair turn where requests wait.
+        about: What it is about (an image's id), where requests about the same are to meet in one server.
     """
 
     method: str
@@ -99,6 +100,7 @@ class UpstreamRequest:
     server: tuple[str, int | None] = ("localhost", None)
     is_handed_off: bool = False
     project: str = ""
+    about: str = ""
 
     @property
     def length(self) -> int | None:

@@ -146,4 +146,4 @@ def _host_of(address: UpstreamAddress) -> str:
     """What the Host field says: the server's own address, without an IPv6 zone, that only we know."""
     if address.host is None or address.port is None:
         return "localhost"
-    return join_host_port(address.host.partition("%")[0], address.port)
+    return join_host_port((address.name or address.host).partition("%")[0], address.port)

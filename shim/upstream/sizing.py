@@ -56,19 +56,24 @@ class Sizing:
 
 
 def sized_queue(
-    servers: Sequence[UpstreamServer],
+    servers: Sequence[UpstreamServer | None],
     sizing: Sizing,
     options: QueueOptions,
     room: WaitingRoom,
     *,
     shared: SlotTable | None = None,
 ) -> SlotQueue:
-    """The line for the slots of these servers, as far as known; in its own table, or in a ``shared`` one."""
+    """The line for the slots of these servers, as far as known; in its own table, or in a ``shared`` one.
+
+    None is a place that is kept for a server that a name may lead to: it has no slots yet.
+    """
     queue = SlotQueue(
         len(servers), upload_share=sizing.upload_share, options=options, room=room, table=shared
     )
     for number, server in enumerate(servers):
-        if isinstance(server, ApplicationServer):
+        if server is None:
+            queue.limit(number, 0)
+        elif isinstance(server, ApplicationServer):
             queue.limit(number, server.threads)
             server.tell_lost(functools.partial(queue.lose, number))
         elif sizing.max_inflight is not None:
@@ -77,24 +82,31 @@ def sized_queue(
 
 
 def shared_line(
-    name: str, servers: Sequence[UpstreamAddress], sizing: Sizing, lines: Lines
+    name: str, servers: Sequence[UpstreamAddress], places: int, sizing: Sizing, lines: Lines
 ) -> SlotTable | None:
     """The line for an upstream's slots that it has in common with other processes; None where it has none.
+
+    Args:
+        name: The upstream's.
+        servers: As they are configured.
+        places: How many there may be, with those that their names may lead to.
+        sizing: What is set about their size.
+        lines: Those of this process.
 
     Raises:
         LimitReached: The table that it would be in is not to be had.
     """
     # An application runs in this process: its threads are nobody else's. And without a limit nobody waits.
     is_shared = sizing.is_limited and all(address.application is None for address in servers)
-    if not is_shared or len(servers) > MOST_SERVERS:
+    if not is_shared or places > MOST_SERVERS:
         return None
     # Slots belong to servers, by their place in the list: with another list it is another line.
     key = "\0".join([name, *map(str, servers)])
-    return lines.table(key, Capacity.of([UNLIMITED] * len(servers), sizing.upload_share))
+    return lines.table(key, Capacity.of([UNLIMITED] * places, sizing.upload_share))
 
 
 def size_watch(
-    upstream: str, servers: Sequence[UpstreamServer], sizing: Sizing, queue: SlotQueue
+    upstream: str, servers: Sequence[UpstreamServer | None], sizing: Sizing, queue: SlotQueue
 ) -> SizeWatch | None:
     """Who finds out the rest while requests go there; None where there is nobody to ask."""
     asked = [number for number, server in enumerate(servers) if not isinstance(server, ApplicationServer)]
@@ -103,7 +115,9 @@ def size_watch(
 
     def tell(size: int) -> None:
         for number in asked:
-            queue.limit(number, size)
+            # A kept place without slots has no server now.
+            if servers[number] is not None or queue.slots(number):
+                queue.limit(number, size)
 
     return SizeWatch(upstream, functools.partial(read_slots, sizing.asks), tell)
 

@@ -52,8 +52,13 @@ class ToldHealth:
 class ToldUpstream:
     """In place of an upstream: its one server has two requests of ours, and five wait for it."""
 
-    servers = (SimpleNamespace(address=SERVER, inflight=2),)
+    servers = (SimpleNamespace(address=SERVER, inflight=2, drain_rate=1e6),)
+    roster = (SimpleNamespace(name=str(SERVER), state=lambda _now: "returning"),)
     queue = SimpleNamespace(waiting=5)
+
+    @staticmethod
+    def clock():
+        return 0.0
 
 
 class ToldCloud:
@@ -226,6 +231,7 @@ def test_an_upload_of_unknown_length_that_has_just_begun():
 def test_status():
     pages = Pages(readiness=Readiness(ready=False, faults=["one"]))
     pages.drain.leave()
+    pages.journal.counters.failures["glance", str(SERVER)] = 4
     with pages.journal.record(id="req-0", method="GET", path="/", client="a") as record:
         record.status, record.code = 503, "draining"
     under_way = upload(pages)
@@ -244,8 +250,13 @@ def test_status():
             {
                 "upstream": "glance",
                 "server": "uwsgi+unix:///run/glance.sock",
+                "state": "up",
+                "states": {"returning": 1},
                 "inflight": 2,
                 "slots": 3,
+                "weight": 1.0,
+                "failures": 4,
+                "drain_rate": 1e6,
                 "up": True,
                 "reason": "answers the ping",
             }
