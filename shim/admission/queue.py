@@ -140,16 +140,17 @@ class SlotQueue:
             except LimitReached as refusal:
                 turn.set_exception(refusal)
 
-    def place(self, project: str, length: float | None) -> "Place":
+    def place(self, project: str, length: float | None, waits: QueueOptions | None = None) -> "Place":
         """A place for a request, as a block at whose end it leaves the line, or gives its slot back.
 
         Args:
             project: Whose request it is.
             length: Bytes of its body, ``UNLIMITED`` where that is not known; None without one.
+            waits: How long it may wait, where that is not as for all.
         """
         kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
         waiter = self._table.enter(kind, project_key(project))
-        return Place(self, waiter, len(self._slots), self._options.patience(length))
+        return Place(self, waiter, len(self._slots), (waits or self._options).patience(length))
 
     # -- for a place --------------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     ]
     upstreams = {group.upstream.name: group.upstream for group in behind}
     proxy = Proxy(
-        routes=_table(options, service),
+        routes=route_table(options, service),
         service=service,
         upstreams=upstreams,
         drain=drain,
@@ -245,7 +245,8 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     return GlanceService(glance) if name == "glance" else GenericService()
 
 
-def _table(options: ProxyOptions, service: Service) -> RouteTable:
+def route_table(options: ProxyOptions, service: Service) -> RouteTable:
+    """The operator's routes, or the service's; with one upstream all else leads there too."""
     if len(options.upstreams) != 1:
         return RouteTable(options.routes)
     only = options.upstreams[0].name

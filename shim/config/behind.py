@@ -137,6 +137,20 @@ class RouteOptions(Options):
         description="Its path: * stands for one segment, ** for any number of them.",
         examples=["/v2/images/*/file"],
     )
+    headers: places.HeaderPatterns = option(
+        {},
+        "Fields that a request has to have, all of them, each with a pattern for its value: * is any number "
+        "of characters. A client can send what it likes: use it to sort, not to protect.",
+        example={"user-agent": "*glanceclient*"},
+    )
+    at_least: kinds.Size | None = option(
+        None,
+        "The least size that a request's body is declared to have (Content-Length, or "
+        "x-openstack-image-size; 0 without a body). One whose size nobody has said takes no route that asks "
+        "for one.",
+        example="100GiB",
+    )
+    at_most: kinds.Size | None = option(None, "The largest, in the same way.", example="1TiB")
     upstream: places.Name | None = option(
         None, "The upstream that it leads to; may be left out where there is only one.", example="glance"
     )
@@ -148,4 +162,24 @@ class RouteOptions(Options):
         "The longest body that it takes, where that is less than spool.max_body. Give routes that carry no "
         "images a small one: their requests are not looked at before the body.",
         example="16MiB",
+    )
+    min_rate: kinds.Rate | None = option(
+        None, "In place of limits.min_rate, for its bodies.", example="64KiB/s"
+    )
+    min_rate_grace: kinds.Wait | None = option(None, "In place of limits.min_rate_grace.", example="30s")
+    body_idle: kinds.WaitLimit | None = option(None, "In place of timeouts.body_idle.", example="5min")
+    body_total: kinds.WaitLimit | None = option(None, "In place of timeouts.body_total.", example="6h")
+    cut_through_stall: kinds.WaitLimit | None = option(
+        None, "In place of timeouts.cut_through_stall.", example="10s"
+    )
+    queue: kinds.WaitLimit | None = option(None, "In place of timeouts.queue.", example="10s")
+    queue_body: kinds.WaitLimit | None = option(None, "In place of timeouts.queue_body.", example="6h")
+    connect: kinds.Wait | None = option(None, "In place of timeouts.connect.", example="2s")
+    connect_retry: kinds.Pause | None = option(None, "In place of timeouts.connect_retry.", example="1min")
+    send: kinds.WaitLimit | None = option(
+        None, "In place of timeouts.send, towards the server.", example="2min"
+    )
+    response: kinds.ResponseWait | None = option(None, "In place of timeouts.response.", example="30s")
+    response_idle: kinds.WaitLimit | None = option(
+        None, "In place of timeouts.response_idle.", example="10min"
     )

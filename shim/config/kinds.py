@@ -33,7 +33,7 @@ class Kind:
 
     takes: str
     parse: Callable[[object], Any]
-    format: Callable[[Any], str | float | bool]
+    format: Callable[[Any], str | float | bool | dict[str, str]]
     schema: Mapping[str, Any]
     parsed: tuple[type, ...] = ()
 

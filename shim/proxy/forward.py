@@ -12,6 +12,7 @@ from shim.proxy.download import Download
 from shim.proxy.growing import GrowingBody
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay, relay_hints, take
+from shim.routes.route import Terms
 from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
 from shim.spool.store import Store
@@ -118,11 +119,18 @@ class Delivery:
         self.journal.enter(self.record, phase)
 
 
-def upstream_request(request: ClientRequest, mount: str, *, about: str = "") -> UpstreamRequest:
+def upstream_request(
+    request: ClientRequest, mount: str, *, about: str = "", terms: Terms | None = None
+) -> UpstreamRequest:
     """The request as its upstream shall see it; the body is added once it is there.
 
-    ``about`` is the image that it speaks of, where it does.
+    Args:
+        request: The client's.
+        mount: SCRIPT_NAME of the application.
+        about: The image that it speaks of, where it does.
+        terms: Those of its route.
     """
+    terms = terms or Terms()
     headers = forwarded_headers(
         request.headers, request.peer, identity=request.id, prefix=mount, http_version=request.http_version
     )
@@ -140,4 +148,6 @@ def upstream_request(request: ClientRequest, mount: str, *, about: str = "") -> 
         server=request.server,
         project=request.client,
         about=about,
+        waits=terms.waits,
+        timeouts=terms.timeouts,
     )

@@ -119,7 +119,7 @@ class Upstream:
         async with contextlib.AsyncExitStack() as stack:
             # What has no length yet may become large.
             length = UNLIMITED if request.is_chunked else request.length
-            place = stack.enter_context(self.queue.place(request.project, length))
+            place = stack.enter_context(self.queue.place(request.project, length, request.waits))
             member, response = await self._first_answer(stack, place, request, interim, enter)
             with self._watched(member):
                 yield response
@@ -178,6 +178,7 @@ class Upstream:
     ) -> tuple[Member, Response]:
         give_up: Seconds | None = None
         pause = FIRST_PAUSE
+        retry = self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
         prefer = functools.partial(self._prefer, request.about)
         await self._names_known()
         while True:
@@ -189,7 +190,7 @@ class Upstream:
                 place.refuse()
                 continue
             # From the first attempt on: the time in line has a limit of its own.
-            give_up = give_up or self.clock() + self._connect_retry
+            give_up = give_up or self.clock() + retry
             self.roster.note(member, self.clock())
             try:
                 with self._watched(member):
