@@ -76,6 +76,7 @@ class SlotQueue:
         servers: int,
         *,
         upload_share: float = 1.0,
+        uploads_each: float = UNLIMITED,
         options: QueueOptions | None = None,
         room: WaitingRoom | None = None,
         table: SlotTable | None = None,
@@ -86,6 +87,7 @@ class SlotQueue:
         Args:
             servers: How many there are.
             upload_share: Part of all slots that uploads may hold.
+            uploads_each: How many of them in each server.
             options: How long to wait.
             room: Shared by the queues of all upstreams.
             table: Where slots and line are kept; by default in this process.
@@ -94,9 +96,10 @@ class SlotQueue:
         self._slots = [UNLIMITED] * servers
         self._lost = [0] * servers
         self._upload_share = upload_share
+        self._uploads_each = uploads_each
         self._options = options or QueueOptions()
         self._room = room or WaitingRoom(self._options.most)
-        self._table = table or LocalTable(Capacity.of(self._slots, upload_share))
+        self._table = table or LocalTable(Capacity.of(self._slots, upload_share, uploads_each))
         self.clock = clock
         self._turns: dict[int, asyncio.Future[int]] = {}
         self._in_line: dict[int, tuple[Waiter, Prefer]] = {}
@@ -231,7 +234,7 @@ class SlotQueue:
 
     def _resize(self) -> None:
         free = [max(0, slots - lost) for slots, lost in zip(self._slots, self._lost, strict=True)]
-        self._table.resize(Capacity.of(free, self._upload_share))
+        self._table.resize(Capacity.of(free, self._upload_share, self._uploads_each))
         self.look()
 
     def _tell(self, granted: Iterable[Holder]) -> None:

@@ -185,6 +185,7 @@ def _sizing(group: behind.UpstreamOptions) -> Sizing:
         max_inflight=None if isinstance(limit, str) else limit,
         stats=group.stats,
         upload_share=group.upload_share,
+        max_uploads=group.max_uploads,
     )
 
 

@@ -82,6 +82,11 @@ class UpstreamOptions(Options):
         "for each of the servers.",
         example="127.0.0.1:9191",
     )
+    max_uploads: kinds.CountLimit = option(
+        "unlimited",
+        "Bodies over 1 MiB in each of its servers at once: where a server's disk or network bears only so "
+        "many, or max_inflight is not known. upload_share holds over all servers together.",
+    )
     balance: Balance = option(
         "least-inflight",
         "Which of several servers a request goes to: the one that does least; round-robin, each in turn; "

@@ -31,11 +31,13 @@ class Sizing:
         max_inflight: Requests in each of them at once, ``UNLIMITED`` for no limit; None: to be found out.
         stats: uWSGI's stats server, which says it.
         upload_share: Part of all slots that uploads may hold.
+        max_uploads: How many uploads each server may have.
     """
 
     max_inflight: float | None = None
     stats: StatsAddress | None = None
     upload_share: float = 0.75
+    max_uploads: float = UNLIMITED
 
     @property
     def threads(self) -> int:
@@ -47,6 +49,8 @@ class Sizing:
     @property
     def is_limited(self) -> bool:
         """Whether there may be a limit, now or later."""
+        if self.max_uploads != UNLIMITED:
+            return True
         return self.asks is not None or self.max_inflight not in (None, UNLIMITED)
 
     @property
@@ -68,7 +72,12 @@ def sized_queue(
     None is a place that is kept for a server that a name may lead to: it has no slots yet.
     """
     queue = SlotQueue(
-        len(servers), upload_share=sizing.upload_share, options=options, room=room, table=shared
+        len(servers),
+        upload_share=sizing.upload_share,
+        uploads_each=sizing.max_uploads,
+        options=options,
+        room=room,
+        table=shared,
     )
     for number, server in enumerate(servers):
         if server is None:
@@ -102,7 +111,7 @@ def shared_line(
         return None
     # Slots belong to servers, by their place in the list: with another list it is another line.
     key = "\0".join([name, *map(str, servers)])
-    return lines.table(key, Capacity.of([UNLIMITED] * places, sizing.upload_share))
+    return lines.table(key, Capacity.of([UNLIMITED] * places, sizing.upload_share, sizing.max_uploads))
 
 
 def size_watch(

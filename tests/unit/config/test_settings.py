@@ -265,6 +265,7 @@ SIZES = [
     ("max_inflight", 8, 8),
     ("max_inflight", "8", 8),
     ("max_inflight", "unlimited", UNLIMITED),
+    ("max_uploads", 2, 2),
     ("probe", "off", UNLIMITED),
     ("probe", "500ms", 0.5),
     ("balance", "sticky", "sticky"),
