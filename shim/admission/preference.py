@@ -35,4 +35,4 @@ def anywhere(servers: int) -> Prefer:
 def only(waiter: Waiter, servers: Sequence[int], count: int) -> Waiter:
     """The same waiter for slots of these servers alone, of ``count`` that there are."""
     others = sum(1 << server for server in range(count) if server not in servers)
-    return replace(waiter, avoided=waiter.avoided | others)
+    return replace(waiter, avoided=waiter.avoided | others) if others else waiter

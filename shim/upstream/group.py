@@ -91,12 +91,12 @@ class Upstream:
     @property
     def takes_growing(self) -> bool:
         """Whether its servers begin with a body that still comes in; an application gets a whole file."""
-        return all(server.address.protocol is not Protocol.WSGI for server in self.servers)
+        return Protocol.WSGI not in self.roster.protocols
 
     @property
     def takes_chunked(self) -> bool:
         """Whether its servers take a body whose length is not known."""
-        return all(server.address.protocol is Protocol.HTTP for server in self.servers)
+        return self.roster.protocols <= {Protocol.HTTP}
 
     @property
     def drain_rate(self) -> float | None:
@@ -160,7 +160,7 @@ class Upstream:
 
     def check_head(self, request: UpstreamRequest, length: int | None) -> None:
         """Raise HeadTooLarge where the head fits no server; asked before a byte of the body is taken."""
-        for protocol in {server.address.protocol for server in self.servers}:
+        for protocol in self.roster.protocols:
             request.check_head(protocol, length)
 
     async def close(self) -> None:
@@ -186,8 +186,9 @@ class Upstream:
             position = await place.take(on_wait=lambda: enter(Phase.QUEUE), prefer=prefer)
             member = self.roster.at(position)
             if member is None or not member.takes_new:
-                # Taken out in the moment between the slot and our turn.
+                # Taken out in the moment between the slot and our turn; all others are asked anew.
                 place.refuse()
+                place.start_over()
                 continue
             # From the first attempt on: the time in line has a limit of its own.
             give_up = give_up or self.clock() + retry

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from shim.admission.preference import Preference
 from shim.errors import NoUpstream
 from shim.timing import Seconds
-from shim.upstream.address import UpstreamAddress
+from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.balance import Balancer, Candidate
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.standing import Standing, StandingOptions
@@ -37,6 +37,7 @@ class Member:
 
     Attributes:
         position: Its slots are counted under this number.
+        name: Its address, as people and metrics know it.
         weight: How much of the work it is to get, beside the others.
         is_drained: An operator has taken it out.
         is_leaving: Its name does not lead to it any more.
@@ -44,15 +45,11 @@ class Member:
 
     position: int
     server: UpstreamServer
+    name: str
     weight: float
     standing: Standing
     is_drained: bool = False
     is_leaving: bool = False
-
-    @property
-    def name(self) -> str:
-        """Its address, as people and metrics know it."""
-        return str(self.server.address)
 
     @property
     def takes_new(self) -> bool:
@@ -110,15 +107,22 @@ class Roster:
 
     def __post_init__(self) -> None:
         self._members: dict[int, Member] = {}
+        self._in_order: list[Member] = []
         self._drained: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self.members)
+        return iter(self._in_order)
 
     @property
     def members(self) -> list[Member]:
         """All servers there are, by position."""
-        return [self._members[position] for position in sorted(self._members)]
+        return list(self._in_order)
+
+    @property
+    def protocols(self) -> set[Protocol]:
+        """What is spoken with its servers, also with those that a name will lead to."""
+        addresses = [member.server.address for member in self] + [name.address for name in self.names]
+        return {address.protocol for address in addresses}
 
     def at(self, position: int) -> Member | None:
         """The server at a position, None where there is none (any more)."""
@@ -163,22 +167,28 @@ class Roster:
     def drain(self, drained: frozenset[str]) -> None:
         """Exactly the servers of these names are taken out by the operator; one may come only later."""
         self._drained = drained
-        for member in self._members.values():
+        for member in self:
             member.is_drained = member.name in drained
 
     def _place(self, position: int, server: UpstreamServer, weight: float) -> Member:
-        member = Member(position, server, weight, Standing(self.standing))
+        member = Member(position, server, str(server.address), weight, Standing(self.standing))
         member.is_drained = member.name in self._drained
         self._members[position] = member
+        self._sort()
         return member
 
+    def _sort(self) -> None:
+        # Once for each change: every request goes through them.
+        self._in_order = [self._members[position] for position in sorted(self._members)]
+
     def _behind(self, name: NamedPlace) -> list[Member]:
-        return [member for member in self.members if member.position in name.positions]
+        return [member for member in self if member.position in name.positions]
 
     def _remove_ended(self, name: NamedPlace) -> list[Member]:
         ended = [member for member in self._behind(name) if member.is_leaving and not member.server.inflight]
         for member in ended:
             del self._members[member.position]
+        self._sort()
         return ended
 
     def _free_position(self, name: NamedPlace, address: UpstreamAddress) -> int | None:
@@ -199,6 +209,9 @@ class Roster:
         Servers that are ejected or down are the last resort, when all others have refused: trying one
         costs a moment, and what was thought of it may be wrong.
         """
+        if self.positions == 1:
+            # Nothing is to be chosen; most upstreams have one server, and this is asked for every request.
+            return Preference((), (0,))
         untried = [member for member in self if member.takes_new and not avoided >> member.position & 1]
         fit = [member for member in untried if member.standing.is_fit(now)]
         order = self.balancer.order([member.candidate(now) for member in fit or untried], key)
@@ -222,4 +235,5 @@ class Roster:
 
     def note(self, member: Member, now: Seconds) -> None:
         """A request goes there."""
-        self.balancer.note(member.candidate(now))
+        if self.positions > 1:
+            self.balancer.note(member.candidate(now))

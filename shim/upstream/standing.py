@@ -102,8 +102,11 @@ class Standing:
     def succeed(self, now: Seconds) -> None:
         """A request was answered there, whatever the answer was."""
         self.failures = 0
+        if self._returns_at is None and not self._failed_probes:
+            return
         state = self.state(now)
         if state is State.UP:
+            # Its return is over, and with it what led there.
             self._ejections, self._returns_at = 0, None
         elif state is not State.RETURNING:
             # It works, whatever was thought of it.
