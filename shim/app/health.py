@@ -69,7 +69,7 @@ class HealthWatch:
         self._upstreams = upstreams
         self._probe_path = probe_path
         self._clock = clock
-        self._probed: dict[tuple[str, UpstreamAddress], Health] = {}
+        self._probed: dict[UpstreamAddress, Health] = {}
         self._probed_at: Seconds | None = None
         self._probing = asyncio.Lock()
         self._applications: dict[UpstreamAddress, ApplicationProbe] = {}
@@ -102,45 +102,46 @@ class HealthWatch:
         async with self._probing:
             is_old = self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE
             # Behind a name servers come at any time.
-            if is_old or any(key not in self._probed for key in self._keys()):
+            if is_old or any(server.address not in self._probed for server in self._servers()):
                 await self._probe_all()
         return [
             ServerHealth(
                 name,
                 member.server.address,
                 member.server.inflight,
-                self._probed[name, member.server.address],
+                self._probed[member.server.address],
                 upstream.queue.slots(member.position),
                 member.weight,
                 member.state(upstream.clock()),
             )
             for name, upstream in self._upstreams.items()
             for member in upstream.roster
-            if (name, member.server.address) in self._probed
+            if member.server.address in self._probed
         ]
 
     async def ask(self, server: UpstreamServer) -> Health:
-        """Probe one server now; never fails."""
+        """Probe one server now; never fails. Whoever asks, it is the newest that is known of it."""
+        health = self._probed[server.address] = await self._probe(server)
+        return health
+
+    def _servers(self) -> Iterator[UpstreamServer]:
+        for upstream in self._upstreams.values():
+            yield from upstream.servers
+
+    async def _probe_all(self) -> None:
+        servers = {server.address: server for server in self._servers()}
+        await asyncio.gather(*map(self.ask, servers.values()))
+        # Those behind a name come and go.
+        self._probed = {address: self._probed[address] for address in servers}
+        self._probed_at = self._clock()
+
+    async def _probe(self, server: UpstreamServer) -> Health:
         address = server.address
         if not isinstance(server, ApplicationServer):
             return await probe(address, self._probe_path)
         if address not in self._applications:
             self._applications[address] = ApplicationProbe(address, server.application)
         return await self._applications[address].ask(self._probe_path)
-
-    def _keys(self) -> Iterator[tuple[str, UpstreamAddress]]:
-        for name, upstream in self._upstreams.items():
-            for server in upstream.servers:
-                yield name, server.address
-
-    async def _probe_all(self) -> None:
-        servers = [
-            (name, server) for name, upstream in self._upstreams.items() for server in upstream.servers
-        ]
-        results = await asyncio.gather(*(self.ask(server) for _, server in servers))
-        keys = [(name, server.address) for name, server in servers]
-        self._probed = dict(zip(keys, results, strict=True))
-        self._probed_at = self._clock()
 
 
 def _against(server: ServerHealth) -> str:
