@@ -228,6 +228,7 @@ def _describe(record: Record, journal: Journal) -> dict[str, object]:
         "path": record.path,
         "project": record.project,
         "image": record.image,
+        "server": record.server,
         "bytes": record.received,
         "length": record.length,
         "rate": record.received / age if age else 0.0,

@@ -44,6 +44,7 @@ class Record:
 
     Attributes:
         started: Clock reading at its head, in seconds.
+        server: Of the upstream, the one that it was given to last.
         length: Declared or final body length in bytes, None while unknown.
         received: Body bytes taken from the client.
         sent: Response body bytes given to the client.
@@ -62,6 +63,7 @@ class Record:
     image: str = ""
     mode: str = ""
     upstream: str = ""
+    server: str = ""
     has_body: bool = False
     length: int | None = None
     received: int = 0
@@ -145,6 +147,7 @@ class Journal:
             "route": record.route,
             "mode": record.mode,
             "upstream": record.upstream,
+            "server": record.server,
             "status": record.status,
             "received": record.received,
             "sent": record.sent,

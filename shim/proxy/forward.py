@@ -74,7 +74,7 @@ class Delivery:
         try:
             async with Download(self.answer, self.record, self.store) as download:
                 async with self.upstream.exchange(
-                    self._message(), interim=self._pass_hints, enter=self._enter
+                    self._message(), interim=self._pass_hints, enter=self._enter, choose=self._choose
                 ) as response:
                     if self.handling.is_doubtful(response):
                         return await gather(response)
@@ -114,6 +114,9 @@ class Delivery:
 
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)
+
+    def _choose(self, server: str) -> None:
+        self.record.server = server
 
     def _enter(self, phase: Phase) -> None:
         self.journal.enter(self.record, phase)

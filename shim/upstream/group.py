@@ -105,9 +105,20 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+        self,
+        request: UpstreamRequest,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+        choose: Callable[[str], None] = lambda _server: None,
     ) -> AsyncIterator[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
+
+        Args:
+            request: What to send.
+            interim: Gets interim answers.
+            enter: Told of each phase that it enters.
+            choose: Told of each server that it is given to, where there are several.
 
         Raises:
             QueueFull, QueueTimeout: No slot came free; nothing was delivered.
@@ -120,7 +131,9 @@ class Upstream:
             # What has no length yet may become large.
             length = UNLIMITED if request.is_chunked else request.length
             place = stack.enter_context(self.queue.place(request.project, length, request.waits))
-            member, response = await self._first_answer(stack, place, request, interim, enter)
+            member, response = await self._first_answer(
+                stack, place, request, interim=interim, enter=enter, choose=choose
+            )
             with self._watched(member):
                 yield response
 
@@ -173,8 +186,10 @@ class Upstream:
         stack: contextlib.AsyncExitStack,
         place: Place,
         request: UpstreamRequest,
+        *,
         interim: Interim,
         enter: EnterPhase,
+        choose: Callable[[str], None],
     ) -> tuple[Member, Response]:
         give_up: Seconds | None = None
         pause = FIRST_PAUSE
@@ -193,6 +208,8 @@ class Upstream:
             # From the first attempt on: the time in line has a limit of its own.
             give_up = give_up or self.clock() + retry
             self.roster.note(member, self.clock())
+            if self.roster.positions > 1:
+                choose(member.name)
             try:
                 with self._watched(member):
                     exchange = member.server.exchange(request, interim=interim, enter=enter)

@@ -123,6 +123,7 @@ UPLOAD = {
     "path": "/v2/images/x/file",
     "project": "192.0.2.1",
     "image": "x",
+    "server": "",
     "bytes": 1000,
     "length": 4000,
     "rate": 100.0,
