@@ -13,11 +13,10 @@ import random
 import re
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +34,6 @@ from tests.support.shim import Shim
 MIB = 1 << 20
 PATIENCE = 300.0
 """Seconds that one step of an upload may take on a busy machine."""
-WORKERS = 2
-"""Of each Glance; the shim sends it as many requests at once."""
 STATE = re.compile(r"image .*\b(stuck in '\w+'|still queued|'active')")
 """What an answer says of the image."""
 
@@ -48,6 +45,7 @@ class Servers:
     glance: Glance
     variables: dict[str, str]
     count: int
+    workers: int
     running: dict[int, Server] = field(default_factory=dict)
     kills: Counter[int] = field(default_factory=Counter)
 
@@ -61,7 +59,7 @@ class Servers:
             variables=self.variables,
         )
         self.running[number] = start_server(
-            application, ["uwsgi-unix"], workers=WORKERS, threads=1, arguments=["--socket-timeout", "60"]
+            application, ["uwsgi-unix"], workers=self.workers, threads=1, arguments=["--socket-timeout", "60"]
         )
 
     def kill(self, number: int) -> None:
@@ -79,11 +77,11 @@ class Servers:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Start all; end those that run at the end of the block."""
-        with contextlib.ExitStack() as stack:
+        """Start all at once; end those that run at the end of the block."""
+        # A program ends with the thread that started it: these live as long as the block.
+        with ThreadPoolExecutor(self.count) as starters, contextlib.ExitStack() as stack:
             stack.callback(lambda: [server.stop() for server in self.running.values()])
-            for number in range(self.count):
-                self.start(number)
+            list(starters.map(self.start, range(self.count)))
             yield
 
 
@@ -137,37 +135,24 @@ def upload(port: int, image: str, number: int, size: int) -> Outcome:
     return Outcome(image, digest.hexdigest(), answer, f"{answer.status} {told}"[:600])
 
 
-@contextlib.contextmanager
-def killing(servers: Servers, every: float) -> Iterator[None]:
-    """Kill one server after the other, one each ``every`` seconds, as long as the block runs."""
-    ended = threading.Event()
-
-    def work() -> None:
-        turn = 0
-        while not ended.wait(every):
-            servers.kill(turn % servers.count)
-            turn += 1
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def kill_in_turn(servers: Servers, every: float, uploads: Sequence[Future[Outcome]]) -> None:
+    """Kill one server after the other, one each ``every`` seconds, until all uploads are over."""
+    turn = 0
+    while wait(uploads, timeout=every).not_done:
+        servers.kill(turn % servers.count)
+        turn += 1
 
 
 def run_uploads(servers: Servers, shim: Shim, given: argparse.Namespace) -> list[Outcome]:
     """All uploads, some at a time, while servers are killed."""
     images = Images(f"http://127.0.0.1:{shim.port}", servers.glance.directory / "images")
-    made = [images.create() for _ in range(given.count)]
-    with killing(servers, given.every), ThreadPoolExecutor(given.at_once) as clients:
-        outcomes = list(
-            clients.map(
-                lambda number: upload(shim.port, made[number], number, given.size), range(given.count)
-            )
-        )
-    return [judged(images, outcome) for outcome in outcomes]
+    with ThreadPoolExecutor(given.at_once) as clients:
+        made = list(clients.map(lambda _number: images.create(), range(given.count)))
+        uploads = [
+            clients.submit(upload, shim.port, image, number, given.size) for number, image in enumerate(made)
+        ]
+        kill_in_turn(servers, given.every, uploads)
+        return list(clients.map(lambda upload: judged(images, upload.result()), uploads))
 
 
 def judged(images: Images, outcome: Outcome) -> Outcome:
@@ -186,40 +171,48 @@ def judged(images: Images, outcome: Outcome) -> Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it, and print what the clients saw; 1 where any of them saw what it should not."""
     given = _parse(arguments)
+    # Whoever ends it early finds nothing left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     environment = ensure_environment()
     with (
         public_directory("killed") as directory,
-        _glances(directory, environment, given.servers) as servers,
-        _shim(directory / "shim", servers.urls, given.settings) as shim,
+        _glances(directory, environment, given) as servers,
+        _shim(directory / "shim", servers, given.settings) as shim,
     ):
         began = time.monotonic()
-        outcomes = run_uploads(servers, shim, given)
+        try:
+            outcomes = run_uploads(servers, shim, given)
+        except BaseException as failure:
+            failure.add_note(shim.log_text()[-5000:])
+            for server in servers.running.values():
+                failure.add_note(f"{server.log}:\n{server.log.read_text(errors='replace')[-3000:]}")
+            raise
         _report(given, servers, shim, outcomes, time.monotonic() - began)
     return 1 if any(outcome.kind == "wrong" for outcome in outcomes) else 0
 
 
 @contextlib.contextmanager
-def _glances(directory: Path, environment: Environment, count: int) -> Iterator[Servers]:
-    with running_database(directory, environment) as database:
+def _glances(directory: Path, environment: Environment, given: argparse.Namespace) -> Iterator[Servers]:
+    with running_database(directory, environment, given.driver) as database:
         modules = directory / "glance" / "modules"
         modules.parent.mkdir()
         # Where Glance looks for its own too; its database is made with it.
         modules.symlink_to(database.modules, target_is_directory=True)
         settings = {"database": {"connection": database.connection}}
         with Glance.make(directory / "glance", environment=environment, settings=settings) as glance:
-            servers = Servers(glance, dict(glance.variables()), count)
+            servers = Servers(glance, dict(glance.variables()), given.servers, given.workers)
             with servers.serving():
                 yield servers
 
 
-def _shim(folder: Path, urls: Sequence[str], settings: Sequence[str]) -> Shim:
+def _shim(folder: Path, servers: Servers, settings: Sequence[str]) -> Shim:
     given = {
         "upstream": None,
         "body": None,
         "service": None,
         "timeouts.connect_retry": None,
-        "upstreams.glance.servers": list(urls),
-        "upstreams.glance.max_inflight": WORKERS,
+        "upstreams.glance.servers": servers.urls,
+        "upstreams.glance.max_inflight": servers.workers,
         "upstreams.glance.probe": "2s",
         **dict(setting.split("=", 1) for setting in settings),
     }
@@ -258,7 +251,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=parse_size, default="64MiB", help="of each upload")
     parser.add_argument("--at-once", type=int, default=8, help="uploads under way")
     parser.add_argument("--servers", type=int, default=3, help="how many Glances there are")
+    parser.add_argument("--workers", type=int, default=2, help="of each; the shim sends it as many at once")
     parser.add_argument("--every", type=float, default=20, help="seconds between two kills")
+    parser.add_argument("--driver", type=Path, help="where psycopg2 is, if it is not to be installed anew")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="an option of the shim")
     return parser.parse_args(arguments)
 

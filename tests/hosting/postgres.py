@@ -37,8 +37,15 @@ class Database:
 
 
 @contextlib.contextmanager
-def running_database(directory: Path, environment: Environment) -> Iterator[Database]:
+def running_database(
+    directory: Path, environment: Environment, driver: Path | None = None
+) -> Iterator[Database]:
     """A new cluster below ``directory``, which other users can enter.
+
+    Args:
+        directory: The driver goes there too.
+        environment: Glance's.
+        driver: Where one is already.
 
     Raises:
         Unavailable: PostgreSQL is not installed, or its driver cannot be.
@@ -46,7 +53,7 @@ def running_database(directory: Path, environment: Environment) -> Iterator[Data
     programs = max(_PROGRAMS.glob("*/bin"), default=None)
     if programs is None:
         raise Unavailable("no PostgreSQL (Debian: postgresql)")
-    modules = _install_driver(directory / "driver", environment)
+    modules = driver or _install_driver(directory / "driver", environment)
     place = directory / "postgres"
     place.mkdir()
     # It refuses to run as root.
