@@ -158,10 +158,10 @@ class Upstream:
         self.queue.reconsider()
         return change
 
-    def note_probe(self, member: Member, *, up: bool, reason: str) -> None:
+    def note_probe(self, member: Member, *, up: bool, reason: str, busy: bool = False) -> None:
         """A server was probed."""
         before = member.standing.is_fit(self.clock())
-        member.standing.probe(self.clock(), up=up)
+        member.standing.probe(self.clock(), up=up, busy=busy)
         after = member.standing.is_fit(self.clock())
         if before != after:
             text = "upstream %s: %s is %s: %s"

@@ -112,9 +112,14 @@ class Standing:
             # It works, whatever was thought of it.
             self._failed_probes, self._returns_at = 0, now
 
-    def probe(self, now: Seconds, *, up: bool) -> None:
-        """A probe was answered as it should be, or was not."""
-        if not up:
+    def probe(self, now: Seconds, *, up: bool, busy: bool = False) -> None:
+        """A probe was answered as it should be, or was not.
+
+        A busy server takes the connection and answers late: that is fine for one that is up. One that was
+        out has to answer: after its start uWSGI takes connections long before the application is loaded.
+        """
+        is_out = not self.is_fit(now)
+        if not up or (busy and is_out):
             self._failed_probes += 1
             return
         was_down = self.state(now) is State.DOWN

@@ -9,7 +9,8 @@ from shim.upstream.standing import FIRST_SHARE, LONGEST_EJECTION, Standing, Stan
 
 OPTIONS = StandingOptions(eject_after=3, eject_for=10, slow_return=30)
 
-FAIL, OK, DEAD, ALIVE, LOOK = "fails", "answers", "probe fails", "probe answers", "looked at"
+FAIL, OK, LOOK = "fails", "answers", "looked at"
+DEAD, ALIVE, BUSY = "probe fails", "probe is answered", "probe finds it busy"
 
 
 def do(standing, event, now):
@@ -17,8 +18,8 @@ def do(standing, event, now):
         standing.fail(now)
     elif event == OK:
         standing.succeed(now)
-    elif event in (DEAD, ALIVE):
-        standing.probe(now, up=event == ALIVE)
+    elif event in (DEAD, ALIVE, BUSY):
+        standing.probe(now, up=event != DEAD, busy=event == BUSY)
 
 
 EJECTED = [(0, FAIL, "up"), (0, FAIL, "up"), (0, FAIL, "ejected")]
@@ -53,6 +54,18 @@ STORIES = {
     "two are not": [(0, DEAD, "up"), (10, DEAD, "down"), (1000, LOOK, "down")],
     "the first good probe brings it back": [
         (0, DEAD, "up"), (10, DEAD, "down"), (20, ALIVE, "returning"), (50, LOOK, "up"),
+    ],
+    "one that is busy is up": [
+        (0, BUSY, "up"), (10, BUSY, "up"), (20, DEAD, "up"), (30, BUSY, "up"), (40, DEAD, "up"),
+    ],
+    "one that starts is busy, and not back yet": [
+        (0, DEAD, "up"), (10, DEAD, "down"), (20, BUSY, "down"), (30, BUSY, "down"), (40, ALIVE, "returning"),
+    ],
+    "one that is ejected and starts is down": [
+        *EJECTED, (2, BUSY, "ejected"), (4, BUSY, "down"), (12, LOOK, "down"), (20, ALIVE, "returning"),
+    ],
+    "one that returns may be busy": [
+        *EJECTED, (10, BUSY, "returning"), (20, BUSY, "returning"), (40, LOOK, "up"),
     ],
     "down and yet answers": [(0, DEAD, "up"), (10, DEAD, "down"), (15, OK, "returning")],
     "down says more than ejected": [
@@ -101,7 +114,7 @@ def test_a_return_at_once():
     assert (standing.state(5), standing.share(5)) == (State.UP, 1)
 
 
-@given(st.lists(st.tuples(st.floats(0, 500), st.sampled_from([FAIL, OK, DEAD, ALIVE])), max_size=60))
+@given(st.lists(st.tuples(st.floats(0, 500), st.sampled_from([FAIL, OK, DEAD, ALIVE, BUSY])), max_size=60))
 def test_nobody_is_left_out_for_ever(events):
     """Whatever happened: a good probe, and time, bring it back; and its share is always a share."""
     standing, now = Standing(OPTIONS), 0.0
