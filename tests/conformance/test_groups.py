@@ -19,6 +19,8 @@ SETTINGS = {
     "server.workers": 2,
     "timeouts.connect_retry": "300ms",
     "upstreams.glance.balance": "round-robin",
+    # The workers have one line for their slots.
+    "upstreams.glance.max_inflight": 8,
     "upstreams.glance.probe": "200ms",
     "upstreams.glance.slow_return": "0s",
 }

@@ -1,6 +1,7 @@
 """Which servers a request would go to, and the line that obeys: the best at once, any of them later."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -8,6 +9,7 @@ from shim.admission.preference import Preference, anywhere, only
 from shim.admission.queue import SlotQueue
 from shim.admission.slots import Kind, Waiter
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.unit.admission.test_shared import Party
 
 
 @pytest.mark.parametrize(
@@ -32,8 +34,8 @@ def test_anywhere():
 class Line:
     """Two servers with a slot each; ``wish`` is what every request prefers at the moment."""
 
-    def __init__(self):
-        self.queue = SlotQueue(2, clock=loop_time)
+    def __init__(self, table):
+        self.queue = SlotQueue(2, table=table, clock=loop_time)
         for server in (0, 1):
             self.queue.limit(server, 1)
         self.wish = Preference((), (0, 1))
@@ -49,18 +51,28 @@ class Line:
         return asyncio.ensure_future(self.serve(seconds))
 
 
-def run_line(scene):
-    async def whole():
-        line = Line()
-        line.began = loop_time()
-        await scene(line)
-        assert (line.queue.waiting, line.queue.used(0), line.queue.used(1)) == (0, 0, 0)
-        assert line.queue._in_line == {}
+@pytest.fixture(name="run_line", params=["own", "shared"])
+def _run_line(request, tmp_path):
+    """Over a table in this process, and over one that others could take part in."""
 
-    run_leaping(whole())
+    def run(scene):
+        async def whole(table):
+            line = Line(table)
+            line.began = loop_time()
+            await scene(line)
+            assert (line.queue.waiting, line.queue.used(0), line.queue.used(1)) == (0, 0, 0)
+            assert line.queue._in_line == {}
+
+        if request.param == "own":
+            run_leaping(whole(None))
+            return
+        with contextlib.closing(Party(tmp_path, 1, 1, count=1)) as party:
+            run_leaping(whole(party.tables[0]))
+
+    return run
 
 
-def test_the_best_that_is_free_is_taken():
+def test_the_best_that_is_free_is_taken(run_line):
     async def scene(line):
         line.wish = Preference((1, 0), (0, 1))
         served = [await task for task in [line.start(2), line.start(1), line.start()]]
@@ -69,7 +81,7 @@ def test_the_best_that_is_free_is_taken():
     run_line(scene)
 
 
-def test_no_wait_for_another_than_was_asked_for():
+def test_no_wait_for_another_than_was_asked_for(run_line):
     async def scene(line):
         line.wish = Preference((0,), (0,))
         served = await asyncio.gather(line.start(), line.start(), line.start())
@@ -78,7 +90,7 @@ def test_no_wait_for_another_than_was_asked_for():
     run_line(scene)
 
 
-def test_those_in_line_are_asked_anew_and_keep_their_places():
+def test_those_in_line_are_asked_anew_and_keep_their_places(run_line):
     async def scene(line):
         line.wish = Preference((0,), (0,))
         tasks = [line.start(seconds) for seconds in (10, 5, 1)]
@@ -91,7 +103,7 @@ def test_those_in_line_are_asked_anew_and_keep_their_places():
     run_line(scene)
 
 
-def test_one_that_nothing_is_left_for_waits_for_better_times():
+def test_one_that_nothing_is_left_for_waits_for_better_times(run_line):
     async def scene(line):
         line.wish = Preference((), ())
         waiting, leaving = line.start(), line.start()
