@@ -63,7 +63,7 @@ def snapshot_maker(
                 for name, upstream in upstreams.items()
                 for member in upstream.roster
             },
-            rates={
+            drain_rates={
                 (name, str(server.address)): server.drain_rate
                 for name, upstream in upstreams.items()
                 for server in upstream.servers

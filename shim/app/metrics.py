@@ -133,7 +133,7 @@ def _standings(whole: Snapshot) -> Iterable[Metric]:
         "Bytes per second in which a server takes large bodies.",
         labels=labels,
     )
-    for server, rate in whole.rates.items():
+    for server, rate in whole.drain_rates.items():
         rates.add_metric(server, rate)
     yield rates
 

@@ -94,7 +94,7 @@ def describe_server(server: ServerHealth, whole: Snapshot) -> dict[str, Any]:
         "slots": None if server.slots == UNLIMITED else server.slots,
         "weight": server.weight,
         "failures": whole.counters.failures[key],
-        "drain_rate": whole.rates.get(key),
+        "drain_rate": whole.drain_rates.get(key),
         "up": server.health.up,
         "reason": server.health.reason,
     }

@@ -30,7 +30,7 @@ class Snapshot:
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
         states: Workers that have a server in a state, by upstream, server and state.
-        rates: Bytes per second in which a server takes bodies, by upstream and server.
+        drain_rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
         cloud: What they know of their cloud; None where there is none.
@@ -44,7 +44,7 @@ class Snapshot:
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
     states: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
     cloud: CloudView | None = None
@@ -66,8 +66,10 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         inflight=_sums(one.inflight for one in each),
         states=_sums(one.states for one in each),
         # None has the whole story of a server; who found it fastest had it to itself.
-        rates={
-            server: max(one.rates.get(server, 0.0) for one in each) for one in each for server in one.rates
+        drain_rates={
+            server: max(one.drain_rates.get(server, 0.0) for one in each)
+            for one in each
+            for server in one.drain_rates
         },
         waiting=_sums(one.waiting for one in each),
         workers=sum(one.workers for one in each),
@@ -138,7 +140,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
         "states": [[*server, count] for server, count in snapshot.states.items()],
-        "rates": [[*server, rate] for server, rate in snapshot.rates.items()],
+        "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
         "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
     }
@@ -161,7 +163,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
         states={(upstream, server, state): count for upstream, server, state, count in told["states"]},
-        rates={(upstream, server): rate for upstream, server, rate in told["rates"]},
+        drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
         cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),
     )

@@ -8,6 +8,7 @@ import pytest
 from shim.admission.preference import Preference, anywhere, only
 from shim.admission.queue import SlotQueue
 from shim.admission.slots import Kind, Waiter
+from shim.errors import QueueFull
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.unit.admission.test_shared import Party
 
@@ -114,5 +115,22 @@ def test_one_that_nothing_is_left_for_waits_for_better_times(run_line):
         line.wish = Preference((1,), (1,))
         line.queue.reconsider()
         assert (await waiting)[0] == 1
+
+    run_line(scene)
+
+
+def test_one_that_gets_no_place_any_more_is_told_so(run_line):
+    async def scene(line):
+        line.wish = Preference((), ())
+        waiting = line.start()
+        await let_others_run()
+
+        def refuse(_waiter):
+            raise QueueFull("No row is left.")
+
+        line.queue._table.join = refuse
+        line.queue.reconsider()
+        with pytest.raises(QueueFull):
+            await waiting
 
     run_line(scene)
