@@ -174,6 +174,21 @@ def test_slots_and_the_line_for_them(slots):
     assert value(samples, "glance_shim_queue_length", upstream="other") == 0
 
 
+def test_how_servers_stand():
+    counters = Counters()
+    counters.add_failure("up", "http://one:80")
+    whole = replace(
+        snapshot_maker(Drain(), store(), Journal(counters), {})(),
+        states={("up", "http://one:80", "down"): 2},
+        drain_rates={("up", "http://one:80"): 5e6},
+    )
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, []))
+    one = {"upstream": "up", "server": "http://one:80"}
+    assert value(samples, "glance_shim_upstream_state", **one, state="down") == 2
+    assert value(samples, "glance_shim_upstream_failures_total", **one) == 1
+    assert value(samples, "glance_shim_upstream_drain_rate_bytes", **one) == 5e6
+
+
 def test_histograms_are_cumulative():
     journal = Journal(Counters())
     for seconds in (0.0005, 0.001, 0.25, 0.3, 5000.0):
