@@ -10,7 +10,7 @@ from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
-from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication

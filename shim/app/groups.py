@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.shared import Lines
 from shim.poller import Poller
 from shim.timing import UNLIMITED

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shim.admission.limits import AnswerPace, BodyPace
-from shim.admission.queue import QueueOptions
+from shim.admission.room import QueueOptions
 from shim.app.build import ProxyOptions
 from shim.app.groups import UpstreamSpec
 from shim.cloud.joining import CloudOptions

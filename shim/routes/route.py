@@ -11,7 +11,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 from shim.admission.limits import BodyPace
-from shim.admission.queue import QueueOptions
+from shim.admission.room import QueueOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.message import UpstreamTimeouts
 from shim.wire.headers import Headers, get_all

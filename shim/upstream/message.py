@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from shim.admission.queue import QueueOptions
+from shim.admission.room import QueueOptions
 from shim.timing import Seconds
 from shim.upstream.address import Protocol as UpstreamProtocol
 from shim.wire.http1 import encode_request_head

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.admission.queue import QueueOptions, SlotQueue, WaitingRoom
+from shim.admission.queue import SlotQueue
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.shared import MOST_SERVERS, Lines
 from shim.admission.slots import Capacity, upload_limit
 from shim.admission.table import SlotTable

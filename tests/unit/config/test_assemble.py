@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.admission.queue import QueueOptions
+from shim.admission.room import QueueOptions
 from shim.cloud.address import SharedAddress
 from shim.cloud.member import MemberOptions
 from shim.cloud.values import CloudLimits, OnLoss

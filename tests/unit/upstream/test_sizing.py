@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.table import LocalTable
 from shim.errors import UpstreamRefused
 from shim.spool.inspect import Level
