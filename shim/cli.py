@@ -129,13 +129,14 @@ def print_config(
     It is TOML, each value with where it came from.
     """
     from shim.commands.config import View, run
-    from shim.commands.config import explain as explain_route
 
     if defaults + schema + bool(explain) > 1:
         raise typer.BadParameter("give one of --defaults, --schema and --explain")
     if (header or size) and not explain:
         raise typer.BadParameter("--header and --size describe the request of --explain")
     if explain:
+        from shim.commands.explain import run as explain_route
+
         status = explain_route(
             config=config,
             upstream=upstream,

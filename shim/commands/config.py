@@ -1,13 +1,10 @@
 """``glance-shim config``: what is in force and where from, all defaults with their reasons, or the schema."""
 
 import enum
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from shim.commands import ENDED_AS_ASKED, WRONG_USAGE, load_or_report
-from shim.commands.explain import Request
-from shim.commands.explain import explain as explained
 from shim.config import describe
 
 
@@ -17,28 +14,6 @@ class View(enum.Enum):
     EFFECTIVE = "effective"
     DEFAULTS = "defaults"
     SCHEMA = "schema"
-
-
-def explain(
-    config: Path | None,
-    upstream: str | None,
-    settings: Sequence[str],
-    *,
-    request: Sequence[str],
-    headers: Sequence[str],
-    size: str | None,
-) -> int:
-    """Print which route a request takes and why; the exit status."""
-    try:
-        asked = Request.parse(request[0], request[1], headers, size)
-    except ValueError as fault:
-        print(f"glance-shim: {fault}", file=sys.stderr)
-        return WRONG_USAGE
-    loaded = load_or_report(config, upstream=upstream, settings=settings, upstream_required=True)
-    if loaded is None:
-        return WRONG_USAGE
-    print("\n".join(explained(loaded, asked)))
-    return ENDED_AS_ASKED
 
 
 def run(config: Path | None, upstream: str | None, settings: Sequence[str], view: View) -> int:

@@ -3,10 +3,13 @@
 The table is the one that the proxy goes by, and so are the conditions; here they are only put into words.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 from shim.app.build import ProxyOptions, route_table, service_of
+from shim.commands import ENDED_AS_ASKED, WRONG_USAGE, load_or_report
 from shim.config import toml
 from shim.config.assemble import proxy_options
 from shim.config.behind import RouteOptions, UpstreamOptions
@@ -70,6 +73,28 @@ class Request:
             fields.append((name.strip().lower().encode(), value.strip().encode()))
         known = 0 if size is None else None if size == "unknown" else parse_size(size)
         return cls(method, path.partition("?")[0].encode(), tuple(fields), known)
+
+
+def run(
+    config: FilePath | None,
+    upstream: str | None,
+    settings: Sequence[str],
+    *,
+    request: Sequence[str],
+    headers: Sequence[str],
+    size: str | None,
+) -> int:
+    """Print which route a request takes and why; the exit status."""
+    try:
+        asked = Request.parse(request[0], request[1], headers, size)
+    except ValueError as fault:
+        print(f"glance-shim: {fault}", file=sys.stderr)
+        return WRONG_USAGE
+    loaded = load_or_report(config, upstream=upstream, settings=settings, upstream_required=True)
+    if loaded is None:
+        return WRONG_USAGE
+    print("\n".join(explain(loaded, asked)))
+    return ENDED_AS_ASKED
 
 
 def explain(loaded: Loaded, request: Request) -> Iterator[str]:
