@@ -240,10 +240,7 @@ class Upstream:
             await self.resolved.wait()
 
     def _prefer(self, about: str, avoided: int) -> Preference:
-        return self.roster.preference(self.clock(), about, avoided, self._has_room)
-
-    def _has_room(self, position: int) -> bool:
-        return self.queue.used(position) < self.queue.slots(position)
+        return self.roster.preference(self.clock(), about, avoided, self.queue)
 
     @contextlib.contextmanager
     def _watched(self, member: Member) -> Iterator[None]:

@@ -7,11 +7,13 @@ servers come and go, and take the positions that are kept for it. Decisions with
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from shim.admission.preference import Preference
 from shim.errors import NoUpstream
 from shim.timing import Seconds
-from shim.upstream.address import Protocol, UpstreamAddress
+from shim.upstream.address import Protocol as UpstreamProtocol
+from shim.upstream.address import UpstreamAddress
 from shim.upstream.balance import Balancer, Candidate
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.standing import Standing, StandingOptions
@@ -27,8 +29,17 @@ RETRY_AFTER = 10
 DRAINING = "draining"
 """The state of a server that gets nothing new, however it stands."""
 
-Admits = Callable[[int], bool]
-"""Whether the server at a position has room for one more."""
+
+class Slots(Protocol):
+    """What the line for slots knows of the server at a position, over all processes that share it."""
+
+    def used(self, server: int) -> int:
+        """Requests in it."""
+        ...
+
+    def slots(self, server: int) -> float:
+        """How many it takes at once."""
+        ...
 
 
 @dataclass(eq=False)
@@ -60,11 +71,9 @@ class Member:
         """How it stands, or that it is to end."""
         return self.standing.state(now).value if self.takes_new else DRAINING
 
-    def candidate(self, now: Seconds) -> Candidate:
+    def candidate(self, now: Seconds, inflight: int = 0) -> Candidate:
         """What the balance has to know of it."""
-        return Candidate(
-            self.position, self.name, self.server.inflight, self.weight, self.standing.share(now)
-        )
+        return Candidate(self.position, self.name, inflight, self.weight, self.standing.share(now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,7 @@ class Roster:
         return list(self._in_order)
 
     @property
-    def protocols(self) -> set[Protocol]:
+    def protocols(self) -> set[UpstreamProtocol]:
         """What is spoken with its servers, also with those that a name will lead to."""
         addresses = [member.server.address for member in self] + [name.address for name in self.names]
         return {address.protocol for address in addresses}
@@ -203,7 +212,7 @@ class Roster:
 
     # -- where a request goes ---------------------------------------------------------------------
 
-    def preference(self, now: Seconds, key: str, avoided: int, has_room: Admits) -> Preference:
+    def preference(self, now: Seconds, key: str, avoided: int, slots: Slots) -> Preference:
         """Where a request may go that some servers have refused already (bits of ``avoided``).
 
         Servers that are ejected or down are the last resort, when all others have refused: trying one
@@ -214,11 +223,12 @@ class Roster:
             return Preference((), (0,))
         untried = [member for member in self if member.takes_new and not avoided >> member.position & 1]
         fit = [member for member in untried if member.standing.is_fit(now)]
-        order = self.balancer.order([member.candidate(now) for member in fit or untried], key)
-        positions = [candidate.position for candidate in order]
+        candidates = [member.candidate(now, slots.used(member.position)) for member in fit or untried]
+        positions = [candidate.position for candidate in self.balancer.order(candidates, key)]
         if self.balancer.sticks(key):
             return Preference(positions[:1], positions[:1])
-        return Preference([position for position in positions if has_room(position)], positions)
+        free = [position for position in positions if slots.used(position) < slots.slots(position)]
+        return Preference(free, positions)
 
     def check(self) -> None:
         """Raise NoUpstream where there is no server that takes anything new."""

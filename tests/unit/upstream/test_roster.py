@@ -16,11 +16,25 @@ def server(address, inflight=0):
     return SimpleNamespace(address=address, inflight=inflight)
 
 
-def fixed(*loads, balance=Balance.LEAST_INFLIGHT):
+def fixed(count, balance=Balance.LEAST_INFLIGHT):
     roster = Roster(Balancer(balance))
-    for number, load in enumerate(loads):
-        roster.add(server(parse_upstream(f"http://server-{number}"), load))
+    for number in range(count):
+        roster.add(server(parse_upstream(f"http://server-{number}")))
     return roster
+
+
+class Slots:
+    """So many requests in each server; those that are full take no more."""
+
+    def __init__(self, *loads, full=()):
+        self.loads = loads
+        self.full = full
+
+    def used(self, server):
+        return self.loads[server]
+
+    def slots(self, server):
+        return self.loads[server] if server in self.full else 9
 
 
 def eject(roster, *positions):
@@ -51,20 +65,20 @@ PREFERENCES = {
 @pytest.mark.parametrize("case", PREFERENCES.values(), ids=PREFERENCES)
 def test_preferences(case):
     ejected, drained, refused, full, first, among = case
-    roster = fixed(1, 0, 2)
+    roster = fixed(3)
     eject(roster, *ejected)
     drain(roster, *drained)
     avoided = sum(1 << position for position in refused)
-    preference = roster.preference(1, "", avoided, lambda position: position not in full)
+    preference = roster.preference(1, "", avoided, Slots(1, 0, 2, full=full))
     assert (list(preference.first), list(preference.among)) == (first, among)
     assert roster.has_untried(avoided) is bool(among)
 
 
 def test_what_sticks_waits_for_its_server_and_moves_only_when_that_is_out():
-    roster = fixed(0, 0, 0, balance=Balance.STICKY)
+    roster = fixed(3, Balance.STICKY)
 
     def homes(key):
-        preference = roster.preference(1, key, 0, lambda _position: False)
+        preference = roster.preference(1, key, 0, Slots(0, 0, 0, full=(0, 1, 2)))
         assert preference.first == preference.among
         return list(preference.among)
 
@@ -80,7 +94,7 @@ def test_what_sticks_waits_for_its_server_and_moves_only_when_that_is_out():
 
 
 def test_without_a_server_that_takes_anything_there_is_no_upstream():
-    roster = fixed(0, 0)
+    roster = fixed(2)
     roster.check()
     eject(roster, 0, 1)
     roster.check()
