@@ -182,7 +182,7 @@ def test_how_servers_stand():
         states={("up", "http://one:80", "down"): 2},
         drain_rates={("up", "http://one:80"): 5e6},
     )
-    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, []))
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, [], ready=True))
     one = {"upstream": "up", "server": "http://one:80"}
     assert value(samples, "glance_shim_upstream_state", **one, state="down") == 2
     assert value(samples, "glance_shim_upstream_failures_total", **one) == 1

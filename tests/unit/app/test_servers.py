@@ -44,7 +44,7 @@ class Worker:
         )
         self.listener = listener
         store = SimpleNamespace(limit=0)
-        admin = Admin(store, SimpleNamespace(servers=self._servers), self.colleagues, self.board)
+        admin = Admin(store, SimpleNamespace(servers=self._servers), self.colleagues, board=self.board)
         self.application = Guard(admin.application(), token)
 
     async def _servers(self):
