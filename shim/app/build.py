@@ -120,7 +120,6 @@ class Parts:
         gate: Counts client connections.
         colleagues: This worker among the others.
         everywhere: The same among all shims of its cloud.
-        lines: Its lines among those of the other workers; None: they are its own.
         cares: Who looks after the servers of each upstream.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
@@ -133,7 +132,6 @@ class Parts:
     gate: ConnectionGate
     colleagues: Alone
     everywhere: Everywhere
-    lines: Lines | None = None
     cares: Sequence[Care] = ()
     poller: Poller | None = None
     relays: Poller | None = None
@@ -141,10 +139,8 @@ class Parts:
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """What runs beside the requests: others are answered, and servers looked after."""
-        bell = contextlib.nullcontext() if self.lines is None else self.lines.bell.present()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self.everywhere.present())
-            await stack.enter_async_context(bell)
             for care in self.cares:
                 await stack.enter_async_context(care.running())
             yield
@@ -216,7 +212,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         if membership is None
         else Colleagues(own, membership.folder, membership.number, look=board.look)
     )
-    everywhere = Everywhere(colleagues, cloud)
+    everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
     admin = Admin(store, health, colleagues, everywhere, board)
     return Parts(
@@ -227,7 +223,6 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         everywhere=everywhere,
-        lines=lines,
         cares=[group.care(health.ask) for group in behind],
         poller=poller,
         relays=relays,

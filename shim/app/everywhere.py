@@ -11,6 +11,7 @@ from shim.app.colleagues import Alone, live_uploads
 from shim.cloud.joining import CloudOptions, join_cloud, shim_name
 from shim.cloud.member import Member
 from shim.cloud.published import decode_uploads, encode_uploads
+from shim.ledger.bell import Bell
 from shim.observe.journal import Journal
 
 # Of all shims together: a page for eyes and scripts, not an archive.
@@ -27,15 +28,18 @@ def member_of(options: CloudOptions | None, journal: Journal) -> Member | None:
 class Everywhere:
     """This worker's shim, and the cloud around it where there is one."""
 
-    def __init__(self, colleagues: Alone, member: Member | None = None) -> None:
+    def __init__(self, colleagues: Alone, member: Member | None = None, *, bell: Bell | None = None) -> None:
+        """Take the other workers, our part in the cloud, and what wakes us when a slot is ours."""
         self._colleagues = colleagues
         self._member = member
+        self._bell = bell
 
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """Be there for the other workers, and count among all shims, during the block."""
         cloud = contextlib.nullcontext() if self._member is None else self._member.present()
-        async with self._colleagues.present(), cloud:
+        bell = contextlib.nullcontext() if self._bell is None else self._bell.present()
+        async with self._colleagues.present(), cloud, bell:
             yield
 
     async def uploads(self) -> Sequence[Mapping[str, Any]]:

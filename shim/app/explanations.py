@@ -122,6 +122,14 @@ _CLIENT = {
         "If it comes after a round number of seconds (60, 300): raise the timeout of the proxy in front.",
         "hosting-in-front.md",
     ),
+    "client_too_slow": Explanation(
+        "The client took nothing of its answer for `timeouts.send`, or less than `limits.min_rate` over "
+        "`limits.min_rate_grace`, and was cut off. It stands in log and metrics only.",
+        "A client that was stopped or lost its network in the middle of a download; a full disk of its own; "
+        "ill will.",
+        "Repeat the download. If your clients' lines are that slow: lower `limits.min_rate`.",
+        "operating.md#slow-downloads",
+    ),
 }
 
 # -- our limits -----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from shim.upstream.network import connect
 from shim.upstream.pool import Server
 from shim.upstream.probe import Health
 from shim.upstream.roster import Roster
-from shim.upstream.sizing import Sizing, shared_line, size_watch, sized_queue
+from shim.upstream.sizing import Sizing, size_watch, sized_queue
 
 MakeServer = Callable[[UpstreamAddress], UpstreamServer]
 
@@ -86,10 +86,7 @@ def make_group(
     roster = _roster(spec, make)
     fixed = {member.position: member.server for member in roster}
     places = [fixed.get(position) for position in range(roster.positions)]
-    shared = None if lines is None else shared_line(spec.name, spec.servers, len(places), spec.sizing, lines)
-    line = sized_queue(places, spec.sizing, queue, room, shared=shared)
-    if lines is not None:
-        lines.bell.on_ring(line.look)
+    line = sized_queue(places, spec.sizing, queue, room, name=spec.name, addresses=spec.servers, lines=lines)
     limit = spec.sizing.max_inflight
     upstream = Upstream(
         spec.name,

@@ -66,20 +66,32 @@ def sized_queue(
     options: QueueOptions,
     room: WaitingRoom,
     *,
-    shared: SlotTable | None = None,
+    name: str = "",
+    addresses: Sequence[UpstreamAddress] = (),
+    lines: Lines | None = None,
 ) -> SlotQueue:
-    """The line for the slots of these servers, as far as known; in its own table, or in a ``shared`` one.
+    """The line for the slots of these servers, as far as known; in ``lines`` with other processes.
 
-    None is a place that is kept for a server that a name may lead to: it has no slots yet.
+    Args:
+        servers: None is a place that is kept for a server that a name may lead to: it has no slots yet.
+        sizing: What is set about their size.
+        options: How many may wait, and for how long.
+        room: Shared by the lines of all upstreams.
+        name: The upstream's, as all processes know it.
+        addresses: Its servers as they are configured, which all processes agree in.
+        lines: Those of this process among others; None: it is alone.
     """
+    table = None if lines is None else shared_line(name, addresses, sizing, lines, places=len(servers))
     queue = SlotQueue(
         len(servers),
         upload_share=sizing.upload_share,
         uploads_each=sizing.max_uploads,
         options=options,
         room=room,
-        table=shared,
+        table=table,
     )
+    if lines is not None:
+        lines.bell.on_ring(queue.look)
     for number, server in enumerate(servers):
         if server is None:
             queue.limit(number, 0)
@@ -92,20 +104,26 @@ def sized_queue(
 
 
 def shared_line(
-    name: str, servers: Sequence[UpstreamAddress], places: int, sizing: Sizing, lines: Lines
+    name: str,
+    servers: Sequence[UpstreamAddress],
+    sizing: Sizing,
+    lines: Lines,
+    *,
+    places: int | None = None,
 ) -> SlotTable | None:
     """The line for an upstream's slots that it has in common with other processes; None where it has none.
 
     Args:
         name: The upstream's.
         servers: As they are configured.
-        places: How many there may be, with those that their names may lead to.
         sizing: What is set about their size.
         lines: Those of this process.
+        places: How many there may be, with those that their names may lead to; None: no more.
 
     Raises:
         LimitReached: The table that it would be in is not to be had.
     """
+    places = len(servers) if places is None else places
     # An application runs in this process: its threads are nobody else's. And without a limit nobody waits.
     is_shared = sizing.is_limited and all(address.application is None for address in servers)
     if not is_shared or places > MOST_SERVERS:

@@ -181,7 +181,7 @@ OTHER = parse_upstream("uwsgi://two:3031")
 )
 def test_who_waits_in_a_line_with_others(addresses, given, is_shared):
     lines = Lines()
-    assert (shared_line("main", addresses, len(addresses), given, lines) is not None) is is_shared
+    assert (shared_line("main", addresses, given, lines) is not None) is is_shared
     assert len(lines.names) == is_shared
 
 
@@ -189,6 +189,6 @@ def test_a_line_is_that_of_the_same_servers():
     lines = Lines()
     both = [HTTP, OTHER]
     for name, addresses in [("a", [HTTP]), ("a", [HTTP]), ("b", [HTTP]), ("a", both), ("a", both[::-1])]:
-        shared_line(name, addresses, len(addresses), Sizing(max_inflight=2), lines)
+        shared_line(name, addresses, Sizing(max_inflight=2), lines)
     assert lines.names[0] == lines.names[1]
     assert len({*lines.names}) == 4
