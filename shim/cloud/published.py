@@ -15,7 +15,7 @@ MOST_BYTES = 64 * 1024
 _LONGEST_TEXT = 256
 # Bytes, bytes a second and seconds: no shim has that many. NaN is below nothing.
 _BEYOND_NUMBERS = 1 << 63
-_TEXTS = ("id", "method", "path", "project", "image", "server", "phase")
+_TEXTS = ("id", "method", "path", "project", "image", "phase")
 _NUMBERS = ("bytes", "rate", "age")
 
 
