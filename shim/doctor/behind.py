@@ -1,5 +1,6 @@
 """What a uWSGI's settings mean for uploads through the shim; and which ones cannot be seen."""
 
+import ipaddress
 from collections.abc import Iterator
 
 from shim.app.groups import UpstreamSpec
@@ -25,9 +26,11 @@ async def inspect_uwsgi(loaded: Loaded, group: UpstreamSpec) -> list[Finding]:
     statistics = await _ask(group)
     if statistics is None and all(server.protocol is not Protocol.UWSGI for server in group.servers):
         return []
-    pid = statistics.master if statistics else _listener(group)
+    pid = statistics.master if statistics and _is_here(group) else _listener(group)
     if pid is None:
-        setup = Setup({}, why="nothing says which process it is (no stats server, no unix socket)")
+        setup = Setup(
+            {}, why="nothing here says which process it is (by a unix socket, or stats on loopback)"
+        )
     else:
         setup = read_setup(pid)
     found = [] if statistics is None else list(judge_statistics(statistics))
@@ -42,6 +45,17 @@ async def _ask(group: UpstreamSpec) -> Statistics | None:
     except UpstreamFault:
         # Whoever asks for the number of workers says it.
         return None
+
+
+def _is_here(group: UpstreamSpec) -> bool:
+    """Whether its stats server is on this machine; another one's pid would be a stranger's here."""
+    place = group.sizing.stats.place if group.sizing.stats else None
+    if place is None or place.socket_path:
+        return place is not None
+    try:
+        return ipaddress.ip_address(str(place.host)).is_loopback
+    except ValueError:
+        return place.host == "localhost"
 
 
 def _listener(group: UpstreamSpec) -> int | None:

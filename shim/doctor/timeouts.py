@@ -6,6 +6,7 @@ from shim.config.load import Loaded
 from shim.config.settings import Settings
 from shim.doctor import GLANCE_RATE, is_default, largest_image, told_time
 from shim.spool.inspect import Finding, Level
+from shim.timing import UNLIMITED
 
 # What proxies in front grant: an idle connection (nginx, Apache, HAProxy); a pause (the shipped files).
 FRONT_IDLE = 60.0
@@ -72,6 +73,13 @@ def _towards_clients(loaded: Loaded) -> Iterator[Finding]:
             f"timeouts.body_idle ({told_time(timeouts.body_idle)}) never strikes: timeouts.body_total "
             f"({told_time(timeouts.body_total)}) comes first",
             f'timeouts.body_idle = "{timeouts.body_total / 2:g}s"',
+        )
+    if timeouts.drain < timeouts.body_total < UNLIMITED:
+        yield Finding(
+            Level.NOTE,
+            f"timeouts.drain ({told_time(timeouts.drain)}) is shorter than timeouts.body_total "
+            f"({told_time(timeouts.body_total)}): an upload may take longer than a restart waits for it",
+            f'timeouts.drain = "{_whole_minutes(timeouts.body_total)}min", TimeoutStopSec longer',
         )
     if not timeouts.linger:
         yield Finding(

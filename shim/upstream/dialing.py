@@ -18,6 +18,9 @@ from shim.timing import Seconds
 
 # A full listen queue of a unix socket answers EAGAIN at once: try again after so long.
 UNIX_QUEUE_PAUSE: Seconds = 0.02
+# Bytes that a unix socket shall hold; the kernel grants twice as many, up to twice net.core.wmem_max. TCP's
+# buffers grow by themselves, these stay at 208 KiB: a thread woke up for each such piece, 3800 times a GiB.
+UNIX_SEND_BUFFER = 1024 * 1024
 # More than an operator names.
 HOSTS_KEPT = 256
 
@@ -26,6 +29,7 @@ async def connect_unix(path: str) -> socket.socket:
     """A non-blocking socket connected to ``path``; raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNIX_SEND_BUFFER)
     try:
         while True:
             try:

@@ -107,7 +107,18 @@ def _new_request_id() -> str:
 def peer_of(address: str | None, scheme: str, headers: Headers, proxies: TrustedProxies) -> Peer:
     """The peer at ``address`` (None: a unix socket), with what it says of the client where it is trusted."""
     origin = find_origin(headers, proxies.trusts) if proxies.trusts(address) else NOTHING_SAID
-    return Peer(address, scheme, origin)
+    return Peer(address if address is None else plain_address(address), scheme, origin)
+
+
+@functools.lru_cache(ADDRESSES_KEPT)
+def plain_address(address: str) -> str:
+    """An IPv4 address where IPv6 hides one: a listener on ``[::]`` sees such clients under both names."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return address if mapped is None else str(mapped)
 
 
 @functools.lru_cache(ADDRESSES_KEPT)

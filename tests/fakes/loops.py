@@ -38,7 +38,10 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def leap(self, seconds: float) -> None:
-        self._now += seconds
+        """Set the clock to the moment that is waited for: a float's remainder would never pass here."""
+        moment = self._now + seconds
+        planned = self._scheduled[0].when() if self._scheduled else moment
+        self._now = planned if abs(planned - moment) < self._clock_resolution else moment
 
 
 class _NeverWaiting(selectors.DefaultSelector):

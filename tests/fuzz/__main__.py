@@ -58,13 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.target or _targets():
         _say(f"{name}, {options.seconds} s …")
         outcomes.append(run(name, options.seconds))
-    page = f"{render(outcomes, options.seconds)}\n\n{render_coverage()}"
-    _say(page)
+    page = render(outcomes, options.seconds)
     findings = [outcome for outcome in outcomes if outcome.finding]
     for outcome in findings:
         _say(f"{outcome.name}:\n{outcome.finding}")
-    if not findings and options.output:
-        PAGE.write_text(put_between(PAGE.read_text(), NAME, page))
+    if not findings:
+        page += f"\n\n{render_coverage()}"
+        if options.output:
+            PAGE.write_text(put_between(PAGE.read_text(), NAME, page))
+    _say(page)
     return int(bool(findings))
 
 

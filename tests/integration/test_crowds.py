@@ -125,13 +125,15 @@ def test_ten_thousand_that_say_nothing_and_some_that_drip(chain: Chain, many_fil
     its, _ = resource.prlimit(chain.worker, resource.RLIMIT_NOFILE)
     count = min(10_000, mine - BESIDES, its - BESIDES)
     with contextlib.ExitStack() as stack:
-        drips = [stack.enter_context(chain.connect()) for _ in range(50)]
         idle = [stack.enter_context(connection(chain.shim.port)) for _ in range(count)]
-        request = get("/drip")
-        for place in range(5):
+        drips = []
+        for _ in range(50):
+            drips.append(stack.enter_context(chain.connect()))
+            drips[-1].send(b"G")
+        for byte in (b"E", b"T", b" ", b"/"):
             assert chain.ask(get("/beside")) == 200
             for client in drips:
-                client.offer(request[place : place + 1])
+                client.offer(byte)
         # Who has said nothing is let go without a word, who has not come to an end is told so.
         await_ends(idle)
         assert {client.answer().status for client in drips} == {408}

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.wire.forwarding import TrustedProxies, forwarded_headers, peer_of
@@ -38,12 +38,15 @@ peers = st.none() | (trusted | st.ip_addresses()).map(str)
 
 
 @given(fields, peers)
+@example((), "::ffff:192.0.2.1")
+@example((), "::ffff:0:0")
 def test_whatever_is_said_the_client_is_an_address(said, address):
     peer = peer_of(address, "http", said, PROXIES)
     assert peer.client == "unix" or ip_address(peer.client)
     told = forwarded_headers(said, peer, identity=ID, prefix="")
     hops = (get_first(told, b"x-forwarded-for") or b"").decode().split(", ")
     assert hops == [*peer.origin.hops, peer.name]
+    assert not peer.client.startswith("::ffff:")
     # Both fields tell the same way, in a grammar that everybody reads alike.
     listed = parse_forwarded(get_first(told, b"forwarded") or b"")
     assert listed is not None

@@ -37,7 +37,7 @@ NAME = "make soak"
 
 WORKERS = 3
 BUDGET = 256 << 20
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "server__workers": WORKERS,
     "spool__max_total": BUDGET,
     "spool__max_body": "256MiB",
@@ -45,6 +45,8 @@ SETTINGS = {
     "timeouts__body_idle": "20s",
     "timeouts__drain": "20s",
     "timeouts__cut_through_stall": "10s",
+    # As it is by default: a server that starts again is waited for.
+    "timeouts__connect_retry": None,
 }
 WARM_UP = 30.0
 SETTLE = 60.0

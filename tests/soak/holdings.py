@@ -40,7 +40,7 @@ class Holdings:
             "uploads": held["uploads"],
             "in servers": held["upstream_inflight"],
             "in line": shim.metric("queue_length"),
-            "bytes free to lease": _leasable(shim, budget),
+            "free to lease, MiB": _leasable(shim, budget) / MIB,
         })  # fmt: skip
 
 

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from shim.app.groups import UpstreamSpec
+from shim.doctor import behind
 from shim.doctor.behind import inspect_uwsgi, judge_setup, judge_statistics
 from shim.doctor.uwsgi import Setup, Statistics
 from shim.spool.inspect import Level
 from shim.upstream.address import parse_upstream
+from shim.upstream.sizing import Sizing
+from shim.upstream.stats import parse_stats
 from tests.fakes.loaded import loaded
 from tests.fakes.loops import run
 
@@ -83,6 +86,25 @@ def test_the_counters():
     assert list(judge_statistics(Statistics(1, 0, 0))) == []
     levels = [finding.level for finding in judge_statistics(Statistics(1, 2, 3))]
     assert levels == [Level.WARNING, Level.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("stats", "looked_at"),
+    [("127.0.0.1:1", 7), ("[::1]:1", 7), ("localhost:1", 7), ("/run/stats.sock", 7), ("10.0.0.9:1", None)],
+)
+def test_only_a_pid_of_this_machine_is_looked_at(monkeypatch, stats, looked_at):
+    """The stats server of another machine tells a number that is some other process here."""
+
+    async def told(_address):
+        return b'{"pid": 7, "workers": []}'
+
+    seen = []
+    monkeypatch.setattr(behind, "read_statistics", told)
+    monkeypatch.setattr(behind, "read_setup", lambda pid: seen.append(pid) or Setup(GOOD))
+    group = UpstreamSpec("x", (parse_upstream("http://10.0.0.9:1"),), sizing=Sizing(stats=parse_stats(stats)))
+    found = run(inspect_uwsgi(OURS, group))
+    assert seen == ([] if looked_at is None else [looked_at])
+    assert [finding.level for finding in found] == [Level.NOTE if looked_at is None else Level.FINE]
 
 
 @pytest.mark.parametrize(("url", "told"), [("http://127.0.0.1:1", 0), ("uwsgi://127.0.0.1:1", 1)])

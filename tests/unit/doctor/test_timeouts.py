@@ -15,6 +15,7 @@ CASES = [
     (("timeouts.connect=20s",), "timeouts.connect_retry (10 s) is shorter than one attempt"),
     (("spool.max_body=10GiB", "timeouts.body_total=80s"), "timeouts.body_total (80 s) is shorter"),
     (("spool.max_body=1MiB", "timeouts.body_total=59s"), "timeouts.body_idle (60 s) never strikes"),
+    (("spool.max_body=1GiB", "timeouts.body_total=601s"), "may take longer than a restart waits"),
     (("timeouts.linger=0",), "reads a reset"),
     (("timeouts.keepalive=60s",), "timeouts.keepalive (60 s) is not longer"),
     (("server.trusted_proxies=unix", "timeouts.body_idle=75s"), "the proxy in front gives up first"),
@@ -28,6 +29,7 @@ FINE = [
     ("server.trusted_proxies=unix",),
     ("timeouts.keepalive=61s",),
     ("spool.max_body=10GiB", "timeouts.body_total=86s"),
+    ("spool.max_body=10GiB", "timeouts.body_total=10min"),
 ]
 
 

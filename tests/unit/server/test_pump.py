@@ -251,6 +251,24 @@ def test_the_client_resets(decoder, sent, kept):
     pumping(scene)
 
 
+def test_cut_at_every_place_it_is_gone_and_never_whole():
+    """In one pump for all of them: what a cut body leaves behind would stand in the next."""
+    body = b"".join(map(encode_chunk, [b"foo", b"bar" * 7, b"foo"])) + b"0;a=b\r\nX: y\r\n\r\n"
+
+    async def scene(poller):
+        for place in range(len(body)):
+            before = ChunkedDecoder().decode(memoryview(body)[:place]).payload
+            with Pumping(poller, ChunkedDecoder()) as pump:
+                sink = FakeSink()
+                task = pump.start(sink)
+                await pump.line.send(body[:place])
+                pump.line.finish()
+                assert await task == Outcome(Ended.GONE), place
+                assert sink.data == b"".join(before)
+
+    pumping(scene)
+
+
 def test_a_whole_body_of_a_client_that_has_left_is_whole():
     got, outcome, _ = pumped(LengthDecoder(6), [b"foobar"], finish=True)
     assert (got, outcome) == (b"foobar", Outcome(Ended.WHOLE))

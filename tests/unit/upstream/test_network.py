@@ -490,7 +490,7 @@ def test_slow_progress_is_progress(listening):
     async def scene():
         async with connected(server) as (stream, peer):
             started = loop_time()
-            writing = asyncio.ensure_future(stream.write(bytes(1 << 20), 60))
+            writing = asyncio.ensure_future(stream.write(bytes(1 << 24), 60))
             while not writing.done():
                 await asyncio.sleep(59)
                 take(peer)
@@ -498,7 +498,7 @@ def test_slow_progress_is_progress(listening):
             assert loop_time() - started > 180
             started = loop_time()
             with pytest.raises(SendTimeout):
-                await stream.write(bytes(1 << 20), 60)
+                await stream.write(bytes(1 << 24), 60)
             assert loop_time() - started == pytest.approx(60)
 
     run_leaping(scene())
