@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ KIB, MIB = 1 << 10, 1 << 20
 BODY = os.urandom(3 * MIB)
 UPLOAD = put_chunked("/x", chunked(BODY, 100_000))
 READING = Calls.READ | Calls.SEND
+Filling = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 class Chain:
@@ -162,31 +163,45 @@ def test_a_stall_is_the_affair_of_its_own_requests(chain: Chain, calls: Calls):
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
+def disk_to_fill(tmp_path) -> Iterator[tuple[Mapping[str, str], Filling]]:
+    """A spool of 4 MiB, of which 2 are taken while a block runs; and the environment for a shim on it.
+
+    A file system of that size, where one can be mounted; else the library says what the kernel would say.
+    """
     place = tmp_path / "spool"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=False)
-    if mounted.returncode:
-        pytest.skip("a tmpfs can be mounted by root alone")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=False).returncode:
+        disk = FaultyDisk(tmp_path, place)
+        full = {"after": 2 * MIB, "number": errno.ENOSPC}
+        yield disk.environment, lambda: disk.fault(Calls.WRITE, What.FAIL, **full)
+        return
     try:
-        yield place
+        yield {}, lambda: ballast(place)
     finally:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_file_system_without_room(small_disk: Path, tmp_path: Path):
+@contextlib.contextmanager
+def ballast(place: Path) -> Iterator[None]:
+    file = place / "ballast"
+    file.write_bytes(bytes(2 * MIB))
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def test_a_file_system_without_room(disk_to_fill, tmp_path: Path):
+    environment, filled = disk_to_fill
     settings = {"spool.min_free": "0B", "spool.max_total": "unlimited", "spool.memory_limit": "16KiB"}
-    with Stub() as stub, Shim(tmp_path, {"upstream": stub.url, **settings}) as shim:
-        chain = Chain(shim, stub, None)
-        ballast = small_disk / "ballast"
-        ballast.write_bytes(bytes(2 * MIB))
-        answer = chain.ask()
-        assert (answer.status, answer.problem["code"]) == (507, "disk_full")
+    with Stub() as stub, Shim(tmp_path, {"upstream": stub.url, **settings}, environment=environment) as shim:
+        with Client(("127.0.0.1", shim.port)) as client, filled():
+            client.offer(UPLOAD)
+            answer = client.answer("PUT")
+            assert (answer.status, answer.problem["code"]) == (507, "disk_full")
         assert not stub.requests
-        assert chain.ready()[0] == 200
-        ballast.write_bytes(bytes(4 * MIB - 4 * KIB))
-        ballast.unlink()
         shim.await_rest()
-        assert chain.ask().status == 200
+        with Client(("127.0.0.1", shim.port)) as client:
+            client.send(UPLOAD)
+            assert client.answer("PUT").status == 200
         assert stub.only().received == len(BODY)

@@ -210,7 +210,7 @@ def test_no_descriptor_for_it(monkeypatch, number):
     async def refuse(_path):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("shim.upstream.network._connect_unix", refuse)
+    monkeypatch.setattr("shim.upstream.network.connect_unix", refuse)
     with pytest.raises(UpstreamRefused) as fault:
         run(connect(parse_upstream("http+unix:///a.sock"), 5))
     assert fault.value.for_operator == "No connection to http+unix:///a.sock: raise the limit of open files."
