@@ -129,6 +129,18 @@ def print_config(
         bool, typer.Option("--defaults", help="Print all options with their defaults and reasons instead.")
     ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema instead.")] = False,
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--explain", metavar="METHOD PATH", help="Tell which route a request takes, and why."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="'NAME: VALUE'", help="A header of that request; may be repeated."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="SIZE", help='The size it declares, as in 10GiB, or "unknown".'),
+    ] = None,
 ) -> None:
     """Print the configuration in force.
 
@@ -136,8 +148,22 @@ def print_config(
     """
     from shim.commands.config import View, run
 
-    if defaults and schema:
-        raise typer.BadParameter("give one of --defaults and --schema")
+    if defaults + schema + bool(explain) > 1:
+        raise typer.BadParameter("give one of --defaults, --schema and --explain")
+    if (header or size) and not explain:
+        raise typer.BadParameter("--header and --size describe the request of --explain")
+    if explain:
+        from shim.commands.explain import run as explain_route
+
+        status = explain_route(
+            config=config,
+            upstream=upstream,
+            settings=settings or [],
+            request=explain,
+            headers=header or [],
+            size=size,
+        )
+        raise typer.Exit(status)
     view = View.DEFAULTS if defaults else View.SCHEMA if schema else View.EFFECTIVE
     raise typer.Exit(run(config=config, upstream=upstream, settings=settings or [], view=view))
 

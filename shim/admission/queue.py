@@ -6,65 +6,20 @@ future; the body stays where it is.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from shim.admission.preference import Prefer, Preference, anywhere, only
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
 from shim.admission.turnover import Turnover
-from shim.errors import QueueFull, QueueTimeout
-from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
+from shim.errors import LimitReached, QueueFull, QueueTimeout
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 
 # SPEC: "bodies over 1 MiB" are what holds a worker for long.
 UPLOAD_FROM = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """How many may wait, and for how long.
-
-    Attributes:
-        most: Requests waiting, for all upstreams together (``limits.queue``).
-        without_body: Longest wait in seconds (``timeouts.queue``).
-        with_body: The same for a request with a body, which has cost its client something
-            (``timeouts.queue_body``).
-    """
-
-    most: float = 1000
-    without_body: Seconds = 60.0
-    with_body: Seconds = 3600.0
-
-    def patience(self, length: float | None) -> Seconds:
-        """How long a request with so many bytes of body (None: without one) may wait."""
-        return self.without_body if length is None else self.with_body
-
-
-class WaitingRoom:
-    """Counts who waits, in all lines of all processes together, against ``limits.queue``."""
-
-    def __init__(self, limit: float = UNLIMITED, ledger: Ledger | None = None) -> None:
-        """Take how many may wait, and who counts: by default we alone."""
-        self._pool = Pool(ledger or LocalLedger(), Resource.PLACES, Limits(limit))
-
-    @property
-    def limit(self) -> float:
-        """How many may wait."""
-        return self._pool.limits.total
-
-    @property
-    def waiting(self) -> int:
-        """How many of this process do."""
-        return self._pool.taken
-
-    def enter(self) -> bool:
-        """Wait here; whether there was a place. Raises LimitReached where the count is not to be had."""
-        return self._pool.take(1) is Verdict.FITS
-
-    def leave(self) -> None:
-        """Wait no more."""
-        self._pool.give_back(1)
 
 
 class SlotQueue:
@@ -75,6 +30,7 @@ class SlotQueue:
         servers: int,
         *,
         upload_share: float = 1.0,
+        uploads_each: float = UNLIMITED,
         options: QueueOptions | None = None,
         room: WaitingRoom | None = None,
         table: SlotTable | None = None,
@@ -85,6 +41,7 @@ class SlotQueue:
         Args:
             servers: How many there are.
             upload_share: Part of all slots that uploads may hold.
+            uploads_each: How many of them in each server.
             options: How long to wait.
             room: Shared by the queues of all upstreams.
             table: Where slots and line are kept; by default in this process.
@@ -93,11 +50,13 @@ class SlotQueue:
         self._slots = [UNLIMITED] * servers
         self._lost = [0] * servers
         self._upload_share = upload_share
+        self._uploads_each = uploads_each
         self._options = options or QueueOptions()
         self._room = room or WaitingRoom(self._options.most)
-        self._table = table or LocalTable(Capacity.of(self._slots, upload_share))
+        self._table = table or LocalTable(Capacity.of(self._slots, upload_share, uploads_each))
         self.clock = clock
         self._turns: dict[int, asyncio.Future[int]] = {}
+        self._in_line: dict[int, tuple[Waiter, Prefer]] = {}
         self._turnover = {kind: Turnover() for kind in Kind}
 
     def __repr__(self) -> str:
@@ -126,20 +85,35 @@ class SlotQueue:
         self._lost[server] = slots
         self._resize()
 
-    def place(self, project: str, length: float | None) -> "Place":
+    def reconsider(self) -> None:
+        """What requests prefer may have changed: who waits keeps the place in line, and waits for that."""
+        for waiter, prefer in list(self._in_line.values()):
+            turn = self._turns[waiter.number]
+            if turn.done():
+                continue
+            self._tell(self._table.leave(waiter.number))
+            try:
+                self._tell(self._table.join(only(waiter, prefer(waiter.avoided).among, len(self._slots))))
+            except LimitReached as refusal:
+                turn.set_exception(refusal)
+
+    def place(self, project: str, length: float | None, waits: QueueOptions | None = None) -> "Place":
         """A place for a request, as a block at whose end it leaves the line, or gives its slot back.
 
         Args:
             project: Whose request it is.
             length: Bytes of its body, ``UNLIMITED`` where that is not known; None without one.
+            waits: How long it may wait, where that is not as for all.
         """
         kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
         waiter = self._table.enter(kind, project_key(project))
-        return Place(self, waiter, len(self._slots), self._options.patience(length))
+        return Place(self, waiter, len(self._slots), (waits or self._options).patience(length))
 
     # -- for a place --------------------------------------------------------------------------------
 
-    async def turn(self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None]) -> int:
+    async def turn(
+        self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None], prefer: Prefer | None = None
+    ) -> int:
         """Get a slot, waiting for it in line where there is none; the server that it is a slot of.
 
         Raises:
@@ -148,9 +122,11 @@ class SlotQueue:
         """
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
+        prefer = prefer or anywhere(len(self._slots))
         try:
-            self._tell(self._table.join(waiter))
+            self._join(waiter, turn, prefer(waiter.avoided))
             if not turn.done():
+                self._in_line[waiter.number] = waiter, prefer
                 await self._wait(waiter, turn, patience, on_wait)
             return turn.result()
         except BaseException:
@@ -158,6 +134,7 @@ class SlotQueue:
             self.leave(waiter)
             raise
         finally:
+            self._in_line.pop(waiter.number, None)
             del self._turns[waiter.number]
 
     def leave(self, waiter: Waiter) -> None:
@@ -167,6 +144,15 @@ class SlotQueue:
     def look(self) -> None:
         """Something may have changed elsewhere: another process has given a slot away, or has died."""
         self._tell(self._table.grant())
+
+    def _join(self, waiter: Waiter, turn: asyncio.Future[int], preference: Preference) -> None:
+        """Take a slot of one of the best servers, or step into the line for all that will do."""
+        for server in preference.first:
+            self._tell(self._table.join(only(waiter, (server,), len(self._slots))))
+            if turn.done():
+                return
+            self._tell(self._table.leave(waiter.number))
+        self._tell(self._table.join(only(waiter, preference.among, len(self._slots))))
 
     async def _wait(
         self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
@@ -202,7 +188,7 @@ class SlotQueue:
 
     def _resize(self) -> None:
         free = [max(0, slots - lost) for slots, lost in zip(self._slots, self._lost, strict=True)]
-        self._table.resize(Capacity.of(free, self._upload_share))
+        self._table.resize(Capacity.of(free, self._upload_share, self._uploads_each))
         self.look()
 
     def _tell(self, granted: Iterable[Holder]) -> None:
@@ -232,11 +218,12 @@ class Place:
     ) -> None:
         self._queue.leave(self._waiter)
 
-    async def take(self, *, on_wait: Callable[[], None]) -> int:
+    async def take(self, *, on_wait: Callable[[], None], prefer: Prefer | None = None) -> int:
         """Get a slot of a server that has not refused the request, and say which.
 
         Args:
             on_wait: Called where there is none free, before the wait for it.
+            prefer: Which servers are to be had; by default all, and the one that does least.
 
         Raises:
             QueueFull, QueueTimeout: It got none.
@@ -244,11 +231,18 @@ class Place:
         clock = self._queue.clock
         began = clock()
         try:
-            self._server = await self._queue.turn(self._waiter, self._patience, on_wait=on_wait)
+            self._server = await self._queue.turn(
+                self._waiter, self._patience, on_wait=on_wait, prefer=prefer
+            )
         finally:
             # All waits of a request together have one limit.
             self._patience = max(0, self._patience - (clock() - began))
         return self._server
+
+    @property
+    def avoided(self) -> int:
+        """The servers that have refused the request since it started over, a bit for each."""
+        return self._waiter.avoided
 
     def refuse(self) -> bool:
         """Give the slot back, for its server took no connection; whether there is another server to try."""

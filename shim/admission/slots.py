@@ -79,15 +79,23 @@ class Capacity:
     Attributes:
         servers: In each server, ``math.inf`` where there is no limit.
         uploads: Of them uploads, in all servers together.
+        uploads_each: And in each of them.
     """
 
     servers: tuple[float, ...]
     uploads: float
+    uploads_each: float = math.inf
 
     @classmethod
-    def of(cls, servers: Sequence[float], upload_share: float) -> "Capacity":
+    def of(cls, servers: Sequence[float], upload_share: float, uploads_each: float = math.inf) -> "Capacity":
         """What these slots mean for uploads."""
-        return cls(tuple(servers), upload_limit(sum(servers), upload_share))
+        return cls(tuple(servers), upload_limit(sum(servers), upload_share), uploads_each)
+
+    def has_room(self, server: int, kind: Kind, held: "Held") -> bool:
+        """Whether a server has a slot for one more request of a kind."""
+        if held.servers[server] >= self.servers[server]:
+            return False
+        return kind is not Kind.UPLOAD or held.uploads[server] < self.uploads_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,7 @@ class Held:
 
     def __init__(self, servers: int) -> None:
         self.servers = [0] * servers
+        self.uploads = [0] * servers
         self.kinds: Counter[Kind] = Counter()
         self.shares: Counter[Share] = Counter()
         self.turns: dict[Share, int] = {}
@@ -115,6 +124,7 @@ class Held:
         """Count a slot that was taken."""
         share = holder.share
         self.servers[holder.server] += 1
+        self.uploads[holder.server] += holder.kind is Kind.UPLOAD
         self.kinds[holder.kind] += 1
         self.shares[share] = self.shares.get(share, 0) + 1
 
@@ -122,6 +132,7 @@ class Held:
         """Count it no more."""
         share = holder.share
         self.servers[holder.server] -= 1
+        self.uploads[holder.server] -= holder.kind is Kind.UPLOAD
         self.kinds[holder.kind] -= 1
         # Projects are without number: a count of nothing must not stay behind.
         if self.shares[share] == 1:
@@ -179,9 +190,9 @@ def _rank(waiter: Waiter, held: Held) -> tuple[int, int, int, int]:
 def _free_server(waiter: Waiter, held: Held, capacity: Capacity) -> int | None:
     """Of the servers with a free slot the one that does least; of equal ones the first."""
     best: int | None = None
-    for server, limit in enumerate(capacity.servers):
-        busy = held.servers[server]
-        if busy < limit and waiter.takes(server) and (best is None or busy < held.servers[best]):
+    for server in range(len(capacity.servers)):
+        is_free = waiter.takes(server) and capacity.has_room(server, waiter.kind, held)
+        if is_free and (best is None or held.servers[server] < held.servers[best]):
             best = server
     return best
 

@@ -9,9 +9,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from shim.app.audit import who
+from shim.app.drains import DrainBoard
 from shim.app.feed import Feed
 from shim.app.help import help_routes
 from shim.app.page import StatusPage
+from shim.app.servers import ServerPages
 from shim.app.streaming import EventStream
 from shim.app.view import View
 from shim.cloud.server import CloudAway
@@ -22,8 +24,10 @@ _RETRY_LISTENING = "10"
 class Admin:
     """The admin pages over the view of all parts; of what workers count, they show the sum over all."""
 
-    def __init__(self, view: View, feed: Feed) -> None:
+    def __init__(self, view: View, feed: Feed, board: DrainBoard | None = None) -> None:
+        """Take what is shown, as it is and as it changes, and what servers are taken out by."""
         self._view = view
+        self._servers = ServerPages(board or DrainBoard({}), view.announce, view.servers)
         self._feed = feed
         self._page = StatusPage()
 
@@ -31,6 +35,7 @@ class Admin:
         """The ASGI application."""
         return Starlette(
             routes=[
+                *self._servers.routes(),
                 Route("/", self._show_page),
                 Route("/healthz", self._alive),
                 Route("/readyz", self._ready),

@@ -1,8 +1,8 @@
 """Makes the parts once and puts them together; nothing here is global, and nobody else constructs them."""
 
-import functools
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,16 +10,19 @@ from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
-from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.shared import Lines
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.audit import Audited
-from shim.app.colleagues import Alone, Colleagues, snapshot_maker
+from shim.app.colleagues import Alone, Colleagues
+from shim.app.drains import DrainBoard
 from shim.app.everywhere import Everywhere, member_of
 from shim.app.feed import Feed
+from shim.app.groups import UpstreamSpec, make_group
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
+from shim.app.looking import snapshot_maker
 from shim.app.stopping import Canceller
 from shim.app.view import View
 from shim.asgi import Application
@@ -39,29 +42,12 @@ from shim.spool.encrypted import EncryptedDisk
 from shim.spool.naming import sweep_names
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED, Seconds
-from shim.upstream.address import UpstreamAddress
-from shim.upstream.application import ApplicationServer
-from shim.upstream.exchange import UpstreamServer
-from shim.upstream.group import Upstream
-from shim.upstream.loading import freeze_heap, load_application
+from shim.upstream.care import Care
 from shim.upstream.message import UpstreamTimeouts
-from shim.upstream.network import connect
-from shim.upstream.pool import Server
-from shim.upstream.sizing import Sizing, size_watch, sized_queue
 from shim.wire.forwarding import TrustedProxies
 
 # They only move pages from socket to socket: more of them than cores would wait for each other.
 RELAY_THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamSpec:
-    """One upstream: its servers in the order they are tried, the path it lives under, and its size."""
-
-    name: str
-    servers: tuple[UpstreamAddress, ...]
-    mount: str = ""
-    sizing: Sizing = field(default_factory=Sizing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +124,9 @@ class Parts:
     Attributes:
         gate: Counts client connections.
         colleagues: This worker among the others.
-        everywhere: The same among all shims of its cloud; present while it serves.
+        everywhere: The same among all shims of its cloud.
         feed: The live views' events, which have no end of their own.
+        cares: Who looks after the servers of each upstream.
         poller: The threads of the fast way for bodies; None where all go the plain way.
         relays: Those for answers, which never touch a disk, and so never wait for one that stalls.
     """
@@ -152,8 +139,18 @@ class Parts:
     colleagues: Alone
     feed: Feed
     everywhere: Everywhere
+    cares: Sequence[Care] = ()
     poller: Poller | None = None
     relays: Poller | None = None
+
+    @contextlib.asynccontextmanager
+    async def present(self) -> AsyncIterator[None]:
+        """What runs beside the requests: others are answered, and servers looked after."""
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.everywhere.present())
+            for care in self.cares:
+                await stack.enter_async_context(care.running())
+            yield
 
     def load(self) -> tuple[int, int]:
         """Uploads under way, and the bytes that they hold."""
@@ -191,9 +188,22 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     cloud = member_of(options.cloud, journal)
     room = WaitingRoom(options.queue.most, ledger)
     lines = None if membership is None else membership.lines
-    upstreams = {spec.name: _upstream(spec, options, poller, room, lines) for spec in options.upstreams}
+    behind = [
+        make_group(
+            spec,
+            timeouts=options.timeouts,
+            directory=options.directory,
+            poller=poller,
+            queue=options.queue,
+            room=room,
+            lines=lines,
+            count_failure=journal.counters.add_failure,
+        )
+        for spec in options.upstreams
+    ]
+    upstreams = {group.upstream.name: group.upstream for group in behind}
     proxy = Proxy(
-        routes=_table(options, service),
+        routes=route_table(options, service),
         service=service,
         upstreams=upstreams,
         drain=drain,
@@ -204,10 +214,11 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         stall=options.cut_through_stall,
     )
     own, cancel = snapshot_maker(drain, store, journal, upstreams, cloud), Canceller(journal).cancel
+    board = DrainBoard(upstreams, None if membership is None else membership.folder)
     colleagues = (
         Alone(own, cancel)
         if membership is None
-        else Colleagues(own, membership.folder, membership.number, cancel)
+        else Colleagues(own, membership.folder, membership.number, cancel, look=board.look)
     )
     everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
@@ -215,13 +226,14 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     feed = Feed(view.now)
     return Parts(
         application=ProxyApplication(proxy, journal, options.trusted),
-        admin=Audited(Guard(Admin(view, feed).application(), options.admin_token)),
+        admin=Audited(Guard(Admin(view, feed, board).application(), options.admin_token)),
         drain=drain,
         disk=disk,
         gate=_connection_gate(options, ledger),
         colleagues=colleagues,
         feed=feed,
         everywhere=everywhere,
+        cares=[group.care(health.ask) for group in behind],
         poller=poller,
         relays=relays,
     )
@@ -238,33 +250,8 @@ def service_of(name: str, glance: GlanceOptions | None = None) -> Service:
     return GlanceService(glance) if name == "glance" else GenericService()
 
 
-def _upstream(
-    spec: UpstreamSpec, options: ProxyOptions, poller: Poller | None, room: WaitingRoom, lines: Lines | None
-) -> Upstream:
-    servers = [_server(address, options, poller, spec.sizing.threads) for address in spec.servers]
-    queue = sized_queue(servers, spec.sizing, options.queue, room, name=spec.name, lines=lines)
-    return Upstream(
-        spec.name,
-        servers,
-        mount=spec.mount,
-        connect_retry=options.timeouts.connect_retry,
-        queue=queue,
-        watch=size_watch(spec.name, servers, spec.sizing, queue),
-    )
-
-
-def _server(
-    address: UpstreamAddress, options: ProxyOptions, poller: Poller | None, threads: int
-) -> UpstreamServer:
-    if address.application is None:
-        opened = functools.partial(connect, poller=poller)
-        return Server(address, options.timeouts, connect=opened, directory=options.directory)
-    application = load_application(address.application)
-    freeze_heap()
-    return ApplicationServer(address, application, options.timeouts, threads=threads)
-
-
-def _table(options: ProxyOptions, service: Service) -> RouteTable:
+def route_table(options: ProxyOptions, service: Service) -> RouteTable:
+    """The operator's routes, or the service's; with one upstream all else leads there too."""
     if len(options.upstreams) != 1:
         return RouteTable(options.routes)
     only = options.upstreams[0].name

@@ -9,74 +9,30 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from shim.admission.drain import Drain
-from shim.cloud.member import Member
-from shim.observe.journal import Journal, Record
+from shim.app.looking import SnapshotMaker
 from shim.observe.keeping import CounterFiles
 from shim.observe.snapshot import Snapshot, add_up, decode_snapshot, encode_snapshot, together
-from shim.spool.store import Store
 from shim.timing import Seconds, cancel_and_wait
-from shim.upstream.group import Upstream
 
 log = logging.getLogger("shim.app")
 
 # One that takes longer is busy or stuck; what it has counted so far is known from its file.
 PATIENCE: Seconds = 1.0
-# What workers say to each other, in a line; all else is JSON.
-_TELL = b"tell"
-_DONE = b"done"
 # How much of a killed worker's counting is lost where nobody asks.
 KEEP_EVERY: Seconds = 5.0
 
-SnapshotMaker = Callable[[], Snapshot]
+# What one worker asks another for, in a line: its snapshot, or first a look at what has changed for all of
+# them; all else is JSON.
+_TELL, _LOOK, _DONE = b"tell", b"look", b"done"
+
 # Takes an upload's number in its worker, and who wants it ended; whether there was such an upload.
 Cancel = Callable[[int, str], bool]
-
-
-def snapshot_maker(
-    drain: Drain,
-    store: Store,
-    journal: Journal,
-    upstreams: Mapping[str, Upstream],
-    cloud: Member | None = None,
-) -> SnapshotMaker:
-    """What gives this worker's snapshot of now."""
-
-    def snapshot() -> Snapshot:
-        journal.note()
-        return Snapshot(
-            life=drain.life.value,
-            counters=journal.counters,
-            phases=journal.uploads(),
-            uploads=live_uploads(journal),
-            held=store.held,
-            leased=store.leased,
-            files=store.files,
-            inflight={
-                (name, str(server.address)): server.inflight
-                for name, upstream in upstreams.items()
-                for server in upstream.servers
-            },
-            drain_rates={
-                (name, str(server.address)): server.drain_rate
-                for name, upstream in upstreams.items()
-                for server in upstream.servers
-                if server.drain_rate is not None
-            },
-            waiting={name: upstream.queue.waiting for name, upstream in upstreams.items()},
-            cloud=None if cloud is None else cloud.view(),
-        )
-
-    return snapshot
-
-
-def live_uploads(journal: Journal) -> tuple[dict[str, object], ...]:
-    """This worker's requests with a body, oldest first, as ``/uploads`` shows them."""
-    return tuple(_describe(record, journal) for record in journal.live() if record.has_body)
+Look = Callable[[], None]
+"""Sees what another worker has changed for all of them; quick, and never fails."""
 
 
 class Alone:
@@ -95,6 +51,10 @@ class Alone:
         """The whole shim's snapshot."""
         return self.own()
 
+    async def announce(self) -> int:
+        """Have all others look at what has changed; how many did not answer."""
+        return 0
+
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """Be there for others during the block; here there are none."""
@@ -110,9 +70,12 @@ class Colleagues(Alone):
         folder: Path,
         number: int,
         cancel: Cancel = lambda _serial, _who: False,
+        *,
+        look: Look = lambda: None,
     ) -> None:
-        """Take how to look at ourselves, where the others are, which we are, and how to end uploads."""
+        """Take how to look at us, where the others are, who we are, and what others may have us do."""
         super().__init__(own, cancel)
+        self._look = look
         self._folder = folder
         self._number = number
         self._files = CounterFiles(folder)
@@ -145,10 +108,18 @@ class Colleagues(Alone):
         question = json.dumps({"cancel": serial, "who": who}).encode()
         return await self._say(number, question) == _DONE
 
+    async def announce(self) -> int:
+        """Have all others look; one that does not answer looks by itself, a little later."""
+        numbers = [number for number in self._numbers() if number != self._number]
+        answers = await asyncio.gather(*(self._ask(number, _LOOK) for number in numbers))
+        return answers.count(None)
+
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """Answer the others during the block; at its end our counters are on disk."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            # Before anybody can ask us to: what was changed until now is in the file.
+            self._look()
             listener.bind(str(self._place(self._number)))
             server = await asyncio.start_unix_server(self._begin_to_tell, sock=listener)
             keeping = asyncio.ensure_future(self._keep_on())
@@ -170,10 +141,10 @@ class Colleagues(Alone):
     def _place(self, number: int) -> Path:
         return self._folder / f"worker-{number}.sock"
 
-    async def _ask(self, number: int) -> Snapshot | None:
+    async def _ask(self, number: int, question: bytes = _TELL) -> Snapshot | None:
         """Another's snapshot; None where it does not answer, for then it has died or is about to."""
         try:
-            return decode_snapshot(await self._say(number, _TELL))
+            return decode_snapshot(await self._say(number, question))
         except ValueError:
             return None
 
@@ -211,7 +182,9 @@ class Colleagues(Alone):
         writer.close()
 
     async def _answer(self, question: bytes) -> bytes:
-        if question == _TELL:
+        if question in (_TELL, _LOOK):
+            if question == _LOOK:
+                self._look()
             return encode_snapshot(await self._kept())
         told = json.loads(question)
         return _DONE if self._cancel(told["cancel"], told["who"]) else b""
@@ -233,24 +206,8 @@ class Colleagues(Alone):
     async def _keep_on(self) -> None:
         while True:
             await asyncio.sleep(KEEP_EVERY)
+            self._look()
             await self._kept()
-
-
-def _describe(record: Record, journal: Journal) -> dict[str, object]:
-    age = journal.age(record)
-    return {
-        "key": f"{journal.number}-{record.serial}",
-        "id": record.id,
-        "method": record.method,
-        "path": record.path,
-        "project": record.project,
-        "image": record.image,
-        "bytes": record.received,
-        "length": record.length,
-        "rate": record.received / age if age else 0.0,
-        "phase": record.phase,
-        "age": age,
-    }
 
 
 def split_key(key: str) -> tuple[int, int]:

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from shim.app.colleagues import Alone, live_uploads
+from shim.app.colleagues import Alone
+from shim.app.looking import live_uploads
 from shim.cloud.joining import CloudOptions, join_cloud, shim_name
 from shim.cloud.member import Member
 from shim.cloud.published import decode_uploads, encode_uploads

@@ -205,9 +205,11 @@ _LIMITS = {
 
 _UPSTREAM = {
     "no_upstream": Explanation(
-        "No route matches the request.",
-        "Own `[[routes]]` that do not cover all paths, with several upstreams.",
-        'Add a last route with `path = "/**"`.',
+        "No route matches the request, or all servers of its upstream are drained.",
+        "Own `[[routes]]` that do not cover all paths, with several upstreams; the last server taken out "
+        "by `/servers/drain`.",
+        'Add a last route with `path = "/**"` (`glance-shim config --explain METHOD PATH` shows which are '
+        "tried); take a server back by `/servers/restore`.",
     ),
     "upstream_refused": Explanation(
         "Nobody listens at the server's address, also after `timeouts.connect_retry`.",

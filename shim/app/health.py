@@ -1,7 +1,7 @@
 """Readiness: the spool takes bodies, a server is up, and the shim is not leaving."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shim.admission.drain import Drain, Life
@@ -13,6 +13,7 @@ from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
 from shim.upstream.probe import ApplicationProbe, Health, probe
+from shim.upstream.roster import DRAINING
 
 # Probes are made when somebody asks, at most so often: an idle shim leaves its servers alone.
 PROBE_AGE: Seconds = 2.0
@@ -25,6 +26,8 @@ class ServerHealth:
     Attributes:
         inflight: Requests that it has not done with.
         slots: How many it takes at once, ``UNLIMITED`` where no limit is known.
+        weight: How much of the work it is to get, beside the others.
+        state: How this worker has it: up, returning, ejected, down or draining.
     """
 
     upstream: str
@@ -32,6 +35,13 @@ class ServerHealth:
     inflight: int
     health: Health
     slots: float = UNLIMITED
+    weight: float = 1.0
+    state: str = "up"
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests can be served there."""
+        return self.health.up and self.state != DRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class HealthWatch:
         self._upstreams = upstreams
         self._probe_path = probe_path
         self._clock = clock
-        self._probed: dict[tuple[str, UpstreamAddress], Health] = {}
+        self._probed: dict[UpstreamAddress, Health] = {}
         self._probed_at: Seconds | None = None
         self._probing = asyncio.Lock()
         self._applications: dict[UpstreamAddress, ApplicationProbe] = {}
@@ -83,36 +93,53 @@ class HealthWatch:
             spool = error.for_operator
             faults.append(spool)
         servers = await self.servers()
-        if not any(server.health.up for server in servers):
+        if not any(server.takes_requests for server in servers):
             faults += [
-                f"upstream {server.upstream}: {server.address}: {server.health.reason}" for server in servers
+                f"upstream {server.upstream}: {server.address}: {_against(server)}" for server in servers
+            ]
+            faults += [
+                f"upstream {name}: no server is known yet: its name was not resolved"
+                for name, upstream in self._upstreams.items()
+                if not upstream.servers
             ]
         return Readiness(not faults, faults, spool)
 
     async def servers(self) -> list[ServerHealth]:
         """All servers with their state; probed now, or moments ago."""
         async with self._probing:
-            if self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE:
+            is_old = self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE
+            # Behind a name servers come at any time.
+            if is_old or any(server.address not in self._probed for server in self._servers()):
                 await self._probe_all()
         return [
             ServerHealth(
                 name,
-                server.address,
-                server.inflight,
-                self._probed[name, server.address],
-                upstream.queue.slots(number),
+                member.server.address,
+                member.server.inflight,
+                self._probed[member.server.address],
+                upstream.queue.slots(member.position),
+                member.weight,
+                member.state(upstream.clock()),
             )
             for name, upstream in self._upstreams.items()
-            for number, server in enumerate(upstream.servers)
+            for member in upstream.roster
+            if member.server.address in self._probed
         ]
 
+    async def ask(self, server: UpstreamServer) -> Health:
+        """Probe one server now; never fails. Whoever asks, it is the newest that is known of it."""
+        health = self._probed[server.address] = await self._probe(server)
+        return health
+
+    def _servers(self) -> Iterator[UpstreamServer]:
+        for upstream in self._upstreams.values():
+            yield from upstream.servers
+
     async def _probe_all(self) -> None:
-        servers = [
-            (name, server) for name, upstream in self._upstreams.items() for server in upstream.servers
-        ]
-        results = await asyncio.gather(*(self._probe(server) for _, server in servers))
-        keys = [(name, server.address) for name, server in servers]
-        self._probed = dict(zip(keys, results, strict=True))
+        servers = {server.address: server for server in self._servers()}
+        await asyncio.gather(*map(self.ask, servers.values()))
+        # Those behind a name come and go.
+        self._probed = {address: self._probed[address] for address in servers}
         self._probed_at = self._clock()
 
     async def _probe(self, server: UpstreamServer) -> Health:
@@ -122,3 +149,7 @@ class HealthWatch:
         if address not in self._applications:
             self._applications[address] = ApplicationProbe(address, server.application)
         return await self._applications[address].ask(self._probe_path)
+
+
+def _against(server: ServerHealth) -> str:
+    return "is drained" if server.state == DRAINING else server.health.reason

@@ -46,6 +46,7 @@ def families(
 ) -> list[Metric]:
     """The same as values: all that is exported, also what has no number yet."""
     told = [*_counters(whole), *_spool(whole, limit, space), *_upstreams(servers), _queues(whole.waiting)]
+    told += _standings(whole)
     told += _cloud(whole.cloud)
     return [*told, _gauge("glance_shim_ready", "Whether /readyz says yes.", ready)]
 
@@ -111,6 +112,30 @@ def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:
     yield inflight
     yield slots
     yield up
+
+
+def _standings(whole: Snapshot) -> Iterable[Metric]:
+    labels = ("upstream", "server")
+    states = GaugeMetricFamily(
+        "glance_shim_upstream_state", "Workers that have a server in a state.", labels=(*labels, "state")
+    )
+    for standing, workers in whole.states.items():
+        states.add_metric(standing, workers)
+    yield states
+    failures = CounterMetricFamily(
+        "glance_shim_upstream_failures", "Attempts that a server failed.", labels=labels
+    )
+    for server, count in whole.counters.failures.items():
+        failures.add_metric(server, count)
+    yield failures
+    rates = GaugeMetricFamily(
+        "glance_shim_upstream_drain_rate_bytes",
+        "Bytes per second in which a server takes large bodies.",
+        labels=labels,
+    )
+    for server, rate in whole.drain_rates.items():
+        rates.add_metric(server, rate)
+    yield rates
 
 
 def _queues(queues: Mapping[str, int]) -> Metric:

@@ -13,6 +13,7 @@ from shim.app.everywhere import Everywhere
 from shim.app.health import HealthWatch, Readiness, ServerHealth
 from shim.app.metrics import render_metrics
 from shim.app.notices import ADVICE, Facts, judge
+from shim.app.servers import describe_server
 from shim.errors import DiskError
 from shim.observe.counters import Counters
 from shim.observe.history import STEP, History
@@ -74,6 +75,15 @@ class View:
         cloud = (await self._colleagues.whole()).cloud
         return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}\n"
 
+    async def servers(self) -> list[dict[str, Any]]:
+        """All servers, one by one."""
+        whole = await self._colleagues.whole()
+        return [describe_server(server, whole) for server in await self._servers(whole)]
+
+    async def announce(self) -> int:
+        """Have all workers look at what has changed; how many did not answer."""
+        return await self._colleagues.announce()
+
     async def cancel(self, key: str, who: str) -> bool:
         """End an upload, in whatever worker it is; whether it was still there."""
         return await self._colleagues.cancel(key, who)
@@ -102,7 +112,7 @@ class View:
             "refusals": dict(whole.counters.refusals),
             "refused": _refused(whole.counters, now),
             "history": _history(whole.counters.history, now),
-            "servers": [_server(server, whole) for server in servers],
+            "servers": [describe_server(server, whole) for server in servers],
             "waiting": dict(whole.waiting),
             "phases": dict(whole.phases),
             "cloud": None if whole.cloud is None else asdict(whole.cloud),
@@ -133,18 +143,6 @@ class View:
             return await self._store.space()
         except DiskError:
             return None
-
-
-def _server(server: ServerHealth, whole: Snapshot) -> dict[str, Any]:
-    return {
-        "upstream": server.upstream,
-        "server": str(server.address),
-        "inflight": server.inflight,
-        "slots": _finite(server.slots),
-        "up": server.health.up,
-        "reason": server.health.reason,
-        "drain_rate": whole.drain_rates.get((server.upstream, str(server.address))),
-    }
 
 
 def _refused(counters: Counters, now: Seconds) -> list[dict[str, Any]]:

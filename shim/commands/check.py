@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shim.app.build import ProxyOptions, UpstreamSpec, service_of
+from shim.app.build import ProxyOptions, service_of
+from shim.app.groups import UpstreamSpec
 from shim.cloud.server import CloudAway
 from shim.cloud.trial import try_cloud
 from shim.cloud.values import OnLoss
@@ -34,6 +35,7 @@ from shim.spool.disk import measure_space
 from shim.spool.inspect import Finding, Level, inspect_directory
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.balance import Balance
 from shim.upstream.diagnosis import diagnose
 from shim.upstream.handoff_trial import try_hand_off
 from shim.upstream.sizing import inspect_size
@@ -95,6 +97,7 @@ def examine(loaded: Loaded, config: Path | None) -> list[Told]:
         *_of("timeouts", inspect_timeouts(loaded)),
         *_upstreams(loaded),
         *_sizes(loaded),
+        *_balances(loaded),
         *_cloud(loaded),
     ]
     return sorted(told, key=lambda found: list(Level).index(found[1].level))
@@ -176,6 +179,14 @@ def _cloud(loaded: Loaded) -> Iterator[Told]:
     else:
         others = f"{found.members - 1} others have {found.uploads} uploads under way"
         yield "limits.shared", Finding(Level.FINE, f"{where}: counts, and {others}")
+
+
+def _balances(loaded: Loaded) -> Iterator[Told]:
+    options = proxy_options(loaded.settings)
+    for group in options.upstreams:
+        if group.group.balance is Balance.STICKY and options.service == "none":
+            text = 'sticky goes by images, which service = "none" does not know: it is least-inflight here'
+            yield f"upstream {group.name}", Finding(Level.WARNING, text)
 
 
 async def _diagnose_all(

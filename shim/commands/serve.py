@@ -117,7 +117,7 @@ def _service(parts: Parts) -> Service:
         gate=parts.gate,
         poller=parts.poller,
         relays=parts.relays,
-        presence=parts.everywhere.present,
+        presence=parts.present,
         load=parts.load,
         end_streams=parts.feed.close,
     )

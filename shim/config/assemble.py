@@ -4,10 +4,12 @@
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 from shim.admission.limits import AnswerPace, BodyPace
-from shim.admission.queue import QueueOptions
-from shim.app.build import ProxyOptions, UpstreamSpec
+from shim.admission.room import QueueOptions
+from shim.app.build import ProxyOptions
+from shim.app.groups import UpstreamSpec
 from shim.cloud.joining import CloudOptions
 from shim.cloud.member import MemberOptions
 from shim.cloud.server import Access
@@ -17,7 +19,7 @@ from shim.config.bounds import LimitOptions
 from shim.config.settings import Settings
 from shim.config.units import Share
 from shim.ledger.state import default_directory
-from shim.routes.route import BodyMode, Route
+from shim.routes.route import BodyMode, Route, Terms
 from shim.server.certificates import TlsFiles
 from shim.server.protocol import ConnectionOptions
 from shim.server.run import RunOptions
@@ -27,8 +29,12 @@ from shim.service.upload import UploadOptions
 from shim.spool.disk import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
+from shim.upstream.care import GroupOptions
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.sizing import Sizing
+from shim.upstream.standing import StandingOptions
+
+Value = TypeVar("Value")
 
 
 def proxy_options(settings: Settings) -> ProxyOptions:
@@ -37,7 +43,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
     return ProxyOptions(
         directory=spool.directory,
         upstreams=[
-            UpstreamSpec(name, tuple(group.servers), group.mount, _sizing(group))
+            UpstreamSpec(name, tuple(group.servers), group.mount, _sizing(group), _group(group))
             for name, group in settings.upstream_groups.items()
         ],
         max_total=_amount(spool.max_total),
@@ -48,24 +54,13 @@ def proxy_options(settings: Settings) -> ProxyOptions:
             memory_limit=spool.memory_limit, max_body=spool.max_body, max_response=spool.max_response
         ),
         max_uploads=limits.max_uploads,
-        queue=QueueOptions(most=limits.queue, without_body=timeouts.queue, with_body=timeouts.queue_body),
+        queue=_queue(settings),
         max_uploads_per_project=limits.max_uploads_per_project,
         max_connections=limits.max_connections,
         max_connections_per_address=limits.max_connections_per_address,
-        pace=BodyPace(
-            idle=timeouts.body_idle,
-            total=timeouts.body_total,
-            min_rate=limits.min_rate,
-            grace=limits.min_rate_grace,
-        ),
+        pace=_pace(settings),
         cut_through_stall=timeouts.cut_through_stall,
-        timeouts=UpstreamTimeouts(
-            connect=timeouts.connect,
-            connect_retry=timeouts.connect_retry,
-            send=timeouts.send,
-            response=_given(timeouts.response),
-            response_idle=timeouts.response_idle,
-        ),
+        timeouts=_timeouts(settings),
         routes=_routes(settings),
         body=BodyMode(settings.body),
         service=settings.service,
@@ -122,9 +117,66 @@ def _routes(settings: Settings) -> list[Route]:
             path=route.path,
             body=BodyMode(route.body or settings.body),
             max_body=UNLIMITED if route.max_body is None else route.max_body,
+            headers=route.headers,
+            at_least=route.at_least,
+            at_most=route.at_most,
+            terms=_terms(settings, route),
         )
         for route in settings.routes
     ]
+
+
+# -- what holds for all requests, and what for those of a route alone -----------------------------------
+
+
+def _terms(settings: Settings, route: behind.RouteOptions) -> Terms:
+    """Only where a route says something of its own: what is alike stays one value."""
+    pace, waits, timeouts = _pace(settings, route), _queue(settings, route), _timeouts(settings, route)
+    return Terms(
+        pace=None if pace == _pace(settings) else pace,
+        stall=route.cut_through_stall,
+        waits=None if waits == _queue(settings) else waits,
+        timeouts=None if timeouts == _timeouts(settings) else timeouts,
+    )
+
+
+def _pace(settings: Settings, route: behind.RouteOptions | None = None) -> BodyPace:
+    limits, timeouts = settings.limits, settings.timeouts
+    return BodyPace(
+        idle=own(route, "body_idle", timeouts.body_idle),
+        total=own(route, "body_total", timeouts.body_total),
+        min_rate=own(route, "min_rate", limits.min_rate),
+        grace=own(route, "min_rate_grace", limits.min_rate_grace),
+    )
+
+
+def _queue(settings: Settings, route: behind.RouteOptions | None = None) -> QueueOptions:
+    timeouts = settings.timeouts
+    return QueueOptions(
+        most=settings.limits.queue,
+        without_body=own(route, "queue", timeouts.queue),
+        with_body=own(route, "queue_body", timeouts.queue_body),
+    )
+
+
+def _timeouts(settings: Settings, route: behind.RouteOptions | None = None) -> UpstreamTimeouts:
+    timeouts = settings.timeouts
+    return UpstreamTimeouts(
+        connect=own(route, "connect", timeouts.connect),
+        connect_retry=own(route, "connect_retry", timeouts.connect_retry),
+        send=own(route, "send", timeouts.send),
+        response=_given(own(route, "response", timeouts.response)),
+        response_idle=own(route, "response_idle", timeouts.response_idle),
+    )
+
+
+def own(route: behind.RouteOptions | None, name: str, common: Value) -> Value:
+    """The route's own value of an option, where it has one; else the one of all."""
+    value: Value | None = getattr(route, name, None)
+    return common if value is None else value
+
+
+# -- what stands behind ---------------------------------------------------------------------------------
 
 
 def _sizing(group: behind.UpstreamOptions) -> Sizing:
@@ -133,6 +185,7 @@ def _sizing(group: behind.UpstreamOptions) -> Sizing:
         max_inflight=None if isinstance(limit, str) else limit,
         stats=group.stats,
         upload_share=group.upload_share,
+        max_uploads=group.max_uploads,
     )
 
 
@@ -152,6 +205,17 @@ def _cloud(limits: LimitOptions) -> CloudOptions | None:
             life=options.lease,
             on_loss=OnLoss(options.on_loss),
         ),
+    )
+
+
+def _group(group: behind.UpstreamOptions) -> GroupOptions:
+    is_single = len(group.servers) == 1 and (group.resolve == UNLIMITED or not group.servers[0].is_named)
+    return GroupOptions(
+        balance=group.balance,
+        weights=group.weights,
+        standing=StandingOptions(group.eject_after, group.eject_for, group.slow_return),
+        probe=UNLIMITED if is_single else group.probe,
+        resolve=group.resolve,
     )
 
 

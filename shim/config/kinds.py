@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from shim.config import units
-from shim.timing import Seconds
+from shim.timing import UNLIMITED, Seconds
 
 
 # Compared by identity: pydantic hashes its metadata, and a schema has no hash.
@@ -33,7 +33,7 @@ class Kind:
 
     takes: str
     parse: Callable[[object], Any]
-    format: Callable[[Any], str | float | bool]
+    format: Callable[[Any], str | float | bool | dict[str, str]]
     schema: Mapping[str, Any]
     parsed: tuple[type, ...] = ()
 
@@ -150,6 +150,19 @@ def _format_slots(slots: float | Literal["auto"]) -> int | str:
     return slots if isinstance(slots, str) else units.format_count(slots)
 
 
+def _parse_interval(value: object) -> Seconds:
+    if value == "off":
+        return UNLIMITED
+    try:
+        return units.above_zero(units.parse_duration)(value)  # type: ignore[return-value] # no share of a disk
+    except ValueError as fault:
+        raise ValueError(f'{fault}; or write "off"') from None
+
+
+def _format_interval(seconds: Seconds) -> str:
+    return "off" if seconds == UNLIMITED else units.format_duration(seconds)
+
+
 def _parse_part(value: object) -> float:
     # true is an int to Python, and a mistake here.
     is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
@@ -183,6 +196,10 @@ SlotLimit: TypeAlias = Annotated[
     replace(or_text(limited(_count), "auto", _parse_slots), format=_format_slots),
 ]
 """A whole number from 1 on, UNLIMITED, or ``"auto"``: as the server says."""
+Interval: TypeAlias = Annotated[
+    Seconds, replace(or_text(above_zero(_duration), "off", _parse_interval), format=_format_interval)
+]
+"""Seconds between two times that something is done, more than 0; ``"off"``, as UNLIMITED: it never is."""
 Part: TypeAlias = Annotated[float, Kind("part, more than 0 and at most 1", _parse_part, float, _PART)]
 """A part of a whole: more than 0, at most 1."""
 Switch: TypeAlias = Annotated[

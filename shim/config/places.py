@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from shim.cloud.address import SharedAddress, parse_shared
 from shim.config.kinds import Kind, Takes
+from shim.routes.route import HeaderPattern
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
 from shim.upstream.address import UpstreamAddress, parse_upstream
 from shim.upstream.stats import StatsAddress, parse_stats
@@ -28,6 +29,8 @@ _METHOD = r"[A-Z][A-Z0-9_-]*"
 # Without dots, so that the keys of its table are told apart in environment variables and messages.
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _ROUTE_PATH = r"/[^\s?#]*"
+# A token (RFC 9110 section 5.1).
+_FIELD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _TOKEN = r"[A-Za-z0-9._~+/=-]{16,}"  # noqa: S105 - the form of one
 # For the schema only; what is wrong with an address its own room says better than a pattern.
 _LISTEN = r"unix:/.+|fd:[0-9]+|.+:[0-9]+"
@@ -209,3 +212,31 @@ RoutePath: TypeAlias = Annotated[
     str,
     _pattern("path", _ROUTE_PATH, 'not a path; start it with /, as in "/v2/images/*/file", with no query'),
 ]
+
+
+def _parse_headers(value: object) -> tuple[HeaderPattern, ...]:
+    if not isinstance(value, dict):
+        raise ValueError(f'{value!r}: write a table, as in {{ user-agent = "*curl*" }}')  # noqa: TRY004 - border
+    for name, pattern in value.items():
+        if not re.fullmatch(_FIELD, name, re.ASCII):
+            raise ValueError(f"{name!r}: not the name of a header field")
+        if not isinstance(pattern, str) or not pattern.isprintable():
+            raise ValueError(f"{name} = {pattern!r}: write a pattern as text, in which * is anything")
+    return tuple(HeaderPattern(name.lower(), pattern) for name, pattern in value.items())
+
+
+def _format_headers(patterns: tuple[HeaderPattern, ...]) -> dict[str, str]:
+    return {pattern.name: pattern.value for pattern in patterns}
+
+
+HeaderPatterns: TypeAlias = Annotated[
+    tuple[HeaderPattern, ...],
+    Kind(
+        "{ name = pattern, ... }",
+        _parse_headers,
+        _format_headers,
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        (tuple,),
+    ),
+]
+"""Header fields by name, each with a pattern for its value."""

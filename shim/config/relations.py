@@ -13,6 +13,7 @@ from shim.config.listening import AdminOptions, ServerOptions
 from shim.config.option import Options
 from shim.config.settings import SINGLE_UPSTREAM
 from shim.spool.encrypted import is_available
+from shim.upstream.roster import MOST_ADDRESSES, MOST_POSITIONS
 
 # A switch as it may be written.
 _ON = (True, "true", "on")
@@ -37,6 +38,7 @@ def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iter
     elif single is None and not named and upstream_required:
         yield ("upstream",), NO_UPSTREAM
     yield from _route_faults(tree.get("routes"), named or ([SINGLE_UPSTREAM] if single is not None else []))
+    yield from _group_faults(tree.get("upstreams"))
     yield from _listener_faults(tree)
     yield from _glance_faults(tree.get("glance"))
     yield from _server_faults(tree.get("server"))
@@ -57,6 +59,25 @@ def _route_faults(routes: object, upstreams: Sequence[str]) -> Iterator[tuple[Pa
             yield path, f"is missing: with several upstreams name one of {', '.join(upstreams)}"
         elif isinstance(name, str) and name not in upstreams:
             yield path, f"unknown upstream {name!r}; {_advice(name, upstreams)}"
+
+
+def _group_faults(groups: object) -> Iterator[tuple[Path, str]]:
+    """Weights stand beside servers; and so many servers can be told apart."""
+    for name, group in groups.items() if isinstance(groups, dict) else ():
+        servers = group.get("servers") if isinstance(group, dict) else None
+        if not isinstance(servers, list):
+            continue
+        weights = group.get("weights")
+        if isinstance(weights, list) and len(weights) not in (0, len(servers)):
+            text = (
+                f"has {len(weights)} numbers for {len(servers)} servers; write one for each, or none at all"
+            )
+            yield ("upstreams", name, "weights"), text
+        # Which of them are names is for their own kind to say; all of them is the most there can be.
+        room = MOST_ADDRESSES if group.get("resolve", "off") != "off" else 1
+        if len(servers) * room > MOST_POSITIONS:
+            text = f"has {len(servers)} of {room} addresses each; {MOST_POSITIONS} together are possible"
+            yield ("upstreams", name, "servers"), text
 
 
 def _advice(name: str, upstreams: Sequence[str]) -> str:

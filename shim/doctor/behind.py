@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from shim.app.build import UpstreamSpec
+from shim.app.groups import UpstreamSpec
 from shim.config.load import Loaded
 from shim.doctor import GLANCE_RATE, largest_image, told_size, told_time
 from shim.doctor.uwsgi import Setup, Statistics, listener_of, number, parse_statistics, read_setup

@@ -46,6 +46,7 @@ class Counters:
         body_bytes: Request body bytes received, by body mode.
         phases: Seconds spent, by phase.
         history: What of it happened lately, by the moment.
+        failures: Attempts that a server failed, by (upstream, server).
     """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -53,6 +54,11 @@ class Counters:
     body_bytes: Counter[str] = field(default_factory=Counter)
     phases: dict[str, Histogram] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_failure(self, upstream: str, server: str) -> None:
+        """Count one attempt that a server failed."""
+        self.failures[upstream, server] += 1
 
     def add_request(self, route: str, method: str, status: int) -> None:
         """Count one request that has ended."""

@@ -49,6 +49,7 @@ class Record:
     Attributes:
         started: Clock reading at its head, in seconds.
         serial: Its number in this process; ``id`` may be a client's own, and shared.
+        server: Of the upstream, the one that it was given to last.
         length: Declared or final body length in bytes, None while unknown.
         received: Body bytes taken from the client.
         sent: Response body bytes given to the client.
@@ -69,6 +70,7 @@ class Record:
     image: str = ""
     mode: str = ""
     upstream: str = ""
+    server: str = ""
     has_body: bool = False
     length: int | None = None
     received: int = 0
@@ -172,6 +174,7 @@ class Journal:
             "route": record.route,
             "mode": record.mode,
             "upstream": record.upstream,
+            "server": record.server,
             "status": record.status,
             "received": record.received,
             "sent": record.sent,

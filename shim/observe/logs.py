@@ -14,7 +14,18 @@ from typing import IO, Any
 
 # What writes our log: the shim, and the libraries that serve for it.
 _OWN = ("shim", "uvicorn", "asyncio")
-_PLAIN_FIELDS = ("request_id", "client", "image", "mode", "received", "sent", "seconds", "end", "detail")
+_PLAIN_FIELDS = (
+    "request_id",
+    "client",
+    "image",
+    "server",
+    "mode",
+    "received",
+    "sent",
+    "seconds",
+    "end",
+    "detail",
+)
 
 
 _encode = json.JSONEncoder(ensure_ascii=True, default=str).encode

@@ -31,6 +31,7 @@ class Snapshot:
         leased: Bytes that are promised to them: a declared length all at once.
         files: Bodies that have a file.
         inflight: Requests in a server, by upstream and server.
+        states: Workers that have a server in a state, by upstream, server and state.
         drain_rates: Bytes per second in which a server takes bodies, by upstream and server.
         waiting: Requests that wait for a slot, by upstream.
         workers: How many have spoken.
@@ -45,6 +46,7 @@ class Snapshot:
     leased: int = 0
     files: int = 0
     inflight: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    states: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     drain_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
@@ -66,6 +68,7 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         leased=sum(one.leased for one in each),
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
+        states=_sums(one.states for one in each),
         # None has the whole story of a server; who found it fastest had it to itself.
         drain_rates={
             server: max(one.drain_rates.get(server, 0.0) for one in each)
@@ -85,6 +88,7 @@ def add_up(several: Iterable[Counters]) -> Counters:
         whole.requests.update(counters.requests)
         whole.refusals.update(counters.refusals)
         whole.body_bytes.update(counters.body_bytes)
+        whole.failures.update(counters.failures)
         for phase, histogram in counters.phases.items():
             whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
         whole.history.include(counters.history)
@@ -111,6 +115,7 @@ def encode_counters(counters: Counters) -> dict[str, Any]:
             phase: [histogram.counts, histogram.total] for phase, histogram in counters.phases.items()
         },
         "history": counters.history.encode(),
+        "failures": [[*server, count] for server, count in counters.failures.items()],
     }
 
 
@@ -123,6 +128,7 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         refusals=Counter(told["refusals"]),
         body_bytes=Counter(told["body_bytes"]),
         history=History.decode(told["history"]),
+        failures=Counter({(upstream, server): count for upstream, server, count in told["failures"]}),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()
@@ -141,6 +147,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         "leased": snapshot.leased,
         "files": snapshot.files,
         "inflight": [[*server, count] for server, count in snapshot.inflight.items()],
+        "states": [[*server, count] for server, count in snapshot.states.items()],
         "drain_rates": [[*server, rate] for server, rate in snapshot.drain_rates.items()],
         "waiting": snapshot.waiting,
         "cloud": None if snapshot.cloud is None else asdict(snapshot.cloud),
@@ -164,6 +171,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         leased=told["leased"],
         files=told["files"],
         inflight={(upstream, server): count for upstream, server, count in told["inflight"]},
+        states={(upstream, server, state): count for upstream, server, state, count in told["states"]},
         drain_rates={(upstream, server): rate for upstream, server, rate in told["drain_rates"]},
         waiting=told["waiting"],
         cloud=None if told["cloud"] is None else CloudView(**told["cloud"]),

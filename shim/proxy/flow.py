@@ -58,11 +58,11 @@ class Proxy:
         """
         self.drain.check()
         request.check_expectation()
-        route = self.routes.find(request.method, request.raw_path)
+        route = self.routes.find(request.method, request.raw_path, request.headers, request.routed_size)
         record.route = route.name
         record.image = self.service.image_of(request.raw_path)
         upstream = self.upstreams[route.upstream]
-        message = upstream_request(request, upstream.mount)
+        message = upstream_request(request, upstream.mount, about=record.image, terms=route.terms)
         if request.framing.has_body:
             # A head that no server takes is refused while the client still holds the body.
             upstream.check_head(message, request.framing.length)
@@ -92,7 +92,7 @@ class Proxy:
                     journal=self.journal,
                     record=record,
                     store=self.store,
-                    stall=self.stall,
+                    stall=self.stall if route.terms.stall is None else route.terms.stall,
                     is_handed_off=route.body is BodyMode.HANDOFF,
                 )
                 await delivery.run()
@@ -118,7 +118,7 @@ class Proxy:
                     request.receive,
                     body,
                     declared=declared,
-                    pace=self.pace,
+                    pace=route.terms.pace or self.pace,
                     ticket=ticket,
                     record=record,
                     take_over=request.take_over,

@@ -12,6 +12,7 @@ from shim.proxy.download import Download
 from shim.proxy.growing import GrowingBody
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay, relay_hints, take
+from shim.routes.route import Terms
 from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
 from shim.spool.store import Store
@@ -73,7 +74,7 @@ class Delivery:
         try:
             async with Download(self.answer, self.record, self.store) as download:
                 async with self.upstream.exchange(
-                    self._message(), interim=self._pass_hints, enter=self._enter
+                    self._message(), interim=self._pass_hints, enter=self._enter, choose=self._choose
                 ) as response:
                     if self.handling.is_doubtful(response):
                         return await gather(response)
@@ -114,12 +115,25 @@ class Delivery:
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)
 
+    def _choose(self, server: str) -> None:
+        self.record.server = server
+
     def _enter(self, phase: Phase) -> None:
         self.journal.enter(self.record, phase)
 
 
-def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
-    """The request as its upstream shall see it; the body is added once it is there."""
+def upstream_request(
+    request: ClientRequest, mount: str, *, about: str = "", terms: Terms | None = None
+) -> UpstreamRequest:
+    """The request as its upstream shall see it; the body is added once it is there.
+
+    Args:
+        request: The client's.
+        mount: SCRIPT_NAME of the application.
+        about: The image that it speaks of, where it does.
+        terms: Those of its route.
+    """
+    terms = terms or Terms()
     headers = forwarded_headers(
         request.headers, request.peer, identity=request.id, prefix=mount, http_version=request.http_version
     )
@@ -136,4 +150,7 @@ def upstream_request(request: ClientRequest, mount: str) -> UpstreamRequest:
         remote=request.peer.address,
         server=request.server,
         project=request.client,
+        about=about,
+        waits=terms.waits,
+        timeouts=terms.timeouts,
     )

@@ -6,7 +6,7 @@ Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``re
 from typing import NamedTuple
 
 from shim.asgi import MoveAnswer, Receive, Send, TakeOver, WatchClient
-from shim.errors import ExpectationFailed, SizeMismatch
+from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
 from shim.wire.headers import Headers, get_all
@@ -56,6 +56,17 @@ class ClientRequest(NamedTuple):
         if length is not None and size is not None and size != length:
             raise SizeMismatch(f"x-openstack-image-size is {size}, but Content-Length is {length}.")
         return size if length is None else length
+
+    @property
+    def routed_size(self) -> int | None:
+        """The size that routes go by; None where it is not declared, or not as it should be."""
+        if not self.framing.has_framing:
+            return 0
+        try:
+            return self.declared_length()
+        except ClientFault:
+            # It is refused a step later, as a request of the route that it takes without one.
+            return None
 
     def check_expectation(self) -> None:
         """Raise ExpectationFailed for an Expect other than 100-continue; HTTP/1.0 knows none."""

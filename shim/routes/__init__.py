@@ -1,1 +1,1 @@
-"""From method and path to what is done with a request."""
+"""From method, path, header and size to what is done with a request."""

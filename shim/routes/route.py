@@ -8,9 +8,13 @@ import enum
 import functools
 import re
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shim.timing import UNLIMITED
+from shim.admission.limits import BodyPace
+from shim.admission.room import QueueOptions
+from shim.timing import UNLIMITED, Seconds
+from shim.upstream.message import UpstreamTimeouts
+from shim.wire.headers import Headers, get_all
 
 
 class BodyMode(enum.StrEnum):
@@ -20,6 +24,50 @@ class BodyMode(enum.StrEnum):
     SPOOL = "spool"
     STREAM = "stream"
     HANDOFF = "handoff"
+
+
+class Miss(enum.Enum):
+    """Why a request does not take a route: the first of its conditions that it does not meet."""
+
+    METHOD = "method"
+    PATH = "path"
+    HEADER = "header"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPattern:
+    """A field that a request has to have, with a value that matches.
+
+    Attributes:
+        name: In lower case.
+        value: Pattern: ``*`` is any number of characters; the rest stands for itself.
+    """
+
+    name: str
+    value: str
+
+    def matches(self, headers: Headers) -> bool:
+        """Whether there is such a field; of several of the name one is enough."""
+        values = get_all(headers, self.name.encode("ascii"))
+        return any(_value_pattern(self.value).fullmatch(value.decode("latin-1")) for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Limits and times of a route that differ from those of the shim as a whole; None: they do not.
+
+    Attributes:
+        pace: What is asked of a client that sends a body.
+        stall: How long such a client may keep a server waiting after forwarding began, in seconds.
+        waits: How long to wait for a slot of the upstream; its count is of no effect here.
+        timeouts: How long the server may take.
+    """
+
+    pace: BodyPace | None = None
+    stall: Seconds | None = None
+    waits: QueueOptions | None = None
+    timeouts: UpstreamTimeouts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +81,10 @@ class Route:
         path: Pattern: ``*`` is one segment, ``**`` any number, also none.
         body: What happens to a request's body.
         max_body: The longest body it takes, in bytes, where that is less than the spool's own limit.
+        headers: Fields that a request has to have, all of them.
+        at_least: The least size that its body is declared to have, in bytes.
+        at_most: The largest.
+        terms: What holds for it alone.
     """
 
     name: str
@@ -41,12 +93,41 @@ class Route:
     path: str = "/**"
     body: BodyMode = BodyMode.AUTO
     max_body: float = UNLIMITED
+    headers: tuple[HeaderPattern, ...] = ()
+    at_least: int | None = None
+    at_most: int | None = None
+    terms: Terms = field(default_factory=Terms)
 
-    def matches(self, method: str, raw_path: bytes) -> bool:
-        """Whether a request takes this route."""
+    def matches(self, method: str, raw_path: bytes, headers: Headers = (), size: int | None = None) -> bool:
+        """Whether a request takes this route; see ``miss``."""
+        return self.miss(method, raw_path, headers, size) is None
+
+    def miss(
+        self, method: str, raw_path: bytes, headers: Headers = (), size: int | None = None
+    ) -> Miss | None:
+        """Why a request does not take this route, None where it does.
+
+        Args:
+            method: Case-sensitive.
+            raw_path: As it came, without its query.
+            headers: Names in lower case.
+            size: Bytes of the body as declared; 0 without a body, None where nobody has said it: then no
+                route takes it that asks for a size.
+        """
         if self.methods and method not in self.methods:
+            return Miss.METHOD
+        if _pattern(self.path).fullmatch(_decode_segments(raw_path)) is None:
+            return Miss.PATH
+        if not all(pattern.matches(headers) for pattern in self.headers):
+            return Miss.HEADER
+        return None if self._fits(size) else Miss.SIZE
+
+    def _fits(self, size: int | None) -> bool:
+        if self.at_least is None and self.at_most is None:
+            return True
+        if size is None:
             return False
-        return _pattern(self.path).fullmatch(_decode_segments(raw_path)) is not None
+        return size >= (self.at_least or 0) and (self.at_most is None or size <= self.at_most)
 
 
 def _decode_segments(raw_path: bytes) -> str:
@@ -60,3 +141,8 @@ def _pattern(path: str) -> re.Pattern[str]:
     parts = re.split(r"(/\*\*/|/\*\*$|\*\*|\*)", path)
     kinds = {"/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]+"}
     return re.compile("".join(kinds.get(part) or re.escape(part) for part in parts), re.DOTALL)
+
+
+@functools.cache
+def _value_pattern(value: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL)

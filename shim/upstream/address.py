@@ -39,6 +39,7 @@ class UpstreamAddress:
         port: 1 to 65535; set where ``host`` is.
         socket_path: Absolute path of a unix socket.
         application: ``package.module:callable``, for ``Protocol.WSGI`` only.
+        name: The name that led to ``host``, where that is one of its addresses: whose certificate it shows.
     """
 
     protocol: Protocol
@@ -47,6 +48,12 @@ class UpstreamAddress:
     port: int | None = None
     socket_path: str | None = None
     application: str | None = None
+    name: str | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its host is a name that may have several addresses."""
+        return self.host is not None and not _is_numeric(self.host)
 
     def __str__(self) -> str:
         """The URL, with its port; ``parse_upstream`` gives back an equal value."""
@@ -160,6 +167,14 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if ":" in rest:
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:9292")
     return _host(host), _port(rest) if colon else None
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def join_host_port(host: str, port: int) -> str:

@@ -110,7 +110,7 @@ class ApplicationServer:
             await self._await_thread(pipe, request)
             enter(Phase.WAIT)
             head = await self._await_head(pipe, request)
-            yield ApplicationResponse(head, pipe, self._timeouts)
+            yield ApplicationResponse(head, pipe, request.timeouts or self._timeouts)
         finally:
             pipe.abandon()
             if self._threads.withdraw(call.run):
@@ -145,7 +145,7 @@ class ApplicationServer:
     # -- waiting for the application ------------------------------------------------------------------
 
     async def _await_thread(self, pipe: AnswerPipe, request: UpstreamRequest) -> None:
-        limit = self._timeouts.response_for(request.length)
+        limit = (request.timeouts or self._timeouts).response_for(request.length)
         expired = ResponseTimeout(
             f"The application did not begin with the request within {limit:g} s: "
             f"all its {self._threads.most} threads are busy."
@@ -154,7 +154,7 @@ class ApplicationServer:
             await pipe.begun()
 
     async def _await_head(self, pipe: AnswerPipe, request: UpstreamRequest) -> AnswerHead:
-        limit = self._timeouts.response_for(request.length)
+        limit = (request.timeouts or self._timeouts).response_for(request.length)
         expired = ResponseTimeout(f"The application gave no answer within {limit:g} s.")
         async with deadline(limit, lambda: expired):
             return await pipe.head()

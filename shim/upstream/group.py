@@ -7,68 +7,96 @@ a request that may have been delivered can be sent anew is for the service room 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import functools
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from shim.admission.preference import Preference
 from shim.admission.queue import Place, SlotQueue
-from shim.errors import ConnectTimeout, UpstreamRefused
+from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
-from shim.timing import UNLIMITED, Clock, Seconds, monotonic
-from shim.upstream.address import Protocol
+from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
+from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.roster import Change, Member, NamedPlace, Roster
 from shim.upstream.watch import SizeWatch
+
+log = logging.getLogger("shim.upstream")
 
 FIRST_PAUSE: Seconds = 0.05
 LONGEST_PAUSE: Seconds = 1.0
 
 
 class Upstream:
-    """A named group of servers."""
+    """A named group of servers.
+
+    Attributes:
+        resolved: Set when the names among its servers have been looked up for the first time.
+    """
 
     def __init__(
         self,
         name: str,
-        servers: Sequence[UpstreamServer],
+        servers: Sequence[UpstreamServer] = (),
         *,
         mount: str = "",
         connect_retry: Seconds = 10.0,
+        roster: Roster | None = None,
         queue: SlotQueue | None = None,
         watch: SizeWatch | None = None,
+        slots: float = UNLIMITED,
+        count_failure: Callable[[str, str], None] = lambda _upstream, _server: None,
         clock: Clock = monotonic,
     ) -> None:
         """Take the servers in the order in which they are tried, where all do the same.
 
         Args:
             name: Its name in the configuration.
-            servers: At least one.
+            servers: At least one, where there is no ``roster``.
             mount: SCRIPT_NAME of the application.
             connect_retry: How long refused connections are tried again, in seconds.
+            roster: The servers, where more is to be said of them than which they are.
             queue: The slots of the servers; by default there is no limit to them.
             watch: Finds out how many there are, where a server can be asked.
+            slots: How many requests each server that a name leads to takes at once, as far as is known.
+            count_failure: Told of each failure: this upstream's name, and the server's.
             clock: Tells the time.
         """
         self.name = name
-        self.servers = tuple(servers)
+        self.roster = roster or Roster()
+        for server in servers:
+            self.roster.add(server)
         self.mount = mount
-        self.queue = queue or SlotQueue(len(self.servers), clock=clock)
+        self.queue = queue or SlotQueue(self.roster.positions, clock=clock)
+        self.clock = clock
+        self._slots = slots
         self._watch = watch
         self._connect_retry = connect_retry
-        self._clock = clock
+        self._count_failure = count_failure
+        self.resolved = asyncio.Event()
+        if not self.roster.names:
+            self.resolved.set()
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}: {', '.join(map(repr, self.servers))}>"
 
     @property
+    def servers(self) -> tuple[UpstreamServer, ...]:
+        """The servers there are now."""
+        return tuple(member.server for member in self.roster)
+
+    @property
     def takes_growing(self) -> bool:
         """Whether its servers begin with a body that still comes in; an application gets a whole file."""
-        return all(server.address.protocol is not Protocol.WSGI for server in self.servers)
+        return Protocol.WSGI not in self.roster.protocols
 
     @property
     def takes_chunked(self) -> bool:
         """Whether its servers take a body whose length is not known."""
-        return all(server.address.protocol is Protocol.HTTP for server in self.servers)
+        return self.roster.protocols <= {Protocol.HTTP}
 
     @property
     def drain_rate(self) -> float | None:
@@ -77,9 +105,20 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+        self,
+        request: UpstreamRequest,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+        choose: Callable[[str], None] = lambda _server: None,
     ) -> AsyncIterator[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
+
+        Args:
+            request: What to send.
+            interim: Gets interim answers.
+            enter: Told of each phase that it enters.
+            choose: Told of each server that it is given to, where there are several.
 
         Raises:
             QueueFull, QueueTimeout: No slot came free; nothing was delivered.
@@ -91,12 +130,50 @@ class Upstream:
         async with contextlib.AsyncExitStack() as stack:
             # What has no length yet may become large.
             length = UNLIMITED if request.is_chunked else request.length
-            place = stack.enter_context(self.queue.place(request.project, length))
-            yield await self._first_answer(stack, place, request, interim, enter)
+            place = stack.enter_context(self.queue.place(request.project, length, request.waits))
+            member, response = await self._first_answer(
+                stack, place, request, interim=interim, enter=enter, choose=choose
+            )
+            with self._watched(member):
+                yield response
+
+    def take_out(self, drained: frozenset[str]) -> None:
+        """Exactly these servers get no more requests, until they are called back; those in them go on."""
+        self.roster.drain(drained)
+        self.queue.reconsider()
+
+    def settle(
+        self,
+        name: NamedPlace,
+        addresses: Sequence[UpstreamAddress],
+        make: Callable[[UpstreamAddress], UpstreamServer],
+    ) -> Change:
+        """A name leads to these addresses now; what has gone gets no more requests."""
+        change = self.roster.resolve(name, addresses, make)
+        for member in change.ended:
+            self.queue.limit(member.position, 0)
+        known = None if self._watch is None else self._watch.size
+        for member in change.added:
+            self.queue.limit(member.position, self._slots if known is None else known)
+        self.queue.reconsider()
+        return change
+
+    def note_probe(self, member: Member, *, up: bool, reason: str, busy: bool = False) -> None:
+        """A server was probed."""
+        before = member.standing.is_fit(self.clock())
+        member.standing.probe(self.clock(), up=up, busy=busy)
+        after = member.standing.is_fit(self.clock())
+        if before != after:
+            text = "upstream %s: %s is %s: %s"
+            log.log(
+                logging.INFO if after else logging.WARNING,
+                *(text, self.name, member.name, member.standing.state(self.clock()), reason),
+            )
+            self.queue.reconsider()
 
     def check_head(self, request: UpstreamRequest, length: int | None) -> None:
         """Raise HeadTooLarge where the head fits no server; asked before a byte of the body is taken."""
-        for protocol in {server.address.protocol for server in self.servers}:
+        for protocol in self.roster.protocols:
             request.check_head(protocol, length)
 
     async def close(self) -> None:
@@ -109,26 +186,73 @@ class Upstream:
         stack: contextlib.AsyncExitStack,
         place: Place,
         request: UpstreamRequest,
+        *,
         interim: Interim,
         enter: EnterPhase,
-    ) -> Response:
+        choose: Callable[[str], None],
+    ) -> tuple[Member, Response]:
         give_up: Seconds | None = None
         pause = FIRST_PAUSE
+        retry = self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
+        prefer = functools.partial(self._prefer, request.about)
+        await self._names_known()
         while True:
-            server = self.servers[await place.take(on_wait=lambda: enter(Phase.QUEUE))]
+            self.roster.check()
+            position = await place.take(on_wait=lambda: enter(Phase.QUEUE), prefer=prefer)
+            member = self.roster.at(position)
+            if member is None or not member.takes_new:
+                # Taken out in the moment between the slot and our turn; all others are asked anew.
+                place.refuse()
+                place.start_over()
+                continue
             # From the first attempt on: the time in line has a limit of its own.
-            give_up = give_up or self._clock() + self._connect_retry
+            give_up = give_up or self.clock() + retry
+            self.roster.note(member, self.clock())
+            if self.roster.positions > 1:
+                choose(member.name)
             try:
-                return await stack.enter_async_context(server.exchange(request, interim=interim, enter=enter))
+                with self._watched(member):
+                    exchange = member.server.exchange(request, interim=interim, enter=enter)
+                    response = await stack.enter_async_context(exchange)
+                    member.standing.succeed(self.clock())
+                    return member, response
             except (UpstreamRefused, ConnectTimeout) as error:
                 failure = error
             if self._watch is not None:
                 self._watch.doubt()
-            if place.refuse():
+            place.refuse()
+            if self.roster.has_untried(place.avoided):
                 continue
-            if self._clock() + pause > give_up:
+            if self.clock() + pause > give_up:
                 raise failure
             # Without a slot: others may find the server back meanwhile.
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             place.start_over()
+
+    async def _names_known(self) -> None:
+        """Before the first answer of DNS nobody knows where to go; afterwards the last one holds."""
+        if self.resolved.is_set():
+            return
+        text = f"upstream {self.name}: its name was not resolved within {self._connect_retry:g} s."
+        expired = UpstreamRefused("The server behind could not be found.", for_operator=text)
+        async with deadline(self._connect_retry, lambda: expired):
+            await self.resolved.wait()
+
+    def _prefer(self, about: str, avoided: int) -> Preference:
+        return self.roster.preference(self.clock(), about, avoided, self.queue)
+
+    @contextlib.contextmanager
+    def _watched(self, member: Member) -> Iterator[None]:
+        """What fails in the block speaks against its server."""
+        try:
+            yield
+        except UpstreamFault as fault:
+            self._count_failure(self.name, member.name)
+            if seconds := member.standing.fail(self.clock()):
+                text = "upstream %s: %s failed again and is left out for %g s: %s"
+                log.warning(text, self.name, member.name, seconds, fault.for_operator)
+                self.queue.reconsider()
+                # Who waits in line by then may go there again.
+                asyncio.get_running_loop().call_later(seconds, self.queue.reconsider)
+            raise

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from shim.admission.room import QueueOptions
 from shim.timing import Seconds
 from shim.upstream.address import Protocol as UpstreamProtocol
 from shim.wire.http1 import encode_request_head
@@ -74,6 +75,27 @@ class BytesBody:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """How long a server may take, in seconds (``timeouts.*``).
+
+    Attributes:
+        response: From the last body byte sent to the response head; None: computed from the body.
+    """
+
+    connect: Seconds = 5.0
+    connect_retry: Seconds = 10.0
+    send: Seconds = 60.0
+    response: Seconds | None = field(default=None)
+    response_idle: Seconds = 60.0
+
+    def response_for(self, length: int | None) -> Seconds:
+        """The time to the response head for a body of ``length`` bytes."""
+        if self.response is not None:
+            return self.response
+        return RESPONSE_BASE + (length or 0) / RESPONSE_RATE
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One request as the upstream shall see it.
 
@@ -86,6 +108,9 @@ class UpstreamRequest:
         server: Name and port that the client connected to.
         is_handed_off: Whether a server on this host may open the body's file instead of being sent it.
         project: Whose request it is, for a fair turn where requests wait.
+        about: What it is about (an image's id), where requests about the same are to meet in one server.
+        waits: How long it may wait for a slot, where that is not as for all requests.
+        timeouts: How long its server may take, where that is not as for all requests.
     """
 
     method: str
@@ -99,6 +124,9 @@ class UpstreamRequest:
     server: tuple[str, int | None] = ("localhost", None)
     is_handed_off: bool = False
     project: str = ""
+    about: str = ""
+    waits: QueueOptions | None = None
+    timeouts: UpstreamTimeouts | None = None
 
     @property
     def length(self) -> int | None:
@@ -164,24 +192,3 @@ class UpstreamRequest:
             remote=self.remote,
             server=self.server,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamTimeouts:
-    """How long a server may take, in seconds (``timeouts.*``).
-
-    Attributes:
-        response: From the last body byte sent to the response head; None: computed from the body.
-    """
-
-    connect: Seconds = 5.0
-    connect_retry: Seconds = 10.0
-    send: Seconds = 60.0
-    response: Seconds | None = field(default=None)
-    response_idle: Seconds = 60.0
-
-    def response_for(self, length: int | None) -> Seconds:
-        """The time to the response head for a body of ``length`` bytes."""
-        if self.response is not None:
-            return self.response
-        return RESPONSE_BASE + (length or 0) / RESPONSE_RATE

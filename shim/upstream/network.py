@@ -103,7 +103,7 @@ async def connect(
             assert address.host is not None
             assert address.port is not None
             if address.tls:
-                return await TlsStream.open(address.host, address.port)
+                return await TlsStream.open(address.host, address.port, name=address.name)
             return SocketStream(await connect_tcp(address.host, address.port), poller)
 
 
@@ -228,9 +228,10 @@ class TlsStream:
         self._writer = writer
 
     @classmethod
-    async def open(cls, host: str, port: int) -> "TlsStream":
-        """Connect and shake hands."""
-        return cls(*await asyncio.open_connection(host, port, ssl=ssl.create_default_context()))
+    async def open(cls, host: str, port: int, *, name: str | None = None) -> "TlsStream":
+        """Connect and shake hands; the certificate has to be that of ``name``, by default of ``host``."""
+        context = ssl.create_default_context()
+        return cls(*await asyncio.open_connection(host, port, ssl=context, server_hostname=name or host))
 
     @property
     def sends_files(self) -> bool:

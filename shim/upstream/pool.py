@@ -104,7 +104,7 @@ class Server:
         # Encoded first: what does not fit the protocol must not cost a connection.
         head = request.encode_head(self.address.protocol, keep_alive=self.keeps_alive)
         enter(Phase.CONNECT)
-        if request.is_repeatable and (idle := self._take_idle()) is not None:
+        if self._is_ordinary(request) and request.is_repeatable and (idle := self._take_idle()) is not None:
             try:
                 return idle, await self._on(idle, request, head, interim, enter)
             except UpstreamClosed:
@@ -113,8 +113,9 @@ class Server:
                     raise
                 self._learn_closing()
                 enter(Phase.CONNECT)
-        stream = await self._connect(self.address, self._timeouts.connect)
-        connection = Connection(stream, self.address, self._timeouts, clock=self._clock)
+        timeouts = request.timeouts or self._timeouts
+        stream = await self._connect(self.address, timeouts.connect)
+        connection = Connection(stream, self.address, timeouts, clock=self._clock)
         file = request.body.fileno() if request.is_handed_off and request.body is not None else None
         if file is None:
             return connection, await self._on(connection, request, head, interim, enter)
@@ -143,6 +144,10 @@ class Server:
         self._drain.add(*connection.drained)
         return response
 
+    def _is_ordinary(self, request: UpstreamRequest) -> bool:
+        """Whether it has no times of its own, which its connection would keep for whoever comes next."""
+        return request.timeouts in (None, self._timeouts)
+
     def _take_idle(self) -> Connection | None:
         """The idle connection used last that is still alive; those that are not are closed."""
         while self._idle:
@@ -155,9 +160,9 @@ class Server:
                 self._learn_closing()
         return None
 
-    def put_away(self, connection: Connection, response: Response) -> None:
+    def put_away(self, connection: Connection, response: Response, request: UpstreamRequest) -> None:
         """Keep a connection that is not needed now, or close it; for ``exchange``."""
-        fresh = response.leaves_connection_reusable and connection.is_alive()
+        fresh = response.leaves_connection_reusable and connection.is_alive() and self._is_ordinary(request)
         if not fresh or len(self._idle) >= MOST_CONNECTIONS:
             connection.close()
             return
@@ -195,6 +200,6 @@ class _Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._server.put_away(self._connection, self._response)
+            self._server.put_away(self._connection, self._response, self._request)
         finally:
             self._server.inflight -= 1

@@ -35,11 +35,13 @@ class Health:
         up: Whether requests should go there.
         reason: In words, for the operator.
         answered: Whether it answered what it was asked; a busy server does not, and is up.
+        busy: Whether it took the connection and let the question wait.
     """
 
     up: bool
     reason: str
     answered: bool = field(default=False, compare=False)
+    busy: bool = field(default=False, compare=False)
 
 
 async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Seconds = PROBE_TIMEOUT) -> Health:
@@ -70,7 +72,7 @@ async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:
             await stream.write(PING, timeout)
             answer = await _read_pong(stream)
     except ResponseTimeout:
-        return Health(up=True, reason="busy: takes connections, but no worker answers the ping")
+        return Health(up=True, reason="busy: takes connections, but no worker answers the ping", busy=True)
     finally:
         stream.close()
     if len(answer) == _PONG_SIZE and answer[0] == PONG_MODIFIER:
@@ -129,7 +131,7 @@ async def _ask_server(server: UpstreamServer, path: bytes, *, busy: str) -> Heal
         try:
             response = await client.get(f"http://{_host_of(server.address)}{path.decode('ascii')}")
         except httpx.ReadTimeout:
-            return Health(up=True, reason=f"busy: {busy}")
+            return Health(up=True, reason=f"busy: {busy}", busy=True)
         except httpx.TransportError as error:
             return Health(up=False, reason=str(error))
     up = response.status_code < _FIRST_SERVER_ERROR
@@ -146,4 +148,4 @@ def _host_of(address: UpstreamAddress) -> str:
     """What the Host field says: the server's own address, without an IPv6 zone, that only we know."""
     if address.host is None or address.port is None:
         return "localhost"
-    return join_host_port(address.host.partition("%")[0], address.port)
+    return join_host_port((address.name or address.host).partition("%")[0], address.port)

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.admission.queue import QueueOptions, SlotQueue, WaitingRoom
+from shim.admission.queue import SlotQueue
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.shared import MOST_SERVERS, Lines
 from shim.admission.slots import Capacity, upload_limit
 from shim.admission.table import SlotTable
@@ -31,11 +32,13 @@ class Sizing:
         max_inflight: Requests in each of them at once, ``UNLIMITED`` for no limit; None: to be found out.
         stats: uWSGI's stats server, which says it.
         upload_share: Part of all slots that uploads may hold.
+        max_uploads: How many uploads each server may have.
     """
 
     max_inflight: float | None = None
     stats: StatsAddress | None = None
     upload_share: float = 0.75
+    max_uploads: float = UNLIMITED
 
     @property
     def threads(self) -> int:
@@ -47,6 +50,8 @@ class Sizing:
     @property
     def is_limited(self) -> bool:
         """Whether there may be a limit, now or later."""
+        if self.max_uploads != UNLIMITED:
+            return True
         return self.asks is not None or self.max_inflight not in (None, UNLIMITED)
 
     @property
@@ -56,22 +61,41 @@ class Sizing:
 
 
 def sized_queue(
-    servers: Sequence[UpstreamServer],
+    servers: Sequence[UpstreamServer | None],
     sizing: Sizing,
     options: QueueOptions,
     room: WaitingRoom,
     *,
     name: str = "",
+    addresses: Sequence[UpstreamAddress] = (),
     lines: Lines | None = None,
 ) -> SlotQueue:
-    """The line for the slots of these servers, as far as known; in ``lines`` with other processes."""
-    addresses = [server.address for server in servers]
-    table = None if lines is None else shared_line(name, addresses, sizing, lines)
-    queue = SlotQueue(len(servers), upload_share=sizing.upload_share, options=options, room=room, table=table)
+    """The line for the slots of these servers, as far as known; in ``lines`` with other processes.
+
+    Args:
+        servers: None is a place that is kept for a server that a name may lead to: it has no slots yet.
+        sizing: What is set about their size.
+        options: How many may wait, and for how long.
+        room: Shared by the lines of all upstreams.
+        name: The upstream's, as all processes know it.
+        addresses: Its servers as they are configured, which all processes agree in.
+        lines: Those of this process among others; None: it is alone.
+    """
+    table = None if lines is None else shared_line(name, addresses, sizing, lines, places=len(servers))
+    queue = SlotQueue(
+        len(servers),
+        upload_share=sizing.upload_share,
+        uploads_each=sizing.max_uploads,
+        options=options,
+        room=room,
+        table=table,
+    )
     if lines is not None:
         lines.bell.on_ring(queue.look)
     for number, server in enumerate(servers):
-        if isinstance(server, ApplicationServer):
+        if server is None:
+            queue.limit(number, 0)
+        elif isinstance(server, ApplicationServer):
             queue.limit(number, server.threads)
             server.tell_lost(functools.partial(queue.lose, number))
         elif sizing.max_inflight is not None:
@@ -80,24 +104,37 @@ def sized_queue(
 
 
 def shared_line(
-    name: str, servers: Sequence[UpstreamAddress], sizing: Sizing, lines: Lines
+    name: str,
+    servers: Sequence[UpstreamAddress],
+    sizing: Sizing,
+    lines: Lines,
+    *,
+    places: int | None = None,
 ) -> SlotTable | None:
     """The line for an upstream's slots that it has in common with other processes; None where it has none.
+
+    Args:
+        name: The upstream's.
+        servers: As they are configured.
+        sizing: What is set about their size.
+        lines: Those of this process.
+        places: How many there may be, with those that their names may lead to; None: no more.
 
     Raises:
         LimitReached: The table that it would be in is not to be had.
     """
+    places = len(servers) if places is None else places
     # An application runs in this process: its threads are nobody else's. And without a limit nobody waits.
     is_shared = sizing.is_limited and all(address.application is None for address in servers)
-    if not is_shared or len(servers) > MOST_SERVERS:
+    if not is_shared or places > MOST_SERVERS:
         return None
     # Slots belong to servers, by their place in the list: with another list it is another line.
     key = "\0".join([name, *map(str, servers)])
-    return lines.table(key, Capacity.of([UNLIMITED] * len(servers), sizing.upload_share))
+    return lines.table(key, Capacity.of([UNLIMITED] * places, sizing.upload_share, sizing.max_uploads))
 
 
 def size_watch(
-    upstream: str, servers: Sequence[UpstreamServer], sizing: Sizing, queue: SlotQueue
+    upstream: str, servers: Sequence[UpstreamServer | None], sizing: Sizing, queue: SlotQueue
 ) -> SizeWatch | None:
     """Who finds out the rest while requests go there; None where there is nobody to ask."""
     asked = [number for number, server in enumerate(servers) if not isinstance(server, ApplicationServer)]
@@ -106,7 +143,9 @@ def size_watch(
 
     def tell(size: int) -> None:
         for number in asked:
-            queue.limit(number, size)
+            # A kept place without slots has no server now.
+            if servers[number] is not None or queue.slots(number):
+                queue.limit(number, size)
 
     return SizeWatch(upstream, functools.partial(read_slots, sizing.asks), tell)
 

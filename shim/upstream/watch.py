@@ -41,6 +41,11 @@ class SizeWatch:
         self._is_failing = False
         self._asking = asyncio.Lock()
 
+    @property
+    def size(self) -> int | None:
+        """What was told last, None before the first answer."""
+        return self._size
+
     async def refresh(self) -> None:
         """Ask if it is time to; a failure changes nothing, and is told once."""
         if not self._is_due() or (self._size is not None and self._asking.locked()):

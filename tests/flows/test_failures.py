@@ -8,11 +8,13 @@ import pytest
 
 from shim.admission.limits import BodyPace
 from shim.errors import BadFraming, ConnectTimeout, DiskError, DiskFull, UpstreamClosed, UpstreamRefused
+from shim.routes.route import HeaderPattern, Route, Terms
 from shim.routes.table import RouteTable
 from shim.timing import UNLIMITED
+from shim.upstream.message import UpstreamTimeouts
 from tests.fakes.client import GONE, FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
-from tests.fakes.loops import let_others_run
+from tests.fakes.loops import let_others_run, loop_time
 from tests.fakes.stream import EOF, FakeStream, Whole, answer
 
 CHUNKED = (b"transfer-encoding", b"chunked")
@@ -345,6 +347,32 @@ def test_what_was_begun_before_draining_goes_on(run_flow):
         assert client.status == 200
 
     run_flow(scene, FakeStream(answer()))
+
+
+def test_a_route_has_limits_and_times_of_its_own(run_flow):
+    """The first request takes one with short ones, all others the fallback, and what holds for all."""
+
+    async def scene(flow):
+        began = loop_time()
+        for script, code, seconds in [
+            ((b"x", 100, b"x"), "body_idle_timeout", 5),
+            ((b"x",), "response_timeout", 7),
+        ]:
+            client, scope = put(*script, target=b"/short", headers=[(b"x-kind", b"quick one")])
+            assert await flow.serve(client, scope)
+            assert (client.code, loop_time() - began) == (code, seconds)
+            began = loop_time()
+        client, scope = put(b"x", 50, b"x", target=b"/short")
+        assert await flow.serve(client, scope)
+        assert (client.status, loop_time() - began) == (200, 50)
+
+    short = Terms(
+        pace=BodyPace(idle=5, total=UNLIMITED, min_rate=0),
+        timeouts=UpstreamTimeouts(connect_retry=0, response=7),
+    )
+    route = Route("short", "images", headers=(HeaderPattern("x-kind", "quick*"),), terms=short)
+    routes = RouteTable([route], fallback=Route("default", "images"))
+    run_flow(scene, FakeStream(), FakeStream(answer()), routes=routes)
 
 
 def test_no_route(run_flow):

@@ -80,9 +80,9 @@ def test_the_turn_is_the_projects(run_flow):
     async def scene(flow):
         asked, place = [], flow.upstream.queue.place
 
-        def watched(project, length):
+        def watched(project, length, waits):
             asked.append((project, length))
-            return place(project, length)
+            return place(project, length, waits)
 
         flow.upstream.queue.place = watched
         client, scope = put(*LARGE, target=b"/v2/images/71c675ab-d94f-49cd-a114-e12490b328d9/file")

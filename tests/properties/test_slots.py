@@ -14,7 +14,10 @@ kinds = st.sampled_from(Kind)
 projects = st.integers(1, 4)
 sizes = st.integers(0, 4) | st.just(math.inf)
 capacities = st.builds(
-    Capacity.of, st.lists(sizes, min_size=2, max_size=2), st.floats(0.01, 1.0, exclude_min=True)
+    Capacity.of,
+    st.lists(sizes, min_size=2, max_size=2),
+    st.floats(0.01, 1.0, exclude_min=True),
+    st.sampled_from([1, 2, math.inf]),
 )
 MOST_PASSED_OVER = 3
 """So few here that sequences reach it."""
@@ -113,6 +116,7 @@ class Line(RuleBasedStateMachine):
             assert self.held(holder.server) <= self.capacity.servers[holder.server]
             if holder.kind is Kind.UPLOAD:
                 assert self.uploads() <= self.capacity.uploads
+                assert self.uploads(holder.server) <= self.capacity.uploads_each
 
     def check_turn(self, holder: Holder) -> None:
         """Nobody that could have gone before is passed over too often, and no project's order is changed."""
@@ -133,8 +137,10 @@ class Line(RuleBasedStateMachine):
     def held(self, server: int) -> int:
         return sum(holder.server == server for holder in self.holding.values())
 
-    def uploads(self) -> int:
-        return sum(holder.kind is Kind.UPLOAD for holder in self.holding.values())
+    def uploads(self, *servers: int) -> int:
+        """In these servers; by default in all."""
+        holders = [holder for holder in self.holding.values() if not servers or holder.server in servers]
+        return sum(holder.kind is Kind.UPLOAD for holder in holders)
 
     @invariant()
     def adds_up(self) -> None:

@@ -48,6 +48,9 @@ WRONG_USAGE = [
     ["serve", "--upstream"],
     ["check", "--listen", "h:1"],
     ["config", "--defaults", "--schema"],
+    ["config", "--schema", "--explain", "GET", "/"],
+    ["config", "--explain", "GET"],
+    ["config", "--size", "1KiB"],
     ["demo", "twice"],
     ["top", "--json"],
     ["uploads", "cancel"],
@@ -191,6 +194,16 @@ def test_config_defaults_and_schema_do_not_look_at_the_configuration(invoke, mon
     assert json.loads(invoke("config", "--schema").stdout)["title"] == "glance-shim"
 
 
+def test_config_explains_a_route(invoke):
+    routes = 'routes=[{path = "/**", headers = {x-kind = "a*"}, at_least = 10}]'
+    arguments = ["config", "--upstream", "http://h", "--set", routes, "--explain", "PUT", "/v2"]
+    result = invoke(*arguments, "--header", "X-Kind: abc", "--size", "10")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "  1. /**: takes it\n" in result.stdout
+    assert invoke("config", "--upstream", "http://h", "--explain", "GET", "v2").exit_code == 2
+    assert "  1. /**: no, no header x-kind matches a*\n  2. default: takes it\n" in invoke(*arguments).stdout
+
+
 def test_config_tells_all_faults(invoke, monkeypatch):
     monkeypatch.setenv("GLANCE_SHIM_SPOOL__MAX_BODY", "10GB")
     result = invoke("config", "--set", "spool.max_boddy=1", "--config", "/nonexistent.toml")
@@ -279,5 +292,8 @@ def test_check_looks_at_the_edges(tmp_path, capsys):
     assert f"fault    tls: {key}: is not the key of {certificate}" in told
     assert "warning  admin: 0.0.0.0:9293 is reached from other machines" in told
     assert told.count(" admin: ") == 1
+    sticky = ["service=none", 'upstreams={a = {servers = ["http://127.0.0.1:1"], balance = "sticky"}}']
+    check.run(None, None, sticky)
+    assert "warning  upstream a: sticky goes by images" in capsys.readouterr().out
     check.run(None, "http://127.0.0.1:1", ["admin.listen=0.0.0.0:9293", "admin.token=a-token-of-some-length"])
     assert " admin: " not in capsys.readouterr().out

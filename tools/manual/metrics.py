@@ -19,6 +19,7 @@ LABELS = {
     "phase": "uploads: receiving, waiting, forwarding; seconds: receive, queue, connect, send, wait, respond",
     "route": "the route's `name`, else its path",
     "server": "the server's URL",
+    "state": "how a server stands: `up`, `returning`, `ejected`, `down` or `draining`",
     "status": "the answer's status",
     "upstream": "the upstream's name; a single one is `default`",
     "version": "of the shim",

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from shim.admission.queue import UPLOAD_FROM, QueueOptions, SlotQueue, WaitingRoom
+from shim.admission.queue import UPLOAD_FROM, SlotQueue
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.errors import QueueFull, QueueTimeout
 from shim.ledger.counts import Limits
 from shim.timing import UNLIMITED

@@ -73,6 +73,22 @@ def test_the_next_one(waiters, holders, expected):
     assert next_one(waiters[::-1], holders) == expected, "the order in which they are given says nothing"
 
 
+@pytest.mark.parametrize(
+    ("waiter", "holders", "expected"),
+    [
+        (upload(1), [(S, BERTA, 0)], (1, 1)),
+        (upload(1), [(S, BERTA, 0), (U, BERTA, 1)], (1, 0)),
+        (upload(1), [(U, BERTA, 0), (S, BERTA, 1), (S, BERTA, 1)], (1, 1)),
+        (upload(1), [(U, BERTA, 0), (U, BERTA, 1)], None),
+        (small(1), [(U, BERTA, 0), (U, BERTA, 1), (S, BERTA, 0)], (1, 1)),
+    ],
+)
+def test_one_upload_in_each_server(waiter, holders, expected):
+    capacity = Capacity.of((4, 4), 0.75, uploads_each=1)
+    choice = choose([waiter], held(*holders, servers=2), capacity, 0)
+    assert (choice and (choice.waiter.number, choice.server)) == expected
+
+
 @pytest.mark.parametrize("servers", [((2, 2), 0), ((1, 2), 1), ((2, 1), 0), ((0, 2), 1), ((math.inf, 9), 0)])
 def test_the_server_that_does_least(servers):
     slots, expected = servers

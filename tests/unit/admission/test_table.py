@@ -149,4 +149,7 @@ def test_a_table_describes_itself():
     story = Story(2)
     story.joins(times=3)
     story.grants()
-    assert repr(story.table) == "<LocalTable: 1 held, 2 waiting, of Capacity(servers=(2,), uploads=1)>"
+    assert (
+        repr(story.table)
+        == "<LocalTable: 1 held, 2 waiting, of Capacity(servers=(2,), uploads=1, uploads_each=inf)>"
+    )

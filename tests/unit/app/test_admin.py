@@ -14,10 +14,11 @@ from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
 from shim.app.answers import STATUSES
-from shim.app.colleagues import Alone, snapshot_maker
+from shim.app.colleagues import Alone
 from shim.app.everywhere import Everywhere
 from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
+from shim.app.looking import snapshot_maker
 from shim.app.notices import ADVICE
 from shim.app.stopping import Canceller
 from shim.app.view import LINE, View
@@ -58,7 +59,12 @@ class ToldUpstream:
     """In place of an upstream: its one server has two requests of ours, and five wait for it."""
 
     servers = (SimpleNamespace(address=SERVER, inflight=2, drain_rate=7.5),)
+    roster = (SimpleNamespace(name=str(SERVER), state=lambda _now: "returning"),)
     queue = SimpleNamespace(waiting=5)
+
+    @staticmethod
+    def clock():
+        return 0.0
 
 
 class ToldCloud:
@@ -127,6 +133,7 @@ UPLOAD = {
     "path": "/v2/images/x/file",
     "project": "192.0.2.1",
     "image": "x",
+    "server": "",
     "bytes": 1000,
     "length": 4000,
     "rate": 100.0,
@@ -201,8 +208,8 @@ def test_uploads_of_a_shim_that_is_alone():
 
 
 def test_uploads_of_the_cloud():
-    # A key is of use in its own shim only.
-    published = {name: value for name, value in UPLOAD.items() if name != "key"}
+    # A key is of use in its own shim only, and which of its servers an upload is in is its own affair.
+    published = {name: value for name, value in UPLOAD.items() if name not in ("key", "server")}
     older, newer = published | {"age": 20.0}, published | {"age": 5.0}
     cloud = ToldCloud(encode_uploads("one", [newer]), b"rubbish", encode_uploads("two", [older]))
     pages = Pages(cloud=cloud)
@@ -237,6 +244,7 @@ def test_an_upload_of_unknown_length_that_has_just_begun():
 def test_status():
     pages = Pages(readiness=Readiness(ready=False, faults=["one"]))
     pages.drain.leave()
+    pages.journal.counters.failures["glance", str(SERVER)] = 4
     with pages.journal.record(id="req-0", method="GET", path="/", client="a") as record:
         record.status, record.code = 503, "draining"
     under_way = upload(pages)
@@ -284,8 +292,12 @@ def test_status():
             {
                 "upstream": "glance",
                 "server": "uwsgi+unix:///run/glance.sock",
+                "state": "up",
+                "states": {"returning": 1},
                 "inflight": 2,
                 "slots": 3,
+                "weight": 1.0,
+                "failures": 4,
                 "up": True,
                 "reason": "answers the ping",
                 "drain_rate": 7.5,

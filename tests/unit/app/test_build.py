@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shim.app.build import Parts, ProxyOptions, UpstreamSpec, build, service_of
+from shim.app.build import Parts, ProxyOptions, build, service_of
+from shim.app.groups import UpstreamSpec
 from shim.errors import DiskError, NoUpstream
 from shim.routes.route import Route
 from shim.service.generic import GenericService

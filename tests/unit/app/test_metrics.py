@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from shim import __version__
 from shim.admission.drain import Drain
 from shim.app import metrics
-from shim.app.colleagues import snapshot_maker
 from shim.app.health import ServerHealth
+from shim.app.looking import snapshot_maker
 from shim.observe.cloud import CloudView
 from shim.observe.counters import PHASE_BUCKETS, Counters
 from shim.observe.journal import Journal, Phase
@@ -172,6 +172,21 @@ def test_slots_and_the_line_for_them(slots):
     assert value(samples, "glance_shim_upstream_slots", upstream="up", server=str(ODD_SERVER)) == slots
     assert value(samples, "glance_shim_queue_length", upstream="up") == 17
     assert value(samples, "glance_shim_queue_length", upstream="other") == 0
+
+
+def test_how_servers_stand():
+    counters = Counters()
+    counters.add_failure("up", "http://one:80")
+    whole = replace(
+        snapshot_maker(Drain(), store(), Journal(counters), {})(),
+        states={("up", "http://one:80", "down"): 2},
+        drain_rates={("up", "http://one:80"): 5e6},
+    )
+    samples = read(metrics.render_metrics(whole, UNLIMITED, SPACE, [], ready=True))
+    one = {"upstream": "up", "server": "http://one:80"}
+    assert value(samples, "glance_shim_upstream_state", **one, state="down") == 2
+    assert value(samples, "glance_shim_upstream_failures_total", **one) == 1
+    assert value(samples, "glance_shim_upstream_drain_rate_bytes", **one) == 5e6
 
 
 def test_histograms_are_cumulative():

@@ -1,12 +1,17 @@
 """From settings to the options of the parts: what an operator writes arrives where it has its effect."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from shim.admission.room import QueueOptions
 from shim.cloud.address import SharedAddress
 from shim.cloud.member import MemberOptions
 from shim.cloud.values import CloudLimits, OnLoss
 from shim.config.assemble import proxy_options, run_options
 from shim.config.settings import Settings
+from shim.routes.route import HeaderPattern, Terms
 from shim.server.certificates import TlsFiles
 from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount
@@ -34,6 +39,39 @@ def test_a_route_and_its_limit():
     one, other = options_of(routes=[{"path": "/a", "max_body": "1MiB"}, {"path": "/b"}]).routes
     assert (one.name, one.path, one.upstream, one.max_body) == ("/a", "/a", "default", 1024**2)
     assert other.max_body == UNLIMITED
+
+
+def test_a_route_and_its_terms():
+    own = {"path": "/a", "queue": "5s", "response": "auto", "send": "unlimited", "min_rate": 0}
+    options = options_of(
+        routes=[
+            own,
+            {"path": "/b", "cut_through_stall": "1s", "headers": {"X-Kind": "a*"}, "at_least": "1KiB"},
+        ],
+        timeouts={"response": "9s", "queue_body": "7s"},
+    )
+    one, other = options.routes
+    assert one.terms.waits == QueueOptions(without_body=5, with_body=7)
+    assert one.terms.timeouts == replace(options.timeouts, response=None, send=UNLIMITED)
+    assert one.terms.pace == replace(options.pace, min_rate=0)
+    assert one.terms.stall is None
+    assert other.terms == Terms(stall=1)
+    assert (other.headers, other.at_least, other.at_most) == ((HeaderPattern("x-kind", "a*"),), 1024, None)
+
+
+@pytest.mark.parametrize(
+    ("group", "probe"),
+    [
+        ({"servers": ["http://a"]}, UNLIMITED),
+        ({"servers": ["http://a", "http://b"]}, 10),
+        ({"servers": ["http://a", "http://b"], "probe": "off"}, UNLIMITED),
+        ({"servers": ["http://a"], "resolve": "30s"}, 10),
+        ({"servers": ["http://10.0.0.1"], "resolve": "30s"}, UNLIMITED),
+    ],
+)
+def test_only_where_there_is_another_server_are_they_probed(group, probe):
+    settings = Settings.model_validate({"upstreams": {"glance": group}})
+    assert proxy_options(settings).upstreams[0].group.probe == probe
 
 
 def test_what_stands_before_a_connection():

@@ -26,6 +26,9 @@ FIT = [
     {"upstream": "http://h", "limits": {"shared": "redis://h", "cloud": {"max_uploads": 3}}},
     {"upstream": "http://h", "limits": {"cloud": {"max_uploads": "unlimited", "lease": "10s"}}},
     {"upstream": "http://h", "limits": {"shared": "redis://u@h", "cloud": {"password_file": "/p"}}},
+    {"upstreams": {"glance": {"servers": ["http://a", "http://b"], "weights": [1, 2]}}},
+    {"upstreams": {"glance": {"servers": ["http://a"] * 62, "weights": []}}},
+    {"upstreams": {"glance": {"servers": ["http://a"] * 3, "resolve": "30s"}}},
     # Of the wrong type: another fault says so.
     {"upstream": "http://h", "limits": {"shared": "http://h", "cloud": {"password_file": 3, "lease": "x"}}},
     {"upstream": "http://h", "limits": {"shared": 3, "cloud": 3}},
@@ -50,6 +53,16 @@ UNFIT = [
         {"upstreams": {"one": {"servers": ["wsgi:a:b"]}}, "spool": {"encryption": True}},
         "spool.encryption",
         "in this process (wsgi:)",
+    ),
+    (
+        {"upstreams": {"glance": {"servers": ["http://a", "http://b"], "weights": [1]}}},
+        "upstreams.glance.weights",
+        "has 1 numbers for 2 servers",
+    ),
+    (
+        {"upstreams": {"glance": {"servers": ["http://a"] * 4, "resolve": 30}}},
+        "upstreams.glance.servers",
+        "has 4 of 16 addresses each; 62 together are possible",
     ),
     ({}, "upstream", NO_UPSTREAM),
     ({"upstreams": {}}, "upstream", NO_UPSTREAM),

@@ -265,6 +265,11 @@ SIZES = [
     ("max_inflight", 8, 8),
     ("max_inflight", "8", 8),
     ("max_inflight", "unlimited", UNLIMITED),
+    ("max_uploads", 2, 2),
+    ("probe", "off", UNLIMITED),
+    ("probe", "500ms", 0.5),
+    ("balance", "sticky", "sticky"),
+    ("weights", [2, "1"], (2, 1)),
     ("stats", "127.0.0.1:9191", parse_stats("127.0.0.1:9191")),
     ("stats", "/run/stats.sock", parse_stats("/run/stats.sock")),
     ("stats", "http://h:9191", parse_stats("http://h:9191")),
@@ -272,6 +277,10 @@ SIZES = [
     ("upload_share", "0.5", 0.5),
 ]
 NO_SIZES = [
+    ("probe", "never", 'or write "off"'),
+    ("probe", 0, 'must be more than 0; or write "off"'),
+    ("weights", [0], "must be more than 0"),
+    ("balance", "random", "should be 'least-inflight', 'round-robin'"),
     ("max_inflight", 0, 'for no limit write "unlimited"'),
     ("max_inflight", 1.5, "1.5: not a count"),
     ("max_inflight", "many", "'many': not a count"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shim.app.build import UpstreamSpec
+from shim.app.groups import UpstreamSpec
 from shim.doctor import behind
 from shim.doctor.behind import inspect_uwsgi, judge_setup, judge_statistics
 from shim.doctor.uwsgi import Setup, Statistics

@@ -174,6 +174,7 @@ def test_the_access_line(journal, clock, caplog):
         "route": "",
         "mode": "",
         "upstream": "",
+        "server": "",
         "status": 204,
         "received": 6,
         "sent": 0,

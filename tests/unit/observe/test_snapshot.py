@@ -20,7 +20,8 @@ events = st.lists(
     st.tuples(st.just("request"), words, st.sampled_from(["PUT", "GET"]), st.integers(200, 599))
     | st.tuples(st.just("refusal"), words)
     | st.tuples(st.just("bytes"), words, st.integers(0, 1 << 50))
-    | st.tuples(st.just("phase"), words, st.floats(0, 10_000)),
+    | st.tuples(st.just("phase"), words, st.floats(0, 10_000))
+    | st.tuples(st.just("failure"), words, words),
     max_size=30,
 )
 
@@ -36,6 +37,8 @@ def count(counters, happened):
                 counters.body_bytes[values[0]] += values[1]
             case "phase":
                 counters.add_phase(*values)
+            case "failure":
+                counters.add_failure(*values)
     return counters
 
 
@@ -44,7 +47,7 @@ def plain(counters):
     phases = {
         name: (histogram.counts, round(histogram.total, 3)) for name, histogram in counters.phases.items()
     }
-    return counters.requests, +counters.refusals, +counters.body_bytes, phases
+    return counters.requests, +counters.refusals, +counters.body_bytes, phases, counters.failures
 
 
 @given(st.lists(events, max_size=4))
@@ -75,6 +78,8 @@ def snapshot(**given):
         "held": 10,
         "files": 1,
         "inflight": {("glance", "http://one:80"): 2},
+        "states": {("glance", "http://one:80", "up"): 1},
+        "drain_rates": {("glance", "http://one:80"): 5.0},
     }
     return Snapshot(**{**defaults, **given})
 
@@ -85,7 +90,10 @@ def test_together():
         [
             snapshot(),
             snapshot(
-                uploads=(older,), inflight={("glance", "http://one:80"): 1, ("glance", "http://two:80"): 4}
+                uploads=(older,),
+                inflight={("glance", "http://one:80"): 1, ("glance", "http://two:80"): 4},
+                states={("glance", "http://one:80", "ejected"): 1},
+                drain_rates={("glance", "http://one:80"): 7.0, ("glance", "http://two:80"): 3.0},
             ),
         ]
     )
@@ -94,6 +102,8 @@ def test_together():
     assert [upload["id"] for upload in whole.uploads] == ["req-2", "req-1"]
     assert (whole.held, whole.files, whole.workers) == (20, 2, 2)
     assert whole.inflight == {("glance", "http://one:80"): 3, ("glance", "http://two:80"): 4}
+    assert whole.states == {("glance", "http://one:80", state): 1 for state in ("up", "ejected")}
+    assert whole.drain_rates == {("glance", "http://one:80"): 7.0, ("glance", "http://two:80"): 3.0}
 
 
 def test_a_shim_serves_as_long_as_one_worker_does():
@@ -106,6 +116,7 @@ def test_a_snapshot_comes_back_whole():
     assert plain(told.counters) == plain(snapshot().counters)
     assert (told.life, told.phases, told.uploads) == ("leaving", snapshot().phases, snapshot().uploads)
     assert (told.held, told.files, told.inflight, told.workers) == (10, 1, snapshot().inflight, 1)
+    assert (told.states, told.drain_rates) == (snapshot().states, snapshot().drain_rates)
 
 
 def test_a_cloud_is_there_where_all_workers_reach_it():

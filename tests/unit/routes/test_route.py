@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.routes.route import BodyMode, Route
+from shim.routes.route import BodyMode, HeaderPattern, Miss, Route
 
 PATTERNS = [
     # pattern, the paths it takes, the paths it does not
@@ -68,3 +68,69 @@ def test_the_default_takes_everything():
     route = Route("name", "up")
     assert route.body is BodyMode.AUTO
     assert route.matches("X", b"/a/b")
+
+
+CLI = HeaderPattern("user-agent", "*glanceclient*")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken", "left"),
+    [
+        pytest.param("x", [b"x"], [b"", b"xx", b"X"], id="literal"),
+        pytest.param("*", [b"", b"anything", b"\xff"], [], id="any"),
+        pytest.param("a*c", [b"ac", b"abc", b"a*c", b"a/b\nc"], [b"abcd", b"xac"], id="inside"),
+        pytest.param("a.c", [b"a.c"], [b"abc"], id="nothing else is a pattern"),
+    ],
+)
+def test_header_patterns(pattern, taken, left):
+    route = Route("name", "up", headers=(HeaderPattern("x-kind", pattern),))
+    assert [value for value in [*taken, *left] if route.matches("GET", b"/", ((b"x-kind", value),))] == taken
+
+
+# What the route asks for, what the request has, why it does not take it.
+MISSES = [
+    pytest.param(
+        {"headers": (CLI,)}, {"headers": ((b"user-agent", b"python-glanceclient/4"),)}, None, id="header"
+    ),
+    pytest.param({"headers": (CLI,)}, {}, Miss.HEADER, id="no header"),
+    pytest.param(
+        {"headers": (CLI,)}, {"headers": ((b"x", b"glanceclient"),)}, Miss.HEADER, id="another header"
+    ),
+    pytest.param(
+        {"headers": (CLI,)},
+        {"headers": ((b"user-agent", b"curl"), (b"user-agent", b"glanceclient"))},
+        None,
+        id="one of several fields",
+    ),
+    pytest.param(
+        {"headers": (CLI, HeaderPattern("x", "*"))},
+        {"headers": ((b"x", b""),)},
+        Miss.HEADER,
+        id="all are asked for",
+    ),
+    pytest.param({"at_least": 10}, {"size": 10}, None, id="just as large"),
+    pytest.param({"at_least": 10}, {"size": 9}, Miss.SIZE, id="smaller"),
+    pytest.param({"at_most": 10}, {"size": 10}, None, id="just as small"),
+    pytest.param({"at_most": 10}, {"size": 11}, Miss.SIZE, id="larger"),
+    pytest.param({"at_most": 10}, {"size": 0}, None, id="without a body"),
+    pytest.param({"at_least": 0, "at_most": 0}, {"size": 0}, None, id="only without a body"),
+    pytest.param({"at_least": 0}, {"size": None}, Miss.SIZE, id="not declared"),
+    pytest.param({}, {"size": None}, None, id="no size asked for"),
+    pytest.param(
+        {"methods": frozenset({"PUT"}), "path": "/a", "headers": (CLI,), "at_least": 1},
+        {"size": 0},
+        Miss.METHOD,
+        id="the method is looked at first",
+    ),
+    pytest.param(
+        {"path": "/a", "headers": (CLI,), "at_least": 1}, {"size": 0}, Miss.PATH, id="then the path"
+    ),
+    pytest.param({"headers": (CLI,), "at_least": 1}, {"size": 0}, Miss.HEADER, id="then the headers"),
+]
+
+
+@pytest.mark.parametrize(("conditions", "request_", "miss"), MISSES)
+def test_why_not(conditions, request_, miss):
+    route = Route("name", "up", **conditions)
+    assert route.miss("GET", b"/", **request_) is miss
+    assert route.matches("GET", b"/", **request_) is (miss is None)

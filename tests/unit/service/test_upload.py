@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from shim.admission.queue import QueueOptions, SlotQueue
+from shim.admission.queue import SlotQueue
+from shim.admission.room import QueueOptions
 from shim.errors import (
     ConnectTimeout,
     ImageConflict,

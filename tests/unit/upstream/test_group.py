@@ -8,6 +8,7 @@ import pytest
 from shim.errors import (
     ConnectTimeout,
     HeadTooLarge,
+    NoUpstream,
     ResponseTimeout,
     SendTimeout,
     UpstreamClosed,
@@ -16,6 +17,7 @@ from shim.errors import (
 )
 from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
+from shim.upstream.balance import Balance
 from shim.upstream.group import LONGEST_PAUSE, Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.pool import Server
@@ -360,6 +362,129 @@ def test_a_group_describes_itself():
         )
 
     run_group(scene, FIRST, SECOND)
+
+
+# -- who is left out --------------------------------------------------------------------------------
+
+
+def closing(body):
+    return answer(200, body, framing=b"Content-Length: 3\r\nConnection: close")
+
+
+def test_one_that_keeps_refusing_is_left_alone_until_it_returns():
+    async def scene(group):
+        for asked in (1, 1, 1, 2, 2, 2, 3):
+            assert await group.ask() == b"two"
+            assert group.network.asked.count(FIRST) == asked
+            # After its first failure it is tried again only when that is a while ago.
+            await asyncio.sleep(4)
+        await asyncio.sleep(7)
+        # It comes back with a tenth of its part: the first request again is not its.
+        assert await group.ask() == b"two"
+        await asyncio.sleep(30)
+        assert {await group.ask() for _ in range(3)} == {b"one", b"two"}
+        assert failures == [("glance", "http://one:80")] * 3
+
+    failures = []
+
+    async def whole(group):
+        group.upstream._count_failure = lambda *failure: failures.append(failure)
+        await scene(group)
+
+    one, two = ([FakeStream(closing(body)) for _ in range(9)] for body in (b"one", b"two"))
+    run_group(whole, FIRST, SECOND, outcomes=[(FIRST, *[REFUSED] * 3, *one), (SECOND, *two)])
+
+
+def test_an_ejected_server_is_tried_when_all_others_refuse():
+    async def scene(group):
+        for _ in range(3):
+            group.upstream.roster.at(0).standing.fail(loop_time())
+        assert await group.ask() == b"one"
+        assert group.network.asked == [SECOND, FIRST]
+
+    outcomes = [(FIRST, FakeStream(answer(200, b"one"))), (SECOND, REFUSED)]
+    assert run_group(scene, FIRST, SECOND, outcomes=outcomes).lasted == 0
+
+
+def test_what_breaks_after_delivery_speaks_against_a_server_too():
+    async def scene(group):
+        for _ in range(3):
+            with pytest.raises(UpstreamClosed):
+                await group.ask()
+        assert group.upstream.roster.at(0).state(loop_time()) == "ejected"
+        assert await group.ask() == b"two"
+
+    outcomes = [(FIRST, *(FakeStream(EOF) for _ in range(3))), (SECOND, FakeStream(answer(200, b"two")))]
+
+    async def whole(group):
+        group.upstream.roster.balancer.balance = Balance.FIRST_AVAILABLE
+        await scene(group)
+
+    run_group(whole, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_a_drained_server_ends_what_it_has_and_those_in_line_go_elsewhere():
+    event = asyncio.Event()
+
+    async def scene(group):
+        sized(group, 1, 1)
+        group.upstream.queue.lose(1, 1)
+        under_way = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        in_line = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        group.upstream.take_out(frozenset({"http://one:80"}))
+        event.set()
+        assert await under_way == b"ok"
+        await let_others_run()
+        assert not in_line.done()
+        group.upstream.queue.lose(1, 0)
+        assert await in_line == b"two"
+        group.upstream.take_out(frozenset({"http://one:80", "http://two:80"}))
+        with pytest.raises(NoUpstream):
+            await group.ask()
+        assert group.network.asked == [FIRST, SECOND]
+
+    half = answer(200, b"o", framing=b"Content-Length: 2\r\nConnection: close")
+    outcomes = [(FIRST, FakeStream(half, event, b"k")), (SECOND, FakeStream(answer(200, b"two")))]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_those_in_line_for_one_server_take_another_that_comes_back():
+    async def scene(group):
+        sized(group, 1, 1)
+        second = group.upstream.roster.at(1)
+        for _ in range(2):
+            group.upstream.note_probe(second, up=False, reason="refused")
+        holding = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        in_line = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        assert group.network.asked == [FIRST]
+        group.upstream.note_probe(second, up=True, reason="answers")
+        assert await in_line == b"two"
+        holding.cancel()
+        await asyncio.wait([holding])
+
+    outcomes = [(FIRST, FakeStream()), (SECOND, FakeStream(answer(200, b"two")))]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_requests_about_one_image_meet_in_one_server():
+    async def scene(group):
+        group.upstream.roster.balancer.balance = Balance.STICKY
+        for number in range(8):
+            request = UpstreamRequest("GET", b"/", [], about=f"image-{number % 4}")
+            answers.setdefault(request.about, set()).add(await group.exchange(request))
+        assert all(len(met) == 1 for met in answers.values())
+        assert set.union(*answers.values()) == {b"one", b"two"}
+
+    answers = {}
+    outcomes = [
+        (address, *(FakeStream(closing(body)) for _ in range(8)))
+        for address, body in ((FIRST, b"one"), (SECOND, b"two"))
+    ]
+    run_group(scene, FIRST, SECOND, outcomes=outcomes)
 
 
 # -- what its servers can do ----------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shim.admission.queue import QueueOptions, WaitingRoom
+from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.table import LocalTable
 from shim.errors import UpstreamRefused
 from shim.spool.inspect import Level
@@ -172,6 +172,7 @@ OTHER = parse_upstream("uwsgi://two:3031")
     [
         ([HTTP], Sizing(max_inflight=2), True),
         ([HTTP, OTHER], Sizing(stats=STATS), True),
+        pytest.param([HTTP], Sizing(max_uploads=2), True, id="uploads alone have a limit"),
         pytest.param([HTTP], Sizing(), False, id="no limit is known, or ever will be"),
         pytest.param([HTTP], Sizing(max_inflight=UNLIMITED), False, id="there is none"),
         pytest.param([WSGI], Sizing(max_inflight=2), False, id="threads of our own"),
