@@ -117,6 +117,7 @@ def test_dead_servers_cost_no_request_as_long_as_one_lives(site: Site):
 
 
 def test_when_none_is_left_the_answer_says_so(site: Site):
-    site.stubs[2].close()
+    for dead in site.stubs:
+        dead.close()
     answer = site.upload(0)
     assert (answer.status, answer.problem["code"]) == (502, "upstream_refused")
