@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.contest import Outcome
-from benchmarks.engine.statistics import Spread
+from shim.bench.statistics import Spread
 from benchmarks.engine.verdict import Row
 from benchmarks.peers.kinds import APACHE, CADDY, HAPROXY, NGINX
 from benchmarks.scenario import Scenario

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from benchmarks.engine import Inexact
-from benchmarks.engine.ordering import order
+from shim.bench.ordering import order
 
 Sample = Mapping[str, float]
 """What one run of one participant gave, by metric: seconds, bytes, counts."""

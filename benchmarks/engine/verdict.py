@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from benchmarks.engine.contest import Outcome
-from benchmarks.engine.statistics import Spread, paired
+from shim.bench.statistics import Spread, paired
 
 
 class Verdict(Enum):

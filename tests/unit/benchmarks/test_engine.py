@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from benchmarks.engine import Inexact
 from benchmarks.engine.contest import Contest, Outcome
-from benchmarks.engine.ordering import order
+from shim.bench.ordering import order
 from benchmarks.engine.settling import settle, unwritten_kib
-from benchmarks.engine.statistics import Spread, paired
+from shim.bench.statistics import Spread, paired
 from benchmarks.engine.tree import Cpu, cpu_at_rest, family, read_stats, tree_cpu, tree_high_water, tree_pss
 from benchmarks.engine.verdict import Target, Verdict, judge
 from benchmarks.engine.watch import PssWatch

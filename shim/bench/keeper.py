@@ -1,0 +1,85 @@
+"""What a run has made and not yet taken away; nothing else is ever deleted.
+
+A place is entered before it is asked for, so that a run that is interrupted anywhere knows all there may be.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from shim.bench.faults import BenchFault
+from shim.bench.service import Place, Service, Taken
+from shim.timing import Seconds
+
+ATTEMPTS = 4
+PAUSE: Seconds = 0.5
+"""Before the second attempt, doubled each time: a server lets go of an upload that was cut a moment later."""
+AT_ONCE = 8
+LIMIT: Seconds = 60.0
+"""For taking everything away."""
+
+
+class Keeper:
+    """Makes places and takes them away again.
+
+    Args:
+        sleep: Between attempts.
+    """
+
+    def __init__(self, sleep: Callable[[Seconds], Awaitable[None]] = asyncio.sleep) -> None:
+        self._made: dict[Place, Service] = {}
+        self._unsure: set[Place] = set()
+        self._sleep = sleep
+        self._number = 0
+
+    @property
+    def left(self) -> list[str]:
+        """Keys of what is there, or may be."""
+        return [place.key for place in self._made]
+
+    def next_number(self) -> int:
+        """Counts what is made, over all targets."""
+        self._number += 1
+        return self._number
+
+    async def make(self, service: Service, number: int) -> Place:
+        """A place for the ``number``-th image.
+
+        Raises:
+            BenchFault: There is none.
+        """
+        place = service.place(number)
+        self._made[place] = service
+        self._unsure.add(place)
+        try:
+            await service.create(place, number)
+        except Taken:
+            # Not ours, so it must not be deleted with what is.
+            del self._made[place]
+            raise
+        self._unsure.discard(place)
+        return place
+
+    async def remove_all(self) -> None:
+        """Take everything away, with several attempts, within ``LIMIT``; ``left`` has what stayed."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        # What stayed is tried again at the next time, and told by name at the end.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
+                for place in self._made:
+                    group.create_task(self._remove(place, gate))
+
+    async def _remove(self, place: Place, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            if place in self._unsure:
+                # Its making was interrupted: the server may be at it still, and find nothing to delete yet.
+                await self._sleep(PAUSE)
+            for attempt in range(ATTEMPTS):
+                if attempt:
+                    await self._sleep(PAUSE * 2 ** (attempt - 1))
+                try:
+                    await self._made[place].remove(place)
+                except BenchFault:
+                    continue
+                del self._made[place]
+                return
