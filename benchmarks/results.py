@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.contest import Outcome
-from shim.bench.statistics import Spread
 from benchmarks.engine.verdict import Row
 from benchmarks.peers.kinds import APACHE, CADDY, HAPROXY, NGINX
 from benchmarks.scenario import Scenario
+from shim.bench.statistics import Spread
 
 PUBLISHED = Path(__file__).with_name("results.json")
 

@@ -376,7 +376,8 @@ def bench(
 
     Uploads private images of its own, compares what arrived, and deletes them: also after Ctrl-C or a fault.
     """
-    from shim.commands.bench import Request, run
+    from shim.commands.bench import run
+    from shim.commands.bench_options import Request
 
     request = Request(
         url=url,

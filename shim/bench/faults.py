@@ -6,6 +6,7 @@ The border to httpx: nothing of its errors is seen beyond it.
 import contextlib
 import html
 import json
+import os
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -47,6 +48,11 @@ class BenchFault(Exception):
         super().__init__(text)
         self.kind = kind
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether nothing can have come of the request: it never got there, or was refused for what it is."""
+        return self.kind == "unreachable"
+
 
 class Refused(BenchFault):
     """An answer other than the one asked for."""
@@ -56,6 +62,11 @@ class Refused(BenchFault):
         told = [text for text in (advice, f"it says: {reason}" if reason else "") if text]
         super().__init__("refused", f"{what}: {_status(status)}{': ' if told else ''}{'; '.join(told)}")
         self.status = status
+
+    @property
+    def is_certain(self) -> bool:
+        """A server that failed may have failed after the work was done."""
+        return self.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def refusal(what: str, response: httpx.Response) -> Refused:
@@ -135,6 +146,8 @@ def _cause(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:
-            return plain(seen.strerror)
+            # asyncio puts a text of its own into its place.
+            is_asyncio = seen.strerror.startswith("Connect call failed") and seen.errno
+            return plain(os.strerror(seen.errno) if is_asyncio and seen.errno else seen.strerror)
         seen = seen.__cause__ or seen.__context__
     return plain(str(error) or type(error).__name__)

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from shim.bench.faults import BenchFault
-from shim.bench.service import Place, Service, Taken
+from shim.bench.service import Place, Service
 from shim.timing import Seconds
 
 ATTEMPTS = 4
@@ -53,9 +53,10 @@ class Keeper:
         self._unsure.add(place)
         try:
             await service.create(place, number)
-        except Taken:
-            # Not ours, so it must not be deleted with what is.
-            del self._made[place]
+        except BenchFault as fault:
+            # What is somebody else's must not be deleted with ours, and what never was need not be.
+            if fault.is_certain:
+                self._forget(place)
             raise
         self._unsure.discard(place)
         return place
@@ -66,7 +67,7 @@ class Keeper:
         # What stayed is tried again at the next time, and told by name at the end.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
-                for place in self._made:
+                for place in list(self._made):
                     group.create_task(self._remove(place, gate))
 
     async def _remove(self, place: Place, gate: asyncio.Semaphore) -> None:
@@ -81,5 +82,9 @@ class Keeper:
                     await self._made[place].remove(place)
                 except BenchFault:
                     continue
-                del self._made[place]
+                self._forget(place)
                 return
+
+    def _forget(self, place: Place) -> None:
+        del self._made[place]
+        self._unsure.discard(place)

@@ -40,6 +40,11 @@ class Filling:
         self._longest = longest
         self._run = run
         self._hashed: dict[tuple[str, int], _Hash] = {}
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """End what is being hashed in a thread: nothing else ends that, and a large image takes minutes."""
+        self._given_up = True
 
     def piece(self, offset: int, length: int) -> memoryview:
         """``length`` bytes, at most ``longest``, as they stand at ``offset``."""
@@ -56,12 +61,14 @@ class Filling:
         """A copy of the hash of the first ``end`` bytes: hashing a gibibyte takes seconds, so it is kept.
 
         Raises:
-            ValueError: There is no such algorithm.
+            ValueError: There is no such algorithm, or the run has ended.
         """
         known = self._hashed.get((algorithm, end))
         if known is None:
             known = hashlib.new(algorithm)
             for piece in self.pieces(0, end, PIECE):
+                if self._given_up:
+                    raise ValueError("the run has ended")
                 known.update(piece)
             self._hashed[algorithm, end] = known
         return known.copy()

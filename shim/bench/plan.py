@@ -29,9 +29,17 @@ class Case:
     chunk: int | None
 
 
+WARMING_UP = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Uploads at once to one target, then the downloads of the same; ``target`` counts from 0."""
+    """Uploads at once to one target, then the downloads of the same.
+
+    Attributes:
+        repetition: From 0 on; ``WARMING_UP``: before all of them.
+        target: From 0 on.
+    """
 
     case: Case
     repetition: int

@@ -49,6 +49,7 @@ class Results:
         targets: Their URLs.
         samples: In the order of the rounds, which is that of time.
         interrupted: Whether somebody ended it.
+        broken_off: Whether a failure did.
         left: What could not be taken away.
     """
 
@@ -58,6 +59,7 @@ class Results:
     samples: dict[Round, Sample] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = False
+    broken_off: bool = False
     left: list[str] = field(default_factory=list)
 
     def of(self, case: Case, target: int) -> list[Sample]:
@@ -139,6 +141,7 @@ def as_values(results: Results) -> dict[str, object]:
         "run": plan.run,
         "began": results.began.isoformat(),
         "interrupted": results.interrupted,
+        "broken_off": results.broken_off,
         "left": results.left,
         "targets": list(results.targets),
         "plan": {name: value for name, value in asdict(plan).items() if name != "run"},

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from shim.bench.faults import BenchFault
 from shim.bench.keeper import Keeper
 from shim.bench.payload import PIECE, SMALLEST, Filling, Payload
-from shim.bench.plan import Case, Plan, Round
+from shim.bench.plan import WARMING_UP, Case, Plan, Round
 from shim.bench.results import Failure, Results, Sample
 from shim.bench.service import Place, Service
 from shim.bench.traffic import Advance, Sent, ask, download, drip, together, upload
@@ -66,22 +66,34 @@ class Runner:
         self.results = Results(plan, names, dt.datetime.now(dt.UTC).replace(microsecond=0))
 
     async def run(self) -> Results:
-        """All rounds; what was made is taken away before it returns or raises.
+        """All rounds; what was made is taken away before it returns.
 
-        Cancelled, it ends with the rounds so far: a person asked for that, who wants to see what there is.
-
-        Raises:
-            BenchFault: A round failed, and the plan does not say to go on; ``results`` has what was before.
+        Cancelled, or where a round failed and the plan does not say to go on, it ends with the rounds so far:
+        they are what the person wants to see.
         """
         try:
             await self._rounds()
         except asyncio.CancelledError:
-            self.results.interrupted = True
+            self._interrupt()
+        except BenchFault:
+            # Noted where it happened.
+            self.results.broken_off = True
         finally:
-            # To its own end, which is bounded: a second Ctrl-C would only leave images behind.
-            await finish(self._keeper.remove_all())
+            try:
+                # To its own end, which is bounded: a second Ctrl-C would only leave images behind.
+                await finish(self._keeper.remove_all())
+            except asyncio.CancelledError:
+                self._interrupt()
             self.results.left = self._keeper.left
         return self.results
+
+    def _interrupt(self) -> None:
+        """Note that a person ended it; the cancellation has done its work with that."""
+        self.results.interrupted = True
+        self._filling.give_up()
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
 
     async def _rounds(self) -> None:
         await self._warm_up()
@@ -106,7 +118,10 @@ class Runner:
         first = self._plan.cases()[0]
         case = Case(max(min(first.size, WARM_UP), SMALLEST), first.chunk)
         for target, service in enumerate(self._services):
-            async with self._failing(Round(case, 0, target)), self._places(service, case.size, 1) as work:
+            async with (
+                self._failing(Round(case, WARMING_UP, target)),
+                self._places(service, case.size, 1) as work,
+            ):
                 await self._upload(service, case, work, lambda _count: None)
                 await self._confirm(service, work)
 

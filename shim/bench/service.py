@@ -85,6 +85,11 @@ class Taken(BenchFault):
     def __init__(self, key: str) -> None:
         super().__init__("refused", f"{key} is there already: it is somebody else's, and stays as it is")
 
+    @property
+    def is_certain(self) -> bool:
+        """Nothing was made."""
+        return True
+
 
 class GlanceService:
     """Glance: private images, each with the run's tag."""

@@ -5,13 +5,19 @@ text is escaped, and no script may run in it.
 """
 
 import html
-from collections.abc import Sequence
 
 import shim
 from shim.bench.plan import Case
 from shim.bench.results import METRICS, Metric, Results, download_seconds, upload_seconds
 from shim.commands.bench_plots import Row, curves, dots, ratios
-from shim.commands.bench_terminal import METRIC_WORDS, case_words, figures_of, rate_words, ratio_words
+from shim.commands.bench_terminal import (
+    METRIC_WORDS,
+    case_words,
+    failure_lines,
+    figures_of,
+    rate_words,
+    ratio_words,
+)
 from shim.commands.figures import seconds, size
 
 _STYLE = """
@@ -39,6 +45,8 @@ svg .tick { fill: var(--quiet); font-size: 11px; } svg .figure { text-anchor: en
 .key { color: var(--series); }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_COMPARED = ("upload", "download", "small_request")
+"""Of the metrics, what is drawn; the table has all."""
 _SHAPES = ("●", "■")
 
 
@@ -122,9 +130,9 @@ def _ratios(results: Results) -> list[Row]:
     if len(results.targets) == 1:
         return []
     rows = []
-    for case in results.plan.cases():
-        for name, metric in METRICS.items():
-            if pairs := results.ratios(case, metric):
+    for name in _COMPARED:
+        for case in results.plan.cases():
+            if pairs := results.ratios(case, METRICS[name]):
                 middle = ratio_words(pairs).partition(" (")[0]
                 rows.append(Row(f"{METRIC_WORDS[name]}: {case_words(case)}", 0, pairs, middle))
     return rows
@@ -174,9 +182,5 @@ def _cells(name: str, figure: str) -> str:
 def _failures(results: Results) -> str:
     if not results.failures:
         return ""
-    told: Sequence[str] = [
-        f"<li>{_key(failure.round.target)} {html.escape(case_words(failure.round.case))}, "
-        f"round {failure.round.repetition + 1}: {html.escape(failure.text)}</li>"
-        for failure in results.failures
-    ]
+    told = [f"<li>{html.escape(line)}</li>" for line in failure_lines(results)]
     return f'<section class="wide"><h2 class="bad">Failed</h2><ul>{"".join(told)}</ul></section>'

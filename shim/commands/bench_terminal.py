@@ -8,13 +8,12 @@ import rich.progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from shim.bench.plan import Case, Round
+from shim.bench.plan import WARMING_UP, Case, Round
 from shim.bench.results import METRICS, Results, download_seconds, upload_seconds
 from shim.bench.statistics import Latency, Spread
 from shim.commands.figures import seconds, size
 
 _NOTHING = "-"
-_MOST_FAILURES = 10
 _LABEL = 20
 
 METRIC_WORDS = {
@@ -40,7 +39,6 @@ class Progress:
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=24),
             bars.DownloadColumn(binary_units=True),
-            bars.TransferSpeedColumn(),
             bars.TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
@@ -80,15 +78,26 @@ def print_results(results: Results, console: Console | None = None) -> None:
         out.print(Text("median (smallest to largest) of the rounds", style="italic"))
         for case in results.plan.cases():
             _print_case(out, results, case)
-    for failure in results.failures[:_MOST_FAILURES]:
-        turn = failure.round
-        where = f"{results.targets[turn.target]}, {case_words(turn.case)}, {turn.repetition + 1}"
+    for line in failure_lines(results):
         # As text: what a server says is not to be read as markup.
-        out.print(Text(f"failed: {where}: {failure.text}"))
-    if len(results.failures) > _MOST_FAILURES:
-        out.print(f"and {len(results.failures) - _MOST_FAILURES} failures more")
+        out.print(Text(f"failed: {line}"))
+    if results.broken_off:
+        out.print("Ended at the first failure; --keep-going does the other rounds.")
     if results.interrupted:
         out.print("Ended early: these are the rounds that were done.")
+
+
+def failure_lines(results: Results) -> list[str]:
+    """What failed, alike things together: a server that cannot do a thing fails at it in every round."""
+    rounds: dict[tuple[int, Case, str], list[str]] = {}
+    for failure in results.failures:
+        turn = failure.round
+        alike = rounds.setdefault((turn.target, turn.case, failure.text), [])
+        alike.append("warm-up" if turn.repetition == WARMING_UP else str(turn.repetition + 1))
+    return [
+        f"{results.targets[target]}, {case_words(case)} ({', '.join(numbers)}): {text}"
+        for (target, case, text), numbers in rounds.items()
+    ]
 
 
 def rate_words(values: list[float]) -> str:

@@ -3,75 +3,13 @@
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmarks.engine import Inexact
 from benchmarks.engine.contest import Contest, Outcome
-from shim.bench.ordering import order
 from benchmarks.engine.settling import settle, unwritten_kib
-from shim.bench.statistics import Spread, paired
 from benchmarks.engine.tree import Cpu, cpu_at_rest, family, read_stats, tree_cpu, tree_high_water, tree_pss
 from benchmarks.engine.verdict import Target, Verdict, judge
 from benchmarks.engine.watch import PssWatch
-
-# -- order ------------------------------------------------------------------------------------------------
-
-
-def test_order_rotates_and_reverses():
-    assert ["".join(order("ABC", repetition)) for repetition in range(6)] == [
-        "ABC",
-        "CBA",
-        "BCA",
-        "ACB",
-        "CAB",
-        "BAC",
-    ]
-
-
-@given(st.integers(1, 8))
-def test_everybody_has_every_place_equally_often(count):
-    rounds = [order(range(count), repetition) for repetition in range(2 * count)]
-    for place in range(count):
-        holders = [turn[place] for turn in rounds]
-        assert sorted(holders) == sorted([*range(count)] * 2)
-
-
-def test_order_of_nobody():
-    assert order([], 3) == []
-
-
-# -- ratios -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "ratios"),
-    [
-        ([1.0, 3.0], [2.0, 2.0], [0.5, 1.5]),
-        ([1.0, None, 3.0], [2.0, 2.0, 4.0], [0.5, 0.75]),
-        ([1.0, 2.0], [None, 4.0], [0.5]),
-        ([1.0], [0.0], []),
-        ([0.0], [2.0], [0.0]),
-        ([1.0, 2.0], [2.0], [0.5]),
-        ([], [], []),
-    ],
-)
-def test_paired(ours, theirs, ratios):
-    assert paired(ours, theirs) == ratios
-
-
-def test_spread():
-    spread = Spread.of([3.0, 1.0, 2.0])
-    assert (spread.median, spread.low, spread.high, spread.count, spread.width) == (2.0, 1.0, 3.0, 3, 1.0)
-    assert Spread.of([]) is None
-
-
-@given(st.lists(st.floats(0.1, 10), min_size=1), st.floats(1.5, 4))
-def test_drift_that_hits_both_alike_leaves_ratios_alone(values, drift):
-    slower = [value * drift**place for place, value in enumerate(values[:6])]
-    twice = [2 * value for value in slower]
-    assert paired(twice, slower) == pytest.approx([2.0] * len(slower))
-
 
 # -- verdicts ---------------------------------------------------------------------------------------------
 
