@@ -8,6 +8,7 @@ INSTALLS = "installs from a package index: python -m tests.manual does it, and r
 SELF = "make test is what runs this, and make demo and make bench have tests of their own parts"
 PROMTOOL = "promtool may be missing: tests/integration/test_alerts.py runs it, or skips itself aloud"
 ELSEWHERE = "needs the deployment that the page is about; its files are tried in tests/deploy"
+MEASURED = "needs the deployment that is measured: tests/flows/test_bench.py gives all of these options"
 HOSTED = "tests/hosting starts each server from this very file, with the paths of a sandbox"
 
 EXCUSED = {
@@ -18,6 +19,7 @@ EXCUSED = {
     r"python3 -m venv ~/glance-shim && ~/glance-shim/bin/pip install \.": INSTALLS,
     r"upstream=.* /etc/glance/glance-uwsgi\.ini\)": ELSEWHERE,
     r"~/glance-shim/bin/glance-shim .*": ELSEWHERE,
+    r"glance-shim bench (https://|http\+unix://).*": MEASURED,
     r"make (demo|test|bench|bench-quick)\b.*": SELF,
     r"uwsgi --ini /etc/glance/uwsgi\.ini": HOSTED,
     r"gunicorn --config /etc/glance/gunicorn\.conf\.py": HOSTED,

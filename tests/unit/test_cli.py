@@ -152,7 +152,7 @@ def test_version(invoke):
     assert (result.exit_code, result.output) == (0, f"glance-shim {shim.__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "config", "demo", "top", "uploads"])
+@pytest.mark.parametrize("command", ["serve", "check", "config", "demo", "top", "uploads", "bench"])
 def test_help(invoke, command):
     assert f"  {command} " in invoke("--help").output
     result = invoke(command, "--help")
