@@ -14,8 +14,7 @@ from shim.timing import Seconds
 ATTEMPTS = 4
 PAUSE: Seconds = 0.5
 """Before the second attempt, doubled each time: a server lets go of an upload that was cut a moment later."""
-AT_ONCE = 8
-LIMIT: Seconds = 60.0
+LIMIT: Seconds = 120.0
 """For taking everything away."""
 
 
@@ -29,13 +28,14 @@ class Keeper:
     def __init__(self, sleep: Callable[[Seconds], Awaitable[None]] = asyncio.sleep) -> None:
         self._made: dict[Place, Service] = {}
         self._unsure: set[Place] = set()
+        self._reasons: dict[Place, str] = {}
         self._sleep = sleep
         self._number = 0
 
     @property
-    def left(self) -> list[str]:
-        """Keys of what is there, or may be."""
-        return [place.key for place in self._made]
+    def left(self) -> dict[str, str]:
+        """Keys of what is there, or may be, with the reason why it stays."""
+        return {place.key: self._reasons.get(place, "there was no time left") for place in self._made}
 
     def next_number(self) -> int:
         """Counts what is made, over all targets."""
@@ -63,25 +63,26 @@ class Keeper:
 
     async def remove_all(self) -> None:
         """Take everything away, with several attempts, within ``LIMIT``; ``left`` has what stayed."""
-        gate = asyncio.Semaphore(AT_ONCE)
         # What stayed is tried again at the next time, and told by name at the end.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(LIMIT):
+                # One after the other, as a careful person would: on a database that locks (sqlite), deletions
+                # at once fail half way, and leave an image that can never be deleted.
                 for place in list(self._made):
-                    group.create_task(self._remove(place, gate))
+                    await self._remove(place)
 
-    async def _remove(self, place: Place, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            if place in self._unsure:
-                # Its making was interrupted: the server may be at it still, and find nothing to delete yet.
-                await self._sleep(PAUSE)
-            for attempt in range(ATTEMPTS):
-                if attempt:
-                    await self._sleep(PAUSE * 2 ** (attempt - 1))
-                try:
-                    await self._made[place].remove(place)
-                except BenchFault:
-                    continue
+    async def _remove(self, place: Place) -> None:
+        if place in self._unsure:
+            # Its making was interrupted: the server may be at it still, and find nothing to delete yet.
+            await self._sleep(PAUSE)
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._sleep(PAUSE * 2 ** (attempt - 1))
+            try:
+                await self._made[place].remove(place)
+            except BenchFault as fault:
+                self._reasons[place] = str(fault)
+            else:
                 self._forget(place)
                 return
 

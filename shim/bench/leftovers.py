@@ -10,7 +10,7 @@ from typing import Any
 
 from shim.bench.faults import BenchFault
 from shim.bench.plan import is_name_of, mark_of
-from shim.bench.service import GlanceService, ask_json, delete
+from shim.bench.service import HALF_DELETED, GlanceService, Place, ask_json
 
 PAGE = 100
 MOST_PAGES = 10_000
@@ -35,7 +35,7 @@ async def clean_up(service: GlanceService) -> Cleaned:
     cleaned = Cleaned([], {})
     for image in found:
         try:
-            await delete(service.client, f"/v2/images/{urllib.parse.quote(str(image), safe='')}")
+            await service.remove(Place(urllib.parse.quote(str(image), safe=""), ""))
         except BenchFault as fault:
             cleaned.stay[image] = str(fault)
         else:
@@ -51,6 +51,7 @@ def is_leftover(image: Mapping[str, Any], run: str, owner: str) -> bool:
         and is_name_of(run, image.get("name"))
         and mark_of(run) in (image.get("tags") or ())
         and isinstance(image.get("id"), str)
+        and image.get("status") not in HALF_DELETED
     )
 
 

@@ -50,7 +50,7 @@ class Results:
         samples: In the order of the rounds, which is that of time.
         interrupted: Whether somebody ended it.
         broken_off: Whether a failure did.
-        left: What could not be taken away.
+        left: What could not be taken away, each with the reason.
     """
 
     plan: Plan
@@ -60,7 +60,7 @@ class Results:
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = False
     broken_off: bool = False
-    left: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
 
     def of(self, case: Case, target: int) -> list[Sample]:
         """Those of one case at one target."""

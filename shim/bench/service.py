@@ -20,6 +20,8 @@ from shim.timing import Seconds
 ASKED: Seconds = 60.0
 """For the answer to a small request."""
 _SMALL = httpx.Timeout(ASKED, connect=CONNECT)
+HALF_DELETED = frozenset({"deleted", "pending_delete"})
+"""States of an image that is listed, and that no client can do anything about."""
 _LARGEST_ANSWER = 4 * 1024**2
 
 
@@ -48,6 +50,10 @@ class Service(Protocol):
     @property
     def small(self) -> str | None:
         """Path of a small request, for latencies."""
+
+    @property
+    def hashes(self) -> bool:
+        """Whether it says what the data's hash is."""
 
     @property
     def gives_back(self) -> bool:
@@ -95,6 +101,7 @@ class GlanceService:
     """Glance: private images, each with the run's tag."""
 
     small = "/v2/images?limit=1"
+    hashes = True
     gives_back = True
 
     def __init__(self, client: httpx.AsyncClient, run: str) -> None:
@@ -143,8 +150,17 @@ class GlanceService:
             )
 
     async def remove(self, place: Place) -> None:
-        """Whatever state it is in."""
-        await delete(self.client, f"/v2/images/{place.key}")
+        """Whatever state it is in; one that Glance itself takes for deleted is as good as gone."""
+        try:
+            await delete(self.client, f"/v2/images/{place.key}")
+        except Refused as error:
+            if error.status != httpx.codes.BAD_REQUEST or not await self._is_half_deleted(place):
+                raise
+
+    async def _is_half_deleted(self, place: Place) -> bool:
+        """Whether a deletion failed between its two steps: the data is gone, the image is not."""
+        image = await ask_json(self.client, "GET", f"/v2/images/{place.key}", "asking for the image")
+        return image.get("status") in HALF_DELETED
 
 
 class PlainService:
@@ -156,6 +172,7 @@ class PlainService:
     """
 
     small: str | None = None
+    hashes = False
 
     def __init__(self, client: httpx.AsyncClient, run: str, path: str) -> None:
         self.client = client

@@ -146,6 +146,10 @@ async def ask(
         taken.append(clock() - due)
         due += ASK_PAUSE
         await _wait(stop, due - clock())
+    # What was due by now and not even asked has waited at least so long.
+    while (waited := clock() - due) > 0:
+        taken.append(waited)
+        due += ASK_PAUSE
 
 
 async def together(works: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

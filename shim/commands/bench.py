@@ -59,8 +59,9 @@ async def _measure(order: Order, request: Request) -> int:
         with Progress(names, volume) as progress, _ending_cancels():
             results = await Runner(plan, services, names, progress).run()
     _tell(results, request)
+    for key, reason in results.left.items():
+        print(f"glance-shim bench: {key} stays: {reason}", file=sys.stderr)
     if results.left:
-        print(f"glance-shim bench: not deleted: {', '.join(results.left)}", file=sys.stderr)
         print(f"Try again with: {_cleaning(request, plan.run)}", file=sys.stderr)
     return FAILED if results.failures or results.left else ENDED_AS_ASKED
 

@@ -36,7 +36,8 @@ dt { color: var(--quiet); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; }
 td, th { border-top: 1px solid var(--faint); padding: .25rem .75rem .25rem 0; vertical-align: top; }
 th[colspan] { padding-top: .75rem; }
-svg { display: block; max-width: 40rem; width: 100%; } svg text { fill: var(--ink); font-size: 12px; }
+svg { display: block; max-width: 40rem; width: 100%; } svg text { fill: var(--ink); font-size: 12px;
+  paint-order: stroke; stroke: var(--ground); stroke-width: 3px; }
 svg .tick { fill: var(--quiet); font-size: 11px; } svg .figure { text-anchor: end; font-weight: 600; }
 .grid { stroke: var(--faint); } .origin { stroke: var(--quiet); stroke-dasharray: 3 3; }
 .t0 { --series: var(--t0); } .t1 { --series: var(--t1); }
@@ -65,7 +66,8 @@ def render_page(results: Results) -> str:
 
 def _summary(results: Results) -> str:
     plan = results.plan
-    beside = [f"{plan.slow} slow clients at {size(plan.slow_rate)}/s"] if plan.slow else []
+    slow = "slow client" if plan.slow == 1 else "slow clients"
+    beside = [f"{plan.slow} {slow} at {size(plan.slow_rate)}/s"] if plan.slow else []
     beside += [f"{plan.askers} asking for something small"] if plan.askers else []
     told = [(f"{_key(number)} target", html.escape(name)) for number, name in enumerate(results.targets)]
     told += [

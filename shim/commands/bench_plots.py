@@ -15,6 +15,8 @@ _ROW = 34
 _AXIS = 26
 _HEIGHT = 200
 _TICKS = 4
+_MOST_TICKS = 6
+"""Of a logarithmic axis: texts must not run into each other."""
 _CLOSE = (0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _POWERS = tuple(2.0**power for power in range(-10, 11))
 """Where a ratio's axis is marked: of ratios within a factor of two, and of others."""
@@ -69,11 +71,14 @@ def ratios(title: str, rows: Sequence[Row]) -> str:
     reach = max([_NARROWEST, *(max(value, 1 / value) for value in values)]) * 1.05
     scale = Scale(1 / reach, reach, math.log)
     known = _POWERS if reach > _CLOSE[-1] else _CLOSE
-    ticks = [(tick, f"{tick:.3g}") for tick in known if scale.low <= tick <= scale.high]
+    shown = [tick for tick in known if scale.low <= tick <= scale.high]
+    # Counted from 1, which is the one that must not be left out.
+    stride, middle = math.ceil(len(shown) / _MOST_TICKS), shown.index(1.0)
+    ticks = [(tick, f"{tick:.3g}") for tick in shown[middle % stride :: stride]]
     kept = [
         Row(row.label, row.series, [value for value in row.values if value > 0], row.told) for row in rows
     ]
-    return _strips(title, kept, scale, _thinned(ticks), origin=1.0)
+    return _strips(title, kept, scale, ticks, origin=1.0)
 
 
 def curves(title: str, rows: Sequence[Row], tell: Callable[[float], str]) -> str:
@@ -165,5 +170,5 @@ def _nice(step: float) -> float:
 
 def _thinned(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
     """So few that their texts do not run into each other."""
-    stride = math.ceil(len(ticks) / 6)
+    stride = math.ceil(len(ticks) / _MOST_TICKS)
     return ticks[::stride] if stride else ticks

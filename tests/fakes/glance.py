@@ -118,6 +118,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path == "/v2/images":
             return self._make(json.loads(body)) if self.command == "POST" else self._list(query)
+        if path.startswith("/plain/"):
+            return self._plain(path, body)
         match = re.fullmatch(r"/v2/images/([^/]+)(/file)?", path)
         if match is None or match[1] not in self.glance.images:
             return (
@@ -126,6 +128,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 b"<html><head><title>404</title></head><body>No image found</body></html>",
             )
         return self._data(match[1], body) if match[2] else self._image(match[1])
+
+    def _plain(self, path: str, body: bytes) -> Answer:
+        """A service that knows nothing but names and bytes."""
+        if self.command == "PUT":
+            self.glance.data[path] = body
+            return 201, "text/plain", b""
+        if path not in self.glance.data:
+            return 404, "text/plain", b""
+        if self.command == "DELETE":
+            del self.glance.data[path]
+            return 204, "text/plain", b""
+        return 200, "application/octet-stream", self.glance.data[path]
 
     def _make(self, fields: dict[str, Any]) -> Answer:
         if fields["id"] in self.glance.images:

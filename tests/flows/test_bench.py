@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from shim.cli import app
 from shim.demo.processes import own_variables
-from tests.fakes.glance import OWNER, FakeGlance, fake_glance
+from tests.fakes.glance import OWNER, Answer, FakeGlance, fake_glance
 from tests.support.shim import ROOT
 
 MIB = 1024**2
@@ -123,7 +123,7 @@ def test_images_that_cannot_be_deleted_are_named(monkeypatch: pytest.MonkeyPatch
         assert status == 1
         assert len(glance.images) == 2
         for image in glance.images:
-            assert image in errors
+            assert f"{image} stays: deleting what was made: 409 Conflict" in errors
         assert f"Try again with: glance-shim bench {glance.url} --cleanup " in errors
 
 
@@ -164,6 +164,20 @@ def test_an_end_in_the_middle_of_an_upload(glance: FakeGlance, number: int, tmp_
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is True
 
 
+def test_an_image_that_glance_takes_for_deleted_is_as_good_as_gone():
+    """A deletion of two steps that failed at the second: the data is gone, and it is refused ever after."""
+
+    def half(method: str, path: str) -> Answer | None:
+        if method != "DELETE":
+            return None
+        glance.images[path.rpartition("/")[2]]["status"] = "deleted"
+        return 400, "text/plain", b"Image status transition from deleted to deleted is not allowed"
+
+    with fake_glance(refuse=half) as glance:
+        status, output, errors = bench(glance.url, "--size", "100KiB", "--count", 1)
+        assert status == 0, output + errors
+
+
 def test_nobody_there():
     status, output, errors = bench("http://127.0.0.1:1", "--count", 1)
     assert status == 1
@@ -196,9 +210,18 @@ def test_the_leftovers_of_a_killed_run(glance: FakeGlance):
 def test_a_service_that_is_not_glance():
     """Without a name in its path nothing is got back, and nothing deleted."""
     with fake_glance(refuse=lambda _method, _path: (201, "text/plain", b"")) as service:
-        status, output, errors = bench(
-            service.url, "--plain", "/upload?x=1", "--size", "100KiB", "--count", 2
-        )
+        status, output, errors = bench(service.url, "--plain", "/upload", "--size", "100KiB", "--count", 2)
         assert status == 0, output + errors
-    assert set(service.requests) == {"PUT /upload?x=1"}
+    assert set(service.requests) == {"PUT /upload"}
     assert "downloads" not in output
+
+
+def test_a_service_with_names():
+    with fake_glance() as service:
+        arguments = ("--plain", "/plain/{name}", "--size", "100KiB", "--count", 2, "--concurrency", 3)
+        status, output, errors = bench(service.url, *arguments)
+        assert status == 0, output + errors
+        assert not service.data
+    puts = [request for request in service.requests if request.startswith("PUT /plain/glance-shim-bench-")]
+    assert len(set(puts)) == 7
+    assert "downloads" in output

@@ -58,7 +58,7 @@ def test_all_of_it():
     service = Service()
     keeper, pauses = play(service, count=20)
     assert service.deleted == [f"key-{number}" for number in range(1, 21)]
-    assert (keeper.left, pauses) == ([], [])
+    assert (keeper.left, pauses) == ({}, [])
 
 
 @pytest.mark.parametrize(("creation", "deleted", "pauses"), [
@@ -72,21 +72,25 @@ def test_all_of_it():
 def test_what_may_not_be_there(creation, deleted, pauses):
     service = Service(creation)
     keeper, waited = play(service)
-    assert (service.deleted, waited, keeper.left) == (deleted, pauses, [])
+    assert (service.deleted, waited, keeper.left) == (deleted, pauses, {})
 
 
 def test_a_server_that_lets_go_late():
     service = Service(deletions=[Refused("deleting", 409, ""), BenchFault("cut", "")])
     keeper, pauses = play(service)
-    assert (service.deleted, pauses, keeper.left) == (["key-1"] * 3, [0.5, 1.0], [])
+    assert (service.deleted, pauses, keeper.left) == (["key-1"] * 3, [0.5, 1.0], {})
 
 
 def test_what_stays_is_named_and_tried_again():
-    service = Service(deletions=[Refused("deleting", 403, "")] * ATTEMPTS)
+    service = Service(deletions=[BenchFault("refused", "deleting: 403 x")] * ATTEMPTS)
     keeper, pauses = play(service)
-    assert (len(service.deleted), pauses, keeper.left) == (ATTEMPTS, [0.5, 1.0, 2.0], ["key-1"])
+    assert (len(service.deleted), pauses, keeper.left) == (
+        ATTEMPTS,
+        [0.5, 1.0, 2.0],
+        {"key-1": "deleting: 403 x"},
+    )
     asyncio.run(keeper.remove_all())
-    assert keeper.left == []
+    assert keeper.left == {}
 
 
 def test_it_has_an_end(monkeypatch):
@@ -99,4 +103,4 @@ def test_it_has_an_end(monkeypatch):
         await asyncio.wait_for(keeper.remove_all(), 5)
         return keeper
 
-    assert asyncio.run(scene()).left == ["key-1"]
+    assert asyncio.run(scene()).left == {"key-1": "there was no time left"}

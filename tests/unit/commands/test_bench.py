@@ -84,7 +84,7 @@ def results(**changes) -> Results:
 
 
 def failing() -> Results:
-    known = results(left=["image-1"], interrupted=True)
+    known = results(left={"image-1": "why"}, interrupted=True)
     for repetition in (WARMING_UP, 0, 1):
         known.failures.append(Failure(Round(CASE, repetition, 1), "refused", HOSTILE))
     return known
@@ -99,7 +99,7 @@ def test_for_programs():
     }
     assert [target["upload_rate"]["median"] for target in case["targets"]] == [786432.0, 393216.0]
     assert case["targets"][0]["small_requests"]["count"] == 4
-    assert (told["interrupted"], told["left"], len(told["failures"])) == (True, ["image-1"], 3)
+    assert (told["interrupted"], told["left"], len(told["failures"])) == (True, {"image-1": "why"}, 3)
 
 
 def test_a_pair_needs_both():
