@@ -132,8 +132,6 @@ async def ask(
 ) -> None:
     """Ask for something small again and again until ``stop``; how long each took goes into ``taken``.
 
-    Counted from when it was due: a server that answers nothing for two seconds kept twenty waiting, not one.
-
     Raises:
         BenchFault: It was refused.
     """
@@ -143,13 +141,19 @@ async def ask(
             response = await client.get(path, timeout=httpx.Timeout(ASKED, connect=CONNECT))
         if not response.is_success:
             raise await refusal("a small request", response)
-        taken.append(clock() - due)
-        due += ASK_PAUSE
+        taken += with_those_unasked(clock() - due)
+        due = max(due + ASK_PAUSE, clock())
         await _wait(stop, due - clock())
-    # What was due by now and not even asked has waited at least so long.
-    while (waited := clock() - due) > 0:
-        taken.append(waited)
-        due += ASK_PAUSE
+
+
+def with_those_unasked(seconds: Seconds) -> list[Seconds]:
+    """How long a request took, and those that were due meanwhile and would have had to wait with it.
+
+    Else a server that answers nothing for two seconds had one slow answer, and not twenty: "coordinated
+    omission", corrected as HdrHistogram does it.
+    """
+    unasked = int(seconds / ASK_PAUSE)
+    return [seconds - ASK_PAUSE * number for number in range(max(unasked, 1))]
 
 
 async def together(works: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -105,7 +105,7 @@ def _plots(results: Results) -> list[str]:
         else "",
         _section(
             "Small requests during uploads",
-            "How large a part was answered within so long; counted from when each was due.",
+            "How large a part was answered within so long, with those that were due while one waited.",
             curves("Seconds of small requests", asked, seconds),
         )
         if asked
