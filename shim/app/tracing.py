@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shim.observe.journal import Record
+from shim.observe.trace import Trace
 from shim.timing import Seconds
 
 log = logging.getLogger("shim.app")
 
-# Some 2 KiB each: what a minute of a busy worker has, and an end to it.
+# At most some 8 KiB each, mostly 2: what seconds of a busy worker have, and an end to it.
 MOST_WAITING = 8192
-# Eight spans each: a message of some hundred KiB.
+# A head may be as long as limits.max_head, a line of a log too; what waits here must not.
+LONGEST_TEXT = 1024
+LONGEST_STATE = 512
+# Some seven spans each: a message of some hundred KiB.
 BATCH = 256
 # How old a trace is at most when it is sent.
 EVERY: Seconds = 1.0
@@ -91,6 +95,7 @@ class TraceQueue:
         if len(self._waiting) >= MOST_WAITING:
             self._counts[DROPPED] += 1
             return
+        _shorten(record, record.trace)
         self._waiting.append(Ended(record, ended))
         if not self._some.is_set():
             self._some.set()
@@ -140,3 +145,15 @@ class TraceQueue:
             log.exception("Traces could not be exported")
             is_taken = False
         self._counts[EXPORTED if is_taken else FAILED] += len(batch)
+
+
+def _shorten(record: Record, trace: Trace) -> None:
+    """Keep of the client's words what a span is to tell, so that a number of records is a number of bytes."""
+    record.method, record.path = record.method[:LONGEST_TEXT], record.path[:LONGEST_TEXT]
+    record.detail = record.detail[:LONGEST_TEXT]
+    if record.head is not None:
+        agent = record.head.user_agent[:LONGEST_TEXT]
+        record.head = record.head._replace(target=b"", referer=b"", user_agent=agent)
+    if len(trace.context.state) > LONGEST_STATE:
+        # A part of it would be malformed; the upstream had it whole.
+        trace.context = trace.context._replace(state=b"")

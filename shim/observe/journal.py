@@ -103,7 +103,7 @@ class Record:
 
 
 TraceEnd = Callable[[Record, Seconds], None]
-"""Takes a record that has ended, and when it did, for its spans."""
+"""Takes a record that has ended, and when it did, for its spans; nobody else looks at it any more."""
 
 
 class Journal:
@@ -168,10 +168,12 @@ class Journal:
             del self._live[record]
             self.enter(record, None)
             self._count(record)
-            if self._trace_end is not None:
-                self._trace_end(record, self._clock())
+            ended = self._clock()
             if self._access:
                 self._write(record)
+            # Last, for it makes the record its own.
+            if self._trace_end is not None:
+                self._trace_end(record, ended)
 
     def enter(self, record: Record, phase: Phase | None) -> None:
         """The record enters a phase now."""

@@ -7,6 +7,7 @@ import pytest
 
 from shim.app import tracing
 from shim.app.tracing import BATCH, TraceQueue, is_available
+from shim.observe.head import RequestHead
 from shim.observe.journal import Record
 from shim.observe.trace import SAMPLED, Trace, TraceContext
 
@@ -101,6 +102,20 @@ def test_a_collector_that_does_not_answer_costs_traces_only(monkeypatch):
     queue._thread.join(PATIENCE)
     assert not queue._thread.is_alive()
     assert counts == {"exported": 0, "failed": 1, "dropped": 5}
+
+
+def test_what_waits_is_short_whatever_a_client_writes():
+    collector = Collector()
+    queue = TraceQueue(collector, Counter())
+    long = record()
+    long.method = long.path = long.detail = "x" * 65536
+    long.head = RequestHead(b"x" * 65536, "1.1", "http", None, b"x" * 65536, b"x" * 65536)
+    long.trace.context = long.trace.context._replace(state=b"a=1," * 4096)
+    queue.put(long, 1.0)
+    queue.close(PATIENCE)
+    (((told, _),),) = collector.batches
+    kept = [told.method, told.path, told.detail, *told.head[:1], *told.head[4:], told.trace.context.state]
+    assert [len(text) for text in kept] == [1024, 1024, 1024, 0, 0, 1024, 0]
 
 
 def test_the_library_is_looked_for(monkeypatch):
