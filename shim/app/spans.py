@@ -48,6 +48,8 @@ class SpanExport:
         self._exporter = _otlp_exporter(options.endpoint) if exporter is None else exporter
         self._resource = _resource(options.service_name)
         self._clock = clock
+        # Its warnings are about what clients write, and about tries that are repeated.
+        self._hush(logging.ERROR)
 
     def __call__(self, batch: Sequence[Ended]) -> bool:
         """Send the spans of these requests; whether the collector took them."""
@@ -56,12 +58,16 @@ class SpanExport:
         spans = [span for ended in batch for span in spans_of(ended, self._resource, epoch)]
         is_taken = self._exporter.export(spans) is SpanExportResult.SUCCESS
         # It tells of each failure: of one after the other the first is enough, the metric has the rest.
-        logging.getLogger("opentelemetry").setLevel(logging.ERROR if is_taken else logging.CRITICAL)
+        self._hush(logging.ERROR if is_taken else logging.CRITICAL)
         return is_taken
 
     def end(self) -> None:
         """Give up what is being tried again; nothing is sent any more."""
         self._exporter.shutdown()
+
+    @staticmethod
+    def _hush(level: int) -> None:
+        logging.getLogger("opentelemetry").setLevel(level)
 
 
 def spans_of(ended: Ended, resource: Resource, epoch: int) -> Iterator[ReadableSpan]:

@@ -70,6 +70,16 @@ def test_what_a_collector_gets(collector, monkeypatch):
     ]
 
 
+def test_what_a_client_writes_makes_no_line(collector, caplog):
+    export = SpanExport(TraceOptions(collector.url))
+    one = ended()
+    # Well-formed by level 2 of W3C's specification, which the library does not know yet.
+    one.record.trace.context = one.record.trace.context._replace(state=b"0a=1")
+    assert export([one])
+    export.end()
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     ("endpoint", "variables", "path"),
     [
