@@ -185,8 +185,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     poller = Poller() if is_fast else None
     relays = Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay") if is_fast else None
     drain = Drain()
-    number = 0 if membership is None else membership.number
-    onlookers = look_on(options.access_log, options.traces, number)
+    onlookers = look_on(options.access_log, options.traces, 0 if membership is None else membership.number)
     journal = onlookers.journal
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)

@@ -118,6 +118,7 @@ def attributes_of(record: Record) -> Attributes:
         "glance_shim.upstream_request_id": record.upstream_request_id,
         "glance_shim.route": record.route,
         "glance_shim.upstream": record.upstream,
+        "glance_shim.server": record.server,
         "glance_shim.project": record.project,
         "glance_shim.image": record.image,
         "glance_shim.body_mode": record.mode,

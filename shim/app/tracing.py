@@ -151,6 +151,8 @@ def _shorten(record: Record, trace: Trace) -> None:
     """Keep of the client's words what a span is to tell, so that a number of records is a number of bytes."""
     record.method, record.path = record.method[:LONGEST_TEXT], record.path[:LONGEST_TEXT]
     record.detail = record.detail[:LONGEST_TEXT]
+    # Of one that was ended by an operator: leads to the error, and by its traceback to all of the request.
+    record.stop = None
     if record.head is not None:
         agent = record.head.user_agent[:LONGEST_TEXT]
         record.head = record.head._replace(target=b"", referer=b"", user_agent=agent)
