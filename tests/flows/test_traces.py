@@ -170,10 +170,11 @@ def test_each_attempt_has_its_spans(run_flow):
         own, phases = traced.spans
         names = [span.name for span in phases]
         assert names.count("connect") == 2
+        assert own.attributes["glance_shim.server"] == str(flow.network.attempts[-1][0])
         assert names[-2:] == ["send", "respond"]
         assert own.status.status_code is StatusCode.UNSET
 
-    run_flow(scene, UpstreamRefused("refused"), FakeStream(answer(), EOF), retry=10.0)
+    run_flow(scene, UpstreamRefused("refused"), FakeStream(answer(), EOF), servers=2)
 
 
 @pytest.mark.parametrize(
