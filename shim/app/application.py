@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
+from shim.app.notes import Notes
 from shim.app.stopping import Stoppable
 from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
 from shim.errors import ClientGone, Draining, ShimError
@@ -20,10 +21,13 @@ log = logging.getLogger("shim.app")
 class ProxyApplication:
     """Serves the proxied listener under any ASGI server; under our own with what it offers beyond."""
 
-    def __init__(self, proxy: Proxy, journal: Journal, trusted: TrustedProxies) -> None:
+    def __init__(
+        self, proxy: Proxy, journal: Journal, trusted: TrustedProxies, notes: Notes | None = None
+    ) -> None:
         self._proxy = proxy
         self._journal = journal
         self._trusted = trusted
+        self._notes = notes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; only HTTP requests are served."""
@@ -48,6 +52,9 @@ class ProxyApplication:
             client=peer.client,
         ) as record:
             record.project = client_group(peer.client)
+            if self._notes is not None:
+                target = _target(scope) if offer is None else offer.target
+                headers = self._notes.take(record, scope, target, headers)
             answer = Answer(send, None if offer is None else offer.move_answer)
             try:
                 with Stoppable() as block:

@@ -23,13 +23,13 @@ from shim.app.groups import UpstreamSpec, make_group
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.app.looking import snapshot_maker
+from shim.app.observing import AccessLog, Onlookers, look_on
 from shim.app.stopping import Canceller
+from shim.app.tracing import TraceOptions
 from shim.app.view import View
 from shim.asgi import Application
 from shim.cloud.joining import CloudOptions
 from shim.ledger.counts import Ledger, LocalLedger
-from shim.observe.counters import Counters
-from shim.observe.journal import Journal
 from shim.poller import Poller
 from shim.proxy.flow import Proxy
 from shim.routes.route import BodyMode, Route
@@ -65,6 +65,7 @@ class ProxyOptions:
         glance: What ``glance`` does for its requests.
         admin_token: What the admin pages ask for; None: nothing.
         cloud: The shims that share limits with this one; None: it is alone.
+        traces: Where traces go; needs the extra of that name. None: there are none.
         fast: Whether threads move bodies between sockets and files, where the system has epoll.
     """
 
@@ -90,7 +91,8 @@ class ProxyOptions:
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     admin_token: str | None = None
     cloud: CloudOptions | None = None
-    access_log: bool = True
+    access_log: AccessLog = True
+    traces: TraceOptions | None = None
     fast: bool = True
 
     @property
@@ -139,6 +141,7 @@ class Parts:
     colleagues: Alone
     feed: Feed
     everywhere: Everywhere
+    onlookers: Onlookers
     cares: Sequence[Care] = ()
     poller: Poller | None = None
     relays: Poller | None = None
@@ -163,6 +166,7 @@ class Parts:
             if poller is not None:
                 poller.close()
         self.disk.close()
+        self.onlookers.close()
 
 
 def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
@@ -181,8 +185,8 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     poller = Poller() if is_fast else None
     relays = Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay") if is_fast else None
     drain = Drain()
-    number = 0 if membership is None else membership.number
-    journal = Journal(Counters(), access=options.access_log, number=number)
+    onlookers = look_on(options.access_log, options.traces, 0 if membership is None else membership.number)
+    journal = onlookers.journal
     service = service_of(options.service, options.glance)
     sweep_names(options.directory)
     cloud = member_of(options.cloud, journal)
@@ -225,23 +229,20 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     view = View(store, health, colleagues, everywhere)
     feed = Feed(view.now)
     return Parts(
-        application=ProxyApplication(proxy, journal, options.trusted),
+        application=ProxyApplication(proxy, journal, options.trusted, onlookers.notes),
         admin=Audited(Guard(Admin(view, feed, board).application(), options.admin_token)),
         drain=drain,
         disk=disk,
-        gate=_connection_gate(options, ledger),
+        gate=ConnectionGate(
+            options.max_connections, options.max_connections_per_address, ledger, options.trusted
+        ),
         colleagues=colleagues,
         feed=feed,
         everywhere=everywhere,
         cares=[group.care(health.ask) for group in behind],
+        onlookers=onlookers,
         poller=poller,
         relays=relays,
-    )
-
-
-def _connection_gate(options: ProxyOptions, ledger: Ledger) -> ConnectionGate:
-    return ConnectionGate(
-        options.max_connections, options.max_connections_per_address, ledger, options.trusted
     )
 
 

@@ -83,6 +83,9 @@ def _counters(whole: Snapshot) -> Iterable[Metric]:
     for name, histogram in counters.phases.items():
         phases.add_metric([name], _buckets(histogram), histogram.total)
     yield phases
+    yield _labelled(
+        "glance_shim_traces", "Requests of recorded traces, with traces on.", "outcome", counters.traces
+    )
     info = GaugeMetricFamily("glance_shim_build_info", "The running version.", labels=["version"])
     info.add_metric([__version__], 1)
     yield info

@@ -41,7 +41,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     )
     if loaded is None:
         return WRONG_USAGE
-    configure_logs(loaded.settings.log.format, loaded.settings.log.level)
+    _configure_logs(loaded.settings)
     flags = Flags(listen=listen, upstream=upstream, settings=settings)
     try:
         notifier, passed = Notifier.from_environment(), PassedSockets.from_environment()
@@ -89,13 +89,13 @@ def _replan(
         raise PlanRefused(f"it has {len(error.faults)} fault(s), see above") from error
     except ShimError as error:
         raise PlanRefused(str(error)) from error
-    configure_logs(settings.log.format, settings.log.level)
+    _configure_logs(settings)
     return plan
 
 
 def _work(settings: Settings, premises: Premises, station: Station) -> int:
     """A worker's life, in its own process; its exit status."""
-    configure_logs(settings.log.format, settings.log.level)
+    _configure_logs(settings)
     options = proxy_options(settings)
     try:
         with contextlib.closing(premises.join(holders=options.limits_holders)) as ledger:
@@ -107,6 +107,13 @@ def _work(settings: Settings, premises: Premises, station: Station) -> int:
         print(f"glance-shim: {error}", file=sys.stderr)
         return FAILED
     return ENDED_AS_ASKED
+
+
+def _configure_logs(settings: Settings) -> None:
+    options = settings.log
+    configure_logs(
+        options.format, options.level, combined=sys.stdout if options.access == "combined" else None
+    )
 
 
 def _service(parts: Parts) -> Service:

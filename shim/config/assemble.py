@@ -10,6 +10,7 @@ from shim.admission.limits import AnswerPace, BodyPace
 from shim.admission.room import QueueOptions
 from shim.app.build import ProxyOptions
 from shim.app.groups import UpstreamSpec
+from shim.app.tracing import TraceOptions
 from shim.cloud.joining import CloudOptions
 from shim.cloud.member import MemberOptions
 from shim.cloud.server import Access
@@ -69,6 +70,7 @@ def proxy_options(settings: Settings) -> ProxyOptions:
         admin_token=settings.admin.token.get_secret_value() if settings.admin.token else None,
         cloud=_cloud(limits),
         access_log=settings.log.access,
+        traces=_traces(settings),
         fast=settings.server.fast,
     )
 
@@ -217,6 +219,13 @@ def _group(group: behind.UpstreamOptions) -> GroupOptions:
         probe=UNLIMITED if is_single else group.probe,
         resolve=group.resolve,
     )
+
+
+def _traces(settings: Settings) -> TraceOptions | None:
+    options = settings.traces
+    if not options.enabled:
+        return None
+    return TraceOptions(options.endpoint, options.sample, options.service_name)
 
 
 def _glance(options: behind.GlanceOptions) -> GlanceOptions:

@@ -186,6 +186,15 @@ def _parse_switch(value: object) -> bool:
     raise ValueError(f"{value!r}: write true or false")
 
 
+def _parse_access(value: object) -> bool | Literal["combined"]:
+    if value == "combined":
+        return "combined"
+    try:
+        return _parse_switch(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "combined"') from None
+
+
 ResponseWait: TypeAlias = Annotated[
     Seconds | Literal["auto"],
     replace(or_text(limited(_duration), "auto", _parse_response), format=_format_response),
@@ -202,6 +211,10 @@ Interval: TypeAlias = Annotated[
 """Seconds between two times that something is done, more than 0; ``"off"``, as UNLIMITED: it never is."""
 Part: TypeAlias = Annotated[float, Kind("part, more than 0 and at most 1", _parse_part, float, _PART)]
 """A part of a whole: more than 0, at most 1."""
-Switch: TypeAlias = Annotated[
-    bool, Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false", "on", "off"]})
+_switch = Kind("true or false", _parse_switch, bool, {"enum": [True, False, "true", "false", "on", "off"]})
+Switch: TypeAlias = Annotated[bool, _switch]
+AccessLog: TypeAlias = Annotated[
+    bool | Literal["combined"],
+    replace(or_text(_switch, "combined", _parse_access), format=lambda access: access),
 ]
+"""Whether there are access lines, or ``"combined"``: there are, in Apache's form."""

@@ -117,6 +117,37 @@ class LogOptions(Options):
     level: Literal["debug", "info", "warning", "error"] = option(
         "info", "The least important lines that are still written."
     )
-    access: kinds.Switch = option(
-        True, "Whether each request gets a line at its end, with its bytes and times."
+    access: kinds.AccessLog = option(
+        True,
+        "Whether each request gets a line at its end, with its bytes and times. combined writes it in "
+        "Apache's form instead, and to standard output, so that it can be read apart; ids, times and the "
+        "reason of a refusal have no place in it.",
+    )
+
+
+class TraceOptions(Options):
+    """OpenTelemetry traces: a span for each request, and below it one for each phase."""
+
+    enabled: kinds.Switch = option(
+        False,
+        "Whether traces are sent, by OTLP over HTTP. Needs the opentelemetry libraries: pip install "
+        "glance-shim[traces]. What has no option here is set by OpenTelemetry's own variables, such as "
+        "OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE and OTEL_RESOURCE_ATTRIBUTES.",
+    )
+    endpoint: places.HttpUrl | None = option(
+        None,
+        "The collector's address; without a path, /v1/traces is added. By default what "
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT says, else this machine's port "
+        "4318.",
+        example="http://collector.example:4318",
+    )
+    sample: kinds.Part = option(
+        1.0,
+        "The part of all traces that is recorded, of those that begin here: a trace that a client brings is "
+        "recorded if its client says so.",
+    )
+    service_name: places.Text | None = option(
+        None,
+        "What the shim is called in traces. By default what OTEL_SERVICE_NAME says, else glance-shim.",
+        example="glance-shim",
     )

@@ -7,6 +7,7 @@ must not hide that another leads nowhere. What has the wrong type is passed over
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from shim.app import tracing
 from shim.config.cloud_relations import cloud_faults
 from shim.config.faults import Path, nearest
 from shim.config.listening import AdminOptions, ServerOptions
@@ -43,6 +44,7 @@ def relation_faults(tree: Mapping[str, Any], *, upstream_required: bool) -> Iter
     yield from _glance_faults(tree.get("glance"))
     yield from _server_faults(tree.get("server"))
     yield from _spool_faults(tree)
+    yield from _trace_faults(tree.get("traces"))
     yield from cloud_faults(tree.get("limits"))
 
 
@@ -120,6 +122,14 @@ def _spool_faults(tree: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     if any(server.startswith("wsgi:") for server in _servers(tree)):
         # It reads its body from the file itself, and would get all of it in memory instead.
         yield path, "is not possible with an application in this process (wsgi:), which reads the file itself"
+
+
+def _trace_faults(traces: object) -> Iterator[tuple[Path, str]]:
+    if isinstance(traces, dict) and traces.get("enabled") in _ON and not tracing.is_available():
+        yield (
+            ("traces", "enabled"),
+            "needs the opentelemetry libraries, which are missing: pip install glance-shim[traces]",
+        )
 
 
 def _servers(tree: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from shim.config import places
 from shim.config.behind import GlanceOptions, RouteOptions, UpstreamOptions
 from shim.config.bounds import LimitOptions, SpoolOptions, TimeoutOptions
-from shim.config.listening import AdminOptions, LogOptions, ServerOptions
+from shim.config.listening import AdminOptions, LogOptions, ServerOptions, TraceOptions
 from shim.config.option import Options, option
 from shim.routes.route import BodyMode
 
@@ -43,6 +43,7 @@ class Settings(Options):
     limits: LimitOptions = Field(default_factory=LimitOptions)
     admin: AdminOptions = Field(default_factory=AdminOptions)
     log: LogOptions = Field(default_factory=LogOptions)
+    traces: TraceOptions = Field(default_factory=TraceOptions)
     spool: SpoolOptions = Field(default_factory=SpoolOptions)
     timeouts: TimeoutOptions = Field(default_factory=TimeoutOptions)
     glance: GlanceOptions = Field(default_factory=GlanceOptions)

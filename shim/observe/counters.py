@@ -47,6 +47,7 @@ class Counters:
         phases: Seconds spent, by phase.
         history: What of it happened lately, by the moment.
         failures: Attempts that a server failed, by (upstream, server).
+        traces: Requests of recorded traces, by what became of their spans; empty where there are no traces.
     """
 
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -55,6 +56,7 @@ class Counters:
     phases: dict[str, Histogram] = field(default_factory=dict)
     history: History = field(default_factory=History)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    traces: Counter[str] = field(default_factory=Counter)
 
     def add_failure(self, upstream: str, server: str) -> None:
         """Count one attempt that a server failed."""

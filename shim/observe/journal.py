@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from shim.errors import ShimError
 from shim.observe.counters import Counters
+from shim.observe.head import RequestHead
+from shim.observe.trace import Trace
 from shim.timing import Clock, Seconds, monotonic
 
 access_log = logging.getLogger("shim.access")
@@ -57,6 +59,9 @@ class Record:
         code: The error's code where the shim itself answered or cut.
         detail: The error's text.
         stop: Ends it from outside with an error of ours; None where it cannot be ended any more.
+        upstream_request_id: The upstream's own id for it, where that is another.
+        head: More of its head, where somebody asks for it.
+        trace: Its part in a trace, where there are traces.
     """
 
     id: str
@@ -78,6 +83,9 @@ class Record:
     status: int = 0
     code: str = ""
     detail: str = ""
+    upstream_request_id: str = ""
+    head: RequestHead | None = None
+    trace: Trace | None = None
     phase: Phase | None = None
     stop: Stop | None = None
     phases: dict[Phase, Seconds] = field(default_factory=dict)
@@ -86,23 +94,36 @@ class Record:
         """Leave the phase it is in and enter another (None: it is over)."""
         if self.phase is not None:
             self.phases[self.phase] = self.phases.get(self.phase, 0.0) + now - self._entered
+            if self.trace is not None:
+                self.trace.note(self.phase, self._entered, now)
         self.phase = phase
         self._entered = now
 
     _entered: Seconds = 0.0
 
 
+TraceEnd = Callable[[Record, Seconds], None]
+"""Takes a record that has ended, and when it did, for its spans; nobody else looks at it any more."""
+
+
 class Journal:
     """The records alive, and the counters of those that have ended."""
 
     def __init__(
-        self, counters: Counters, *, clock: Clock = monotonic, access: bool = True, number: int = 0
+        self,
+        counters: Counters,
+        *,
+        clock: Clock = monotonic,
+        access: bool = True,
+        number: int = 0,
+        trace_end: TraceEnd | None = None,
     ) -> None:
-        """Take what to count in, and the number of the worker whose requests these are."""
+        """Take what to count in, the number of the worker whose requests these are, and who takes traces."""
         self.counters = counters
         self.number = number
         self._clock = clock
         self._access = access
+        self._trace_end = trace_end
         self._live: dict[Record, None] = {}
         self._serial = 0
 
@@ -147,8 +168,12 @@ class Journal:
             del self._live[record]
             self.enter(record, None)
             self._count(record)
+            ended = self._clock()
             if self._access:
                 self._write(record)
+            # Last, for it makes the record its own.
+            if self._trace_end is not None:
+                self._trace_end(record, ended)
 
     def enter(self, record: Record, phase: Phase | None) -> None:
         """The record enters a phase now."""
@@ -184,4 +209,9 @@ class Journal:
         }
         if record.detail:
             fields["detail"] = record.detail
-        access_log.info("%s %s %d", record.method, record.path, record.status, extra={"fields": fields})
+        if record.upstream_request_id:
+            fields["upstream_request_id"] = record.upstream_request_id
+        if record.trace is not None:
+            fields["trace_id"], fields["span_id"] = record.trace.context[:2]
+        extra = {"fields": fields, "head": record.head}
+        access_log.info("%s %s %d", record.method, record.path, record.status, extra=extra)

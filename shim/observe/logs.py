@@ -12,10 +12,14 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any
 
+from shim.observe.combined import CombinedFormatter
+
 # What writes our log: the shim, and the libraries that serve for it.
 _OWN = ("shim", "uvicorn", "asyncio")
+_ACCESS = "shim.access"
 _PLAIN_FIELDS = (
     "request_id",
+    "upstream_request_id",
     "client",
     "image",
     "server",
@@ -70,13 +74,16 @@ class TextFormatter(logging.Formatter):
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 
-def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None:
+def configure_logs(
+    form: str, level: str, stream: IO[str] | None = None, *, combined: IO[str] | None = None
+) -> None:
     """Send all logging to ``stream`` (standard error) in one form.
 
     Args:
         form: ``json``, ``text``, or ``auto``: text on a terminal, else JSON.
         level: A level of the logging module, in lower case.
         stream: Where to.
+        combined: Where access lines go in Apache's form, apart from all others; None: they are like others.
     """
     stream = stream or sys.stderr
     # What no line of ours shows need not be found out for each (the logging module's own advice).
@@ -92,9 +99,21 @@ def configure_logs(form: str, level: str, stream: IO[str] | None = None) -> None
     root.setLevel(level.upper())
     # Who changed what is written down whatever the level.
     logging.getLogger("shim.audit").setLevel(logging.INFO)
+    _part_access_lines(combined)
     # httpx tells of each probe at "info"; uvicorn of its life, which we tell ourselves.
     for name in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _part_access_lines(combined: IO[str] | None) -> None:
+    """Give access lines a handler of their own, or take it away: a reload may have changed the form."""
+    access = logging.getLogger(_ACCESS)
+    access.handlers.clear()
+    access.propagate = combined is None
+    if combined is not None:
+        handler = logging.StreamHandler(combined)
+        handler.setFormatter(CombinedFormatter())
+        access.addHandler(handler)
 
 
 @contextlib.contextmanager

@@ -89,6 +89,7 @@ def add_up(several: Iterable[Counters]) -> Counters:
         whole.refusals.update(counters.refusals)
         whole.body_bytes.update(counters.body_bytes)
         whole.failures.update(counters.failures)
+        whole.traces.update(counters.traces)
         for phase, histogram in counters.phases.items():
             whole.phases.setdefault(phase, Histogram(histogram.buckets)).include(histogram)
         whole.history.include(counters.history)
@@ -116,6 +117,7 @@ def encode_counters(counters: Counters) -> dict[str, Any]:
         },
         "history": counters.history.encode(),
         "failures": [[*server, count] for server, count in counters.failures.items()],
+        "traces": counters.traces,
     }
 
 
@@ -129,6 +131,8 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         body_bytes=Counter(told["body_bytes"]),
         history=History.decode(told["history"]),
         failures=Counter({(upstream, server): count for upstream, server, count in told["failures"]}),
+        # An instance of an earlier version, which drains beside this one, has counted none.
+        traces=Counter(told.get("traces", {})),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()

@@ -10,6 +10,8 @@ from shim.wire.http1 import ResponseHead
 
 _EARLY_HINTS = 103
 _NO_CONTENT = 204
+# Of an upstream's request id, in the log: whatever is longer is no id.
+LONGEST_ID = 128
 
 
 async def relay(response: Response, answer: Answer, record: Record) -> None:
@@ -51,6 +53,10 @@ def _relayed_headers(response: Response, record: Record) -> list[tuple[bytes, by
     headers = end_to_end(response.headers)
     if response.framing.kind is BodyKind.CHUNKED or response.status == _NO_CONTENT:
         headers = [field for field in headers if field[0] != b"content-length"]
-    if get_first(response.headers, b"x-openstack-request-id") is None:
+    theirs = get_first(response.headers, b"x-openstack-request-id")
+    if theirs is None:
         headers.append((b"x-openstack-request-id", record.id.encode("ascii")))
+    elif (told := theirs[:LONGEST_ID].decode("ascii", "backslashreplace")) != record.id:
+        # It is the only one that the client sees; Glance has ours as the request's global id.
+        record.upstream_request_id = told
     return headers

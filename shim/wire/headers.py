@@ -31,6 +31,8 @@ KEPT_DESPITE_CONNECTION = frozenset(
         b"content-type",
         b"forwarded",
         b"host",
+        b"traceparent",
+        b"tracestate",
         b"via",
         b"x-auth-token",
         b"x-forwarded-for",

@@ -27,6 +27,10 @@ HOPS = (
     b'\x01for="[2001:db8::1]:4711";proto=https;host="a:80", for=unknown;by=_x',
     b"\x02https\n\x03glance.example:443\n\x04/image",
 )
+CONTEXTS = (
+    b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1,t@v=x;y:z/~!",
+    b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-more\n" + b"a=" + b"v" * 257,
+)
 PIECES = b"\x06"
 """The first byte: pieces of seven bytes."""
 
@@ -42,4 +46,5 @@ def seeds() -> Mapping[str, Sequence[bytes]]:
         "head": payloads,
         "proxy_header": PROXY_HEADERS,
     }
-    return {name: [PIECES + data for data in given] for name, given in by_target.items()} | {"hops": HOPS}
+    whole = {"hops": HOPS, "trace_context": CONTEXTS}
+    return {name: [PIECES + data for data in given] for name, given in by_target.items()} | whole

@@ -9,6 +9,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
+from opentelemetry.trace import get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 from shim.errors import BadFraming, HeadTooLarge, ShimError
 from shim.wire.chunked import ChunkedDecoder
 from shim.wire.forwarding import Peer, TrustedProxies, forwarded_headers, peer_of
@@ -16,6 +19,7 @@ from shim.wire.framing import request_framing
 from shim.wire.hops import find_origin, parse_forwarded
 from shim.wire.http1 import HeadBuffer, RequestHead, encode_request_head, parse_request_head
 from shim.wire.proxy_protocol import BadProxyHeader, ProxyHeader, ProxyHeaderReader
+from shim.wire.trace_context import read_trace_context, with_trace_context
 from shim.wire.uwsgi import UwsgiRequest, encode_packet, request_variables
 from tests.fuzz.readers import (
     End,
@@ -216,6 +220,21 @@ def hops(data: bytes) -> None:
     assert [hop.address for hop in listed] == [*peer.origin.hops, "10.0.0.1"]
 
 
+def trace_context(data: bytes) -> None:
+    """A context: OpenTelemetry reads the same in what is accepted, and what we write of it reads back."""
+    parent, _, state = data.partition(b"\n")
+    fields = ((b"traceparent", parent), (b"tracestate", state))
+    if (context := read_trace_context(fields)) is None:
+        return
+    written = with_trace_context(fields, context)
+    assert read_trace_context(written) == context
+    for told in (fields, written):
+        carrier = {name.decode(): value.decode("latin-1") for name, value in told}
+        theirs = get_current_span(TraceContextTextMapPropagator().extract(carrier)).get_span_context()
+        ids = f"{theirs.trace_id:032x}", f"{theirs.span_id:016x}"
+        assert ids == (context.trace_id, context.span_id)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "requests": requests,
     "answers": answers,
@@ -223,6 +242,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "head": head,
     "proxy_header": proxy_header,
     "hops": hops,
+    "trace_context": trace_context,
 }
 
 __all__ = ["TARGETS", "Read"]

@@ -15,7 +15,7 @@ from tools.manual.files import FILES
 
 LANGUAGES = {"console", "toml", "ini", "yaml", "apache", "nginx", "text", "python", "{toctree}"}
 PROGRAM_NAMES = re.compile(r"`glance-shim ([a-z]+)")
-OPTION = re.compile(r"`((?:server|limits|spool|timeouts|admin|log|glance)\.[a-z_.]+)(?: = [^`]*)?`")
+OPTION = re.compile(r"`((?:server|limits|spool|timeouts|admin|log|traces|glance)\.[a-z_.]+)(?: = [^`]*)?`")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

@@ -16,6 +16,7 @@ LABELS = {
     "code": "why: a code of [refusals](refusals.md)",
     "method": "the request's method",
     "mode": "the body mode: auto, spool, stream, handoff",
+    "outcome": "traces: exported, failed (the collector did not take them), dropped (it was too slow)",
     "phase": "uploads: receiving, waiting, forwarding; seconds: receive, queue, connect, send, wait, respond",
     "route": "the route's `name`, else its path",
     "server": "the server's URL",

@@ -36,6 +36,7 @@ SPEC = {
     "glance_shim_phase_seconds_bucket": {"phase", "le"},
     "glance_shim_phase_seconds_sum": {"phase"},
     "glance_shim_phase_seconds_count": {"phase"},
+    "glance_shim_traces_total": {"outcome"},
     "glance_shim_upstream_inflight": {"upstream", "server"},
     "glance_shim_upstream_slots": {"upstream", "server"},
     "glance_shim_upstream_up": {"upstream", "server"},
@@ -74,6 +75,7 @@ def told_journal() -> Journal:
         record.code = "body_too_large"
     for phase in Phase:
         journal.counters.add_phase(phase, 0.25)
+    journal.counters.traces["exported"] = 1
     return journal
 
 

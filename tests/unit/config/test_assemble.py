@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shim.admission.room import QueueOptions
+from shim.app.tracing import TraceOptions
 from shim.cloud.address import SharedAddress
 from shim.cloud.member import MemberOptions
 from shim.cloud.values import CloudLimits, OnLoss
@@ -93,6 +94,17 @@ def test_the_admin_token_and_encryption():
     assert (options_of().admin_token, options_of().encryption) == (None, False)
     options = options_of(admin={"token": "a-token-of-some-length"}, spool={"encryption": "on"})
     assert (options.admin_token, options.encryption) == ("a-token-of-some-length", True)
+
+
+def test_who_looks_on():
+    assert (options_of().access_log, options_of().traces) == (True, None)
+    assert options_of(log={"access": "combined"}).access_log == "combined"
+    given = {"endpoint": "http://h:4318", "sample": 0.5, "service_name": "images"}
+    assert options_of(traces=given).traces is None
+    assert options_of(traces={"enabled": True}).traces == TraceOptions()
+    assert options_of(traces={"enabled": True, **given}).traces == TraceOptions(
+        "http://h:4318", 0.5, "images"
+    )
 
 
 def test_limits_of_a_cloud():

@@ -208,6 +208,7 @@ def accepts(schema, value, root):
         "enum": lambda choices: value in choices,
         "pattern": lambda pattern: re.search(pattern, value) is not None,
         "minimum": lambda least: value >= least,
+        "maximum": lambda most: value <= most,
         "minItems": lambda least: len(value) >= least,
         "anyOf": lambda schemas: any(accepts(choice, value, root) for choice in schemas),
         "items": lambda inner: all(accepts(inner, element, root) for element in value),

@@ -161,6 +161,16 @@ def test_encryption_without_its_library(monkeypatch):
     assert "pip install glance-shim[encryption]" in message
 
 
+@pytest.mark.parametrize("enabled", [True, "on", False])
+def test_traces_without_their_library(monkeypatch, enabled):
+    monkeypatch.setattr("shim.app.tracing.is_available", lambda: False)
+    faults = [
+        *relation_faults({"upstream": "http://h", "traces": {"enabled": enabled}}, upstream_required=True)
+    ]
+    assert [dotted(path) for path, _ in faults] == (["traces.enabled"] if enabled else [])
+    assert all("pip install glance-shim[traces]" in message for _, message in faults)
+
+
 def test_shared_limits_without_their_library(monkeypatch):
     monkeypatch.setattr("shim.config.cloud_relations.is_available", lambda: False)
     tree = {"upstream": "http://h", "limits": {"shared": "redis://h"}}

@@ -19,6 +19,7 @@ words = st.sampled_from(["a", "b", 'odd "label"\n'])
 events = st.lists(
     st.tuples(st.just("request"), words, st.sampled_from(["PUT", "GET"]), st.integers(200, 599))
     | st.tuples(st.just("refusal"), words)
+    | st.tuples(st.just("trace"), words)
     | st.tuples(st.just("bytes"), words, st.integers(0, 1 << 50))
     | st.tuples(st.just("phase"), words, st.floats(0, 10_000))
     | st.tuples(st.just("failure"), words, words),
@@ -33,6 +34,8 @@ def count(counters, happened):
                 counters.add_request(*values)
             case "refusal":
                 counters.refusals[values[0]] += 1
+            case "trace":
+                counters.traces[values[0]] += 1
             case "bytes":
                 counters.body_bytes[values[0]] += values[1]
             case "phase":
@@ -47,7 +50,8 @@ def plain(counters):
     phases = {
         name: (histogram.counts, round(histogram.total, 3)) for name, histogram in counters.phases.items()
     }
-    return counters.requests, +counters.refusals, +counters.body_bytes, phases, counters.failures
+    sums = +counters.refusals, +counters.body_bytes, +counters.traces
+    return counters.requests, *sums, phases, counters.failures
 
 
 @given(st.lists(events, max_size=4))

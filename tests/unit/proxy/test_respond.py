@@ -121,6 +121,22 @@ def test_the_head(status, headers, framing, relayed):
 
 
 @pytest.mark.parametrize(
+    ("theirs", "noted"),
+    [
+        (None, ""),
+        (b"req-1", ""),
+        (b"req-2", "req-2"),
+        (b"\xffreq", "\\xffreq"),
+        (b"x" * 5000, "x" * 128),
+    ],
+)
+def test_the_upstreams_own_id_is_noted(theirs, noted):
+    headers = () if theirs is None else ((b"x-openstack-request-id", theirs),)
+    _, record = run_relay(FakeResponse(headers=headers))
+    assert record.upstream_request_id == noted
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "links"),
     [
         (103, ((b"link", b"</a>"), (b"x", b"1"), (b"link", b"</b>")), [b"</a>", b"</b>"]),
