@@ -36,9 +36,9 @@ def _case(item: pytest.Item) -> str:
     return callspec.params.get("case", "") if callspec else ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool() -> Iterator[RigPool]:
-    """All rigs of the session."""
+    """All rigs; ended where other tests of the same process follow, which may count threads or descriptors."""
     rigs = RigPool()
     yield rigs
     touched = rigs.trap.touched
