@@ -29,7 +29,7 @@ class ShimBehind(Shim):
         }
         super().__init__(folder, options | dict(settings or {}))
 
-    def address(self, link: str) -> str:
+    def address_of(self, link: str) -> str:
         """Where a front finds it, by ``tcp`` or ``unix``."""
         return f"unix:{self.socket}" if link == "unix" else f"127.0.0.1:{self.port}"
 

@@ -90,6 +90,6 @@ def open_way(
         if name == NOTHING:
             yield Way(name, f"http://127.0.0.1:{shim.port}", shim.port, None, mount, shim, shim.log)
             return
-        front = start_front(name, folder / name, authority, shim.address(link), changes=changes)
+        front = start_front(name, folder / name, authority, shim.address_of(link), changes=changes)
         stack.enter_context(front)
         yield Way(name, front.url, front.port, front.context, mount, shim, front.log)

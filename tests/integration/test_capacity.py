@@ -18,7 +18,8 @@ def test_a_run_of_three_uploads_is_watched_to_its_end():
         Arrival(0.1, 4 * MIB, is_known=False),
         Arrival(0.2, MIB + 1),
     ]
-    rules = Rules(Way.CUT_THROUGH, 1, 8 * MIB, 64 * MIB)
+    # Slow enough for a worker to be seen at work by a few looks a second.
+    rules = Rules(Way.CUT_THROUGH, 1, 8 * MIB, 8 * MIB)
     # All three have to be answered with 204, or it raises.
     measured = measure(trace, rules)
     simulated = simulated_means(trace, rules, measured)
