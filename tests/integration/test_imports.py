@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ MIB = 1 << 20
 DATA = random.Random(55).randbytes(2 * MIB)
 IMPORTS = ("/v2/images/*/stage", "/v2/images/*/import", "/v2/tasks", "/v2/tasks/**")
 FIELDS = {"name": "imported", "disk_format": "raw", "container_format": "bare"}
+LOOK_EVERY = 0.5
+"""Seconds."""
 
 
 @dataclass
@@ -72,6 +75,8 @@ class Api:
         task = self.ask("POST", "/v2/tasks", json={"type": "import", "input": asked})["id"]
 
         def ended() -> dict[str, Any] | None:
+            # Not too often: the task's own thread has to write to the same sqlite.
+            time.sleep(LOOK_EVERY)
             told = self.ask("GET", f"/v2/tasks/{task}")
             return told if told["status"] in ("success", "failure") else None
 
