@@ -38,7 +38,7 @@ def _case(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="package")
 def pool() -> Iterator[RigPool]:
-    """All rigs; ended where other tests of the same process follow, which may count threads or descriptors."""
+    """All rigs; ended where other tests of the same process follow: they may count threads or descriptors."""
     rigs = RigPool()
     yield rigs
     touched = rigs.trap.touched
