@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.wire.headers import TOKEN, Headers, end_to_end, get_all, get_first
-from shim.wire.hops import Origin, find_origin
+from shim.wire.hops import Origin, find_origin, unmapped
 
 FORWARDED_NAMES = frozenset(
     {
@@ -59,8 +59,7 @@ class TrustedProxies:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return False
-        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-        return any((mapped or ip) in network for network in self.networks)
+        return any(unmapped(ip) in network for network in self.networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +116,19 @@ def plain_address(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return address if mapped is None else str(mapped)
+    plain = unmapped(ip)
+    return address if plain is ip else str(plain)
 
 
 @functools.lru_cache(ADDRESSES_KEPT)
 def client_group(client: str) -> str:
     """Whom limits take for one client: an address, or the /64 of an IPv6 one, which is one customer's."""
     try:
-        ip = ipaddress.ip_address(client.partition("%")[0])
+        ip = unmapped(ipaddress.ip_address(client.partition("%")[0]))
     except ValueError:
         return client
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    if ip.version == 4 or mapped is not None:  # noqa: PLR2004 - IPv4
-        return str(mapped or ip)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
     return str(ipaddress.ip_network((ip, 64), strict=False))
 
 

@@ -8,8 +8,11 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from shim.wire.headers import get_all
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # No chain of proxies has so many; a client that sends more wants them looked at.
 MOST_HOPS = 32
@@ -85,9 +88,17 @@ def parse_node(node: bytes) -> str | None:
         address = ipaddress.ip_address((match[1] or match[2] or match[3]).decode("ascii"))
     except ValueError:
         return None
-    # The same client, whichever kind of socket the proxy listens on.
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    return str(unmapped(address))
+
+
+def unmapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for (RFC 4291 section 2.5.5.2), else the address itself.
+
+    A socket on ``[::]`` sees IPv4 clients so: the same client under another name, and lists name it as IPv4.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
 
 
 def parse_forwarded(value: bytes) -> list[Hop] | None:

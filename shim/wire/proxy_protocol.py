@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from shim.wire.hops import unmapped
+
 # 107 bytes with the CRLF: two IPv6 addresses and two ports, each as long as they get (section 2.1).
 MOST_V1 = 107
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -116,7 +118,7 @@ def _parse_v1(line: bytes) -> ProxyHeader:
             raise BadProxyHeader("its PROXY line names no valid address") from None
         if int(port) > 0xFFFF:  # noqa: PLR2004 - 16 bits
             raise BadProxyHeader("its PROXY line names no valid port")
-        places.append((_written(ip), int(port)))
+        places.append((str(unmapped(ip)), int(port)))
     return ProxyHeader(*places)
 
 
@@ -145,12 +147,6 @@ def _parse_v2(command: int, family: int, content: bytes) -> ProxyHeader:
     # What follows the ports are TLVs: nothing here asks for any.
     source, target, ports = content[:width], content[width : 2 * width], content[2 * width : 2 * width + 4]
     return ProxyHeader(
-        (_written(ipaddress.ip_address(source)), int.from_bytes(ports[:2], "big")),
-        (_written(ipaddress.ip_address(target)), int.from_bytes(ports[2:], "big")),
+        (str(unmapped(ipaddress.ip_address(source))), int.from_bytes(ports[:2], "big")),
+        (str(unmapped(ipaddress.ip_address(target))), int.from_bytes(ports[2:], "big")),
     )
-
-
-def _written(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    # An IPv4 client of a dual-stack socket is the same client: lists of networks name it as IPv4.
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
