@@ -16,43 +16,6 @@ FULL, FILLING = 0.95, 0.8
 # Of the whole disk, what is left above the reserve when it is time to say so.
 NEARLY_RESERVED = 0.02
 
-ADVICE: Mapping[str, str] = {
-    "bad_request": "The client or a proxy in front sends malformed heads; nothing reached the server.",
-    "bad_framing": "The client or a proxy in front sends malformed chunks or contradictory lengths.",
-    "size_mismatch": "The upload broke at its source; it can be repeated.",
-    "cancelled": "An operator ended these uploads; the audit lines in the log say who.",
-    "token_expired": "Give tokens a longer life than the slowest upload, or set glance.service_auth.",
-    "header_timeout": "Very slow or hostile clients; else raise timeouts.header.",
-    "body_idle_timeout": "Clients stalled or lost their network; else raise timeouts.body_idle.",
-    "body_total_timeout": "Raise timeouts.body_total, or leave it unlimited.",
-    "body_too_slow": "Lower limits.min_rate if your clients' lines are that slow.",
-    "image_conflict": "The image has its data, or another upload is under way: make a new image.",
-    "body_too_large": "Raise spool.max_body or the route's max_body, or use a larger disk.",
-    "expectation_failed": "The client sends an Expect other than 100-continue.",
-    "project_limit": "One project or address is at its limit; raise it if it should have more.",
-    "head_too_large": "Very large tokens: use shorter ones, or raise limits.max_head.",
-    "client_gone": "Clients closed their connections; if many do, look at timeouts in front of the shim.",
-    "client_too_slow": "Clients read too slowly for limits.min_rate: lower it if their lines are that slow.",
-    "internal_error": "A fault of the shim: its log has a traceback.",
-    "unknown_coding": "The client uses a transfer coding other than chunked.",
-    "unknown_method": "The client sends CONNECT or a method that HTTP does not know.",
-    "upstream_refused": "Nobody listens at the server's address: start it.",
-    "upstream_closed": "A worker died, or uWSGI's buffer-size is too small: glance-shim check finds out.",
-    "upstream_invalid": "The server does not speak proper HTTP: look at the protocol in its URL.",
-    "spool_full": "Uploads under way hold spool.max_total; they end, else use a larger disk.",
-    "uploads_full": "limits.max_uploads are under way; raise it if disk and memory allow.",
-    "queue_full": "Too many requests wait for the server: give it more workers.",
-    "queue_timeout": "No worker came free in time: give the server more workers.",
-    "draining": "The shim is shutting down; clients repeat it elsewhere.",
-    "no_upstream": "No route matches: add one.",
-    "connect_timeout": "The server's listen queue is full, or the network is down.",
-    "send_timeout": "The server took no byte: a worker hangs.",
-    "response_timeout": "The store is slow or a worker hangs; else raise timeouts.response.",
-    "disk_full": "Make room on the spool's disk.",
-    "disk_error": "The spool's disk failed: look at the kernel's log, move spool.directory.",
-}
-"""For each code of a refusal what to do, in a line; docs/operating.md says more."""
-
 
 class State(enum.StrEnum):
     """The shim in a word."""

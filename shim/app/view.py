@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from shim import __version__
 from shim.app.colleagues import Alone
 from shim.app.everywhere import Everywhere
+from shim.app.explanations import EXPLANATIONS
 from shim.app.health import HealthWatch, Readiness, ServerHealth
 from shim.app.metrics import render_metrics
-from shim.app.notices import ADVICE, Facts, judge
+from shim.app.notices import Facts, judge
 from shim.app.servers import describe_server
 from shim.errors import DiskError
 from shim.observe.counters import Counters
@@ -149,9 +150,15 @@ def _refused(counters: Counters, now: Seconds) -> list[dict[str, Any]]:
     """Refusals by code: those of the last hour first, then what was refused before."""
     hours = dict.fromkeys(counters.refusals, 0) | counters.history.refusals(now)
     return [
-        {"code": code, "hour": count, "total": counters.refusals[code], "advice": ADVICE.get(code, "")}
+        {"code": code, "hour": count, "total": counters.refusals[code], "advice": _advice(code)}
         for code, count in sorted(hours.items(), key=lambda entry: -entry[1])
     ]
+
+
+def _advice(code: str) -> str:
+    """What to do about a refusal, as plain text; nothing of a code from an older version of the shim."""
+    explanation = EXPLANATIONS.get(code)
+    return "" if explanation is None else explanation.do.replace("`", "")
 
 
 def _history(history: History, now: Seconds) -> dict[str, Any]:

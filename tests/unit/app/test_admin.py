@@ -16,10 +16,10 @@ from shim.app.admin import Admin
 from shim.app.answers import STATUSES
 from shim.app.colleagues import Alone
 from shim.app.everywhere import Everywhere
+from shim.app.explanations import EXPLANATIONS
 from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
 from shim.app.looking import snapshot_maker
-from shim.app.notices import ADVICE
 from shim.app.stopping import Canceller
 from shim.app.view import LINE, View
 from shim.cloud.joining import shim_name
@@ -287,7 +287,14 @@ def test_status():
         },
         "requests": 1,
         "refusals": {"draining": 1},
-        "refused": [{"code": "draining", "hour": 1, "total": 1, "advice": ADVICE["draining"]}],
+        "refused": [
+            {
+                "code": "draining",
+                "hour": 1,
+                "total": 1,
+                "advice": EXPLANATIONS["draining"].do.replace("`", ""),
+            }
+        ],
         "servers": [
             {
                 "upstream": "glance",

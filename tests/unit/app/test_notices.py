@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from shim.app.answers import STATUSES
 from shim.app.health import Readiness, ServerHealth
-from shim.app.notices import ADVICE, Facts, judge
+from shim.app.notices import Facts, judge
 from shim.observe.snapshot import Snapshot
 from shim.spool.disk import Space
 from shim.timing import UNLIMITED
@@ -92,8 +91,3 @@ def test_what_is_told(facts, state, titles):
 def test_a_reason_that_names_its_server_is_not_told_twice():
     _, (notice,) = judge(replace(WELL, servers=ALL_DOWN))
     assert notice.text.startswith("http://one:80 refused; uwsgi://two:3031: http://one:80 refused. ")
-
-
-def test_there_is_advice_for_each_code_of_a_refusal():
-    assert ADVICE.keys() == STATUSES.keys()
-    assert [code for code, text in ADVICE.items() if not text.endswith(".")] == []
