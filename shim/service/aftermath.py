@@ -25,8 +25,6 @@ REVIVAL: Seconds = 30.0
 
 _NOT_FOUND = 404
 _FIRST_SERVER_ERROR = 500
-_QUEUED = "queued"
-_UNDER_WAY = frozenset({"saving", "uploading"})
 
 
 class Aftermath:
@@ -48,7 +46,7 @@ class Aftermath:
             reply, patience = await self._show(), REVIVAL
             if reply is not None and reply.status < _FIRST_SERVER_ERROR:
                 image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
-                patience = SETTLING if image is not None and image.status in _UNDER_WAY else 0
+                patience = SETTLING if image is not None and image.is_under_way else 0
             if self._clock() + pause > began + patience:
                 return image
             await asyncio.sleep(pause)
@@ -66,11 +64,11 @@ class Aftermath:
         """What is known of the image, and what to do about it."""
         if image is None:
             return "The state of the image could not be learnt: look at it before uploading again."
-        if image.status == _QUEUED:
+        if image.is_queued:
             return "The image is still queued: the same upload may be repeated."
         if image.status == "deleted":
             return "The image does not exist any more."
-        if image.status not in _UNDER_WAY:
+        if not image.is_under_way:
             return _describe_stored(image, sent)
         if isinstance(failure, ResponseTimeout):
             return (

@@ -61,6 +61,16 @@ class Image:
     owner: str = ""
     size: int | None = None
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether it takes data."""
+        return self.status == "queued"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether data is coming to it, or was when its worker died."""
+        return self.status in ("saving", "uploading")
+
 
 class ImageQuestions:
     """Asks about the image that a request is for."""

@@ -40,7 +40,6 @@ FIRST_PAUSE: Seconds = 0.5
 _REFUSALS = frozenset({401, 403, 404})
 _UNAUTHORIZED = 401
 _FIRST_SERVER_ERROR = 500
-_QUEUED = "queued"
 _NEVER_DELIVERED = (UpstreamRefused, ConnectTimeout, NoUpstream)
 
 
@@ -128,7 +127,7 @@ class ImageUpload:
 
     @staticmethod
     def _check_state(image: Image) -> None:
-        if image.status != _QUEUED:
+        if not image.is_queued:
             raise ImageConflict(
                 f"The image is {image.status!r} and takes no data: only a queued image does. "
                 "Data once stored cannot be replaced; make a new image."
@@ -182,13 +181,13 @@ class ImageUpload:
             self._questions, self._service_token, delete_stuck=self._options.delete_stuck, clock=self._clock
         )
         image = await aftermath.settled_image()
-        if image is not None and image.status == _QUEUED and self._resends < MOST_RESENDS:
+        if image is not None and image.is_queued and self._resends < MOST_RESENDS:
             pause = FIRST_PAUSE * 2**self._resends
             self._resends += 1
             log.warning("Sent again in %g s, for the image is still queued: %s", pause, _told(failure))
             await asyncio.sleep(pause)
             return Remedy.SEND_AGAIN
-        if isinstance(failure, Reply) and (image is None or image.status == _QUEUED):
+        if isinstance(failure, Reply) and (image is None or image.is_queued):
             # Glance's own words say more than ours.
             return Remedy.GIVE_UP
         raise _with_state(failure, await aftermath.describe(image, self._length, failure))
