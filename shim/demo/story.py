@@ -33,6 +33,12 @@ _WHY_500 = (
     "The glance command sends its body chunked, without a length, in chunks of 1 MiB. WSGI has no chunked",
     "bodies, and uWSGI's own way of reading them (uwsgi.chunked_read) refuses chunks of that size.",
 )
+_WHAT_NEXT = (
+    "Without --once they stay up, with the status page, until Ctrl-C. In front of a Glance of your own:",
+    "  glance-shim check --upstream uwsgi+unix:///run/glance/api.sock     what would go wrong",
+    "  glance-shim serve --upstream uwsgi+unix:///run/glance/api.sock     the shim, on 127.0.0.1:9292",
+    "docs/quickstart.md goes on from there.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,11 @@ def tell_story(terminal: Terminal, *, once: bool) -> int:
         tell_straight(stage, terminal)
         if not tell_through(stage, terminal):
             return 1
-        return 0 if once else stay_up(stage, terminal)
+        if once:
+            terminal.heading("uWSGI and the shim end now, and their files are removed.")
+            terminal.text(*_WHAT_NEXT)
+            return 0
+        return stay_up(stage, terminal)
 
 
 def set_stage(stack: contextlib.ExitStack, terminal: Terminal) -> Stage:
