@@ -32,7 +32,7 @@ from shim.routes.route import BodyMode
 from shim.server.addresses import TcpAddress
 from shim.server.validity import inspect_certificate
 from shim.spool.disk import measure_space
-from shim.spool.inspect import Finding, Level, inspect_directory
+from shim.spool.inspect import Finding, Level, inspect_directory, is_directory
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.balance import Balance
@@ -134,11 +134,11 @@ def _spool(loaded: Loaded) -> Iterator[Told]:
     options = proxy_options(loaded.settings)
     findings = inspect_directory(options.directory, max_total=options.max_total, min_free=options.min_free)
     yield from _of("spool", findings)
-    if options.directory.is_dir():
+    if is_directory(options.directory):
         yield from _of("spool", inspect_quota(options.directory))
         yield from _of("spool", inspect_rate(options.directory))
     # The default follows Glance, whatever the disk; a limit that somebody set was meant for this one.
-    if is_default(loaded, "spool", "max_body") or not options.directory.is_dir():
+    if is_default(loaded, "spool", "max_body") or not is_directory(options.directory):
         return
     total = measure_space(options.directory).total
     if total < options.spool.max_body < UNLIMITED:

@@ -9,6 +9,7 @@ from shim.doctor import GLANCE_RATE, largest_image, told_size, told_time
 from shim.doctor.uwsgi import Setup, Statistics, listener_of, number, parse_statistics, read_setup
 from shim.errors import UpstreamFault
 from shim.spool.inspect import Finding, Level
+from shim.timing import UNLIMITED
 from shim.upstream.address import Protocol
 from shim.upstream.stats import read_statistics
 
@@ -111,12 +112,15 @@ def _socket_timeout(loaded: Loaded, setup: Setup) -> Iterator[Finding]:
     seconds = number(setup.options, "socket-timeout") or SOCKET_TIMEOUT
     if seconds > timeouts.cut_through_stall or loaded.settings.body in ("spool", "handoff"):
         return
-    yield Finding(
-        Level.WARNING,
-        f"socket-timeout = {seconds} is not longer than timeouts.cut_through_stall "
-        f"({told_time(timeouts.cut_through_stall)}): uWSGI gives up on a slow client before the shim",
-        f"socket-timeout = {_rounded(3 * min(timeouts.cut_through_stall, 600))} in uWSGI's ini",
-    )
+    stall = timeouts.cut_through_stall
+    if stall == UNLIMITED:
+        told, advice = "which has no end", "timeouts.cut_through_stall, to less than uWSGI's socket-timeout"
+    else:
+        # Three times as long, but for hours a minute more will do.
+        wanted = max(stall + 60, 3 * min(stall, 600))
+        told, advice = f"({told_time(stall)})", f"socket-timeout = {_rounded(wanted)} in uWSGI's ini"
+    text = f"socket-timeout = {seconds} is not longer than timeouts.cut_through_stall {told}"
+    yield Finding(Level.WARNING, f"{text}: uWSGI gives up on a slow client before the shim", advice)
 
 
 def _buffer_size(setup: Setup) -> Iterator[Finding]:

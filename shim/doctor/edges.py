@@ -10,11 +10,11 @@ from shim.config.settings import Settings
 from shim.errors import DiskError
 from shim.ledger.state import open_directory
 from shim.server.addresses import ListenAddress, TcpAddress, UnixAddress
-from shim.spool.inspect import Finding, Level
+from shim.spool.inspect import Finding, Level, is_directory
 
 # Wider networks than these are nobody's own proxies: a class A net, and what a provider gets of IPv6.
 _WIDEST = {4: 8, 6: 32}
-_SECRETS = (("admin", "token"), ("glance", "service_auth", "password"))
+_SECRETS = (("admin", "token"), ("glance", "service_auth", "password"), ("limits", "shared"))
 
 
 def inspect_trust(settings: Settings) -> Iterator[Finding]:
@@ -45,11 +45,15 @@ def inspect_state(directory: Path) -> Finding:
 
     Whoever runs ``check`` may be another user than the shim's, and would leave it one that it refuses.
     """
-    if not directory.exists():
+    if not is_directory(directory):
         if os.access(directory.parent, os.W_OK | os.X_OK):
             return Finding(Level.FINE, f"{directory} will be made")
-        text = f"{directory} is missing, and this user cannot make it"
+        text = f"{directory} is not there, or not for this user, who cannot make it either"
         return Finding(Level.FAULT, text, "server.state_directory, or RuntimeDirectory in the unit")
+    owner = directory.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        text = f"{directory} belongs to uid {owner}: only a shim of that user can have it"
+        return Finding(Level.NOTE, text)
     try:
         os.close(open_directory(directory))
     except DiskError as error:
@@ -69,6 +73,10 @@ def inspect_secrets(loaded: Loaded, config: Path | None) -> Iterator[Finding]:
     if config is None:
         return
     held = [".".join(path) for path in _SECRETS if loaded.source(path) == str(config)]
+    shared = loaded.settings.limits.shared
+    if shared is None or not shared.password:
+        # Only an address.
+        held = [name for name in held if name != "limits.shared"]
     mode = config.stat().st_mode
     if held and mode & stat.S_IRWXO:
         text = f"{config} holds {' and '.join(held)}, and others may read it (mode {stat.S_IMODE(mode):04o})"

@@ -77,6 +77,9 @@ def available_memory(memory: Path = _MEMORY, group: Path = _GROUP, groups: Path 
     return min(known, default=None)
 
 
+_FILE_PAGES = ("active_file ", "inactive_file ")
+
+
 def _machine_memory(memory: Path) -> int | None:
     try:
         lines = memory.read_text("ascii").splitlines()
@@ -90,7 +93,11 @@ def _group_memory(group: Path, groups: Path) -> int | None:
     try:
         name = group.read_text("utf-8").splitlines()[-1].removeprefix("0::/")
         limit = int((groups / name / "memory.max").read_text("ascii"))
-        return max(limit - int((groups / name / "memory.current").read_text("ascii")), 0)
+        used = int((groups / name / "memory.current").read_text("ascii"))
+        # Pages of files count as used, and are taken back when somebody needs the room.
+        lines = (groups / name / "memory.stat").read_text("ascii").splitlines()
+        pages = sum(int(line.split()[1]) for line in lines if line.startswith(_FILE_PAGES))
+        return max(limit - used + pages, 0)
     except (OSError, ValueError, IndexError):
         return None
 

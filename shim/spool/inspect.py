@@ -44,12 +44,26 @@ class Finding:
     advice: str = ""
 
 
+def is_directory(place: Path) -> bool:
+    """Whether it is one, as far as this user may look (pathlib's own raises where the user may not)."""
+    try:
+        return place.is_dir()
+    except PermissionError:
+        return False
+
+
+def _told_missing(place: Path) -> str:
+    if not os.access(place.parent, os.X_OK):
+        return f"{place} cannot be looked at by this user (uid {os.geteuid()}): check as the shim's user"
+    return f"{place} is no directory: make it, or set spool.directory"
+
+
 def inspect_directory(
     directory: Path, *, max_total: Amount, min_free: Amount, mounts: Path = _MOUNTS
 ) -> Iterator[Finding]:
     """All findings about a spool directory and the limits set for it."""
-    if not directory.is_dir():
-        yield Finding(Level.FAULT, f"{directory} is no directory: make it, or set spool.directory")
+    if not is_directory(directory):
+        yield Finding(Level.FAULT, _told_missing(directory))
         return
     if not os.access(directory, _WRITE_AND_ENTER):
         yield Finding(Level.FAULT, f"{directory} cannot be written to by this user (uid {os.geteuid()})")

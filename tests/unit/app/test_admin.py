@@ -250,7 +250,6 @@ def test_status():
     under_way = upload(pages)
     answer = pages.get("/status.json")
     under_way.__exit__(None, None, None)
-    advice = EXPLANATIONS["draining"].do.replace("`", "")
     told = answer.json()
     history = told.pop("history")
     assert (history["step"], len(history["rate"])) == (10, LINE)

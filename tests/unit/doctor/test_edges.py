@@ -1,5 +1,9 @@
 """Who is believed, who may read a secret, whose the state directory is."""
 
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from shim.config.load import load
@@ -40,6 +44,24 @@ def test_a_secret_in_a_file(tmp_path, text, mode, told):
     assert [f"holds admin.token, and others may read it (mode {mode:04o})" in f.text for f in found] == (
         [True] if told else []
     )
+
+
+@pytest.mark.parametrize(("url", "told"), [("redis://:word@host", True), ("redis://host", False)])
+def test_the_password_of_the_shared_server(tmp_path, url, told):
+    file = tmp_path / "shim.toml"
+    file.write_text(f'limits.shared = "{url}"\n')
+    file.chmod(0o644)
+    assert bool(list(inspect_secrets(load(file, environment={}), file))) is told
+
+
+def test_root_says_whose_the_state_directory_is(tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    owner = SimpleNamespace(st_uid=1234, st_mode=state.stat().st_mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Path, "stat", lambda _path, **_options: owner)
+    finding = inspect_state(state)
+    assert (finding.level, "uid 1234" in finding.text) == (Level.NOTE, True)
 
 
 def test_a_secret_from_elsewhere():

@@ -45,7 +45,7 @@ def test_memory(settings, available, level):
     ("machine", "limit", "used", "available"),
     [
         ("MemTotal: 9 kB\nMemAvailable:    4096 kB\n", "max\n", "0\n", 4 * MIB),
-        ("MemTotal: 9 kB\nMemAvailable:    4096 kB\n", "3145728\n", "1048576\n", 2 * MIB),
+        ("MemTotal: 9 kB\nMemAvailable:    4096 kB\n", "3145728\n", "1048576\n", 2 * MIB + 8192),
         ("MemAvailable:    4096 kB\n", "1048576\n", "2097152\n", 0),
         ("nothing of it\n", "max\n", "0\n", None),
     ],
@@ -58,6 +58,8 @@ def test_the_memory_that_is_left(tmp_path, machine, limit, used, available):
     group.mkdir(parents=True)
     (group / "memory.max").write_text(limit)
     (group / "memory.current").write_text(used)
+    # A spool's pages: they are used, and are given back.
+    (group / "memory.stat").write_text("anon 5\nfile 9000\ninactive_file 4096\nactive_file 4096\n")
     found = available_memory(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "groups")
     assert found == available
 

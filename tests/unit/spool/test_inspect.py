@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,19 @@ def test_no_directory(tmp_path, mounts, kind):
     ((level, text),) = look(place, mounts("ext4"))
     assert level is Level.FAULT
     assert text == f"{place} is no directory: make it, or set spool.directory"
+
+
+def test_behind_a_closed_directory(tmp_path, mounts, monkeypatch):
+    """pathlib raises there."""
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(os, "access", lambda _place, _mode: False)
+    ((level, text),) = look(tmp_path, mounts("ext4"))
+    assert level is Level.FAULT
+    assert "cannot be looked at by this user" in text
 
 
 def test_not_writable(tmp_path, mounts, monkeypatch):
