@@ -243,3 +243,13 @@ def test_glance_outlasts_the_shim_beside_it(renderings: dict[str, Rendering], tm
             if hook.poll() is None:
                 hook.send_signal(signal.SIGKILL)
                 hook.wait(START)
+
+
+def test_glance_alone_is_restarted_without_waiting(renderings: dict[str, Rendering], tmp_path: Path):
+    """Its liveness probe has failed, and the shim stays."""
+    containers = {entry["name"]: entry for entry in renderings["sidecar"].pod["spec"]["containers"]}
+    _, option, script = containers["glance-api"]["lifecycle"]["preStop"]["exec"]["command"]
+    with Shim(tmp_path, {"upstream": f"http://127.0.0.1:{free_port()}"}, ready=None) as shim:
+        quick = script.replace("9293", str(shim.admin_port)).replace("time.sleep(1)", "time.sleep(0.05)")
+        assert subprocess.run([sys.executable, option, quick], check=False, timeout=START).returncode == 0
+        assert shim.running
