@@ -97,10 +97,17 @@ class Runner:
 
     async def _rounds(self) -> None:
         await self._warm_up()
+        self._check_cleaned()
         for turn in self._plan.rounds(len(self._services)):
             self._watcher.begin(turn)
             async with self._failing(turn):
                 self.results.samples[turn] = await self._round(turn)
+            self._check_cleaned()
+
+    def _check_cleaned(self) -> None:
+        """Begin nothing more where what was made stays: a server that deletes nothing would fill up."""
+        if self._keeper.left:
+            raise BenchFault("refused", "What a round made could not be deleted.")
 
     @contextlib.asynccontextmanager
     async def _failing(self, turn: Round) -> AsyncIterator[None]:

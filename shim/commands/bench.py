@@ -58,11 +58,12 @@ async def _measure(order: Order, request: Request) -> int:
         volume = plan.volume(len(services), downloads=services[0].gives_back)
         with Progress(names, volume) as progress, _ending_cancels():
             results = await Runner(plan, services, names, progress).run()
-    _tell(results, request)
+    # First of all: writing a report may fail, and then nobody would know.
     for key, reason in results.left.items():
         print(f"glance-shim bench: {key} stays: {reason}", file=sys.stderr)
     if results.left:
         print(f"Try again with: {_cleaning(request, plan.run)}", file=sys.stderr)
+    _tell(results, request)
     return FAILED if results.failures or results.left else ENDED_AS_ASKED
 
 
@@ -93,7 +94,8 @@ def _cleaning(request: Request, run: str) -> str:
     """The command that takes away what a killed run leaves."""
     if request.plain is not None:
         return f"delete what is named glance-shim-bench-{run}-*"
-    return f"glance-shim bench {request.url} --cleanup {run}"
+    urls = (request.url, request.against) if request.against else (request.url,)
+    return " and ".join(f"glance-shim bench {url} --cleanup {run}" for url in urls)
 
 
 async def _clean_up(order: Order, run: str) -> int:

@@ -119,9 +119,9 @@ def test_images_that_cannot_be_deleted_are_named(monkeypatch: pytest.MonkeyPatch
     with fake_glance(
         refuse=lambda method, _path: (409, "text/plain", b"") if method == "DELETE" else None
     ) as glance:
-        status, _, errors = bench(glance.url, "--size", "100KiB", "--count", 1)
+        status, _, errors = bench(glance.url, "--size", "100KiB", "--count", 3, "--keep-going")
         assert status == 1
-        assert len(glance.images) == 2
+        assert len(glance.images) == 1, "nothing more is begun"
         for image in glance.images:
             assert f"{image} stays: deleting what was made: 409 Conflict" in errors
         assert f"Try again with: glance-shim bench {glance.url} --cleanup " in errors
