@@ -47,6 +47,7 @@ class LeaseTable:
         self._own = [0] * len(Resource)
         self._has_region = False
         self._entries: dict[str, _Entry] = {}
+        self._areas: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<LeaseTable {self._name}, slot {self._slot}, {len(self._entries)} holders>"
@@ -126,10 +127,12 @@ class LeaseTable:
     def share_area(self, area: int) -> None:
         """Let the others know that we use an area of lines, for as long as we live."""
         try_lock(self._descriptor, FIRST_AREA_LOCK + area, shared=True)
+        self._areas.add(area)
 
     def is_shared(self, area: int) -> bool:
-        """Whether another process uses it."""
-        return is_locked(self._descriptor, FIRST_AREA_LOCK + area)
+        """Whether a process uses it, this one too."""
+        # Our own are remembered: the kernel shows nobody the locks of his own file description.
+        return area in self._areas or is_locked(self._descriptor, FIRST_AREA_LOCK + area)
 
     def allocate(self, offset: int, size: int) -> None:
         """Take room on the disk: a mapped page without it would be a signal later; raises DiskError."""

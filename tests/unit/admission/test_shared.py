@@ -241,6 +241,34 @@ def test_lines_do_not_mix_and_those_of_nobody_are_used_again(party, monkeypatch)
     assert numbers(third.join(waiter)) == [waiter.number]
 
 
+def test_lines_of_one_process_have_areas_of_their_own(tmp_path):
+    """The kernel shows nobody the locks of his own file description: a process has to know what it uses."""
+    names = ["glance", "metadefs", "tasks"]
+    with contextlib.closing(Processes(tmp_path)) as processes:
+        first, second, third = (processes.join(holders=False) for _ in range(3))
+        areas = {name: Rows(first, name)._area for name in names}
+        assert sorted(areas.values()) == [0, 1, 2]
+        assert {name: Rows(second, name)._area for name in names} == areas
+        # The one that made them has gone; who comes now finds them by their keys all the same.
+        processes.end(first)
+        assert {name: Rows(third, name)._area for name in reversed(names)} == areas
+
+
+def test_two_upstreams_of_one_process_do_not_feel_each_other(party):
+    made = party(1, count=1)
+    one, (ledger,) = made.tables[0], made.ledgers
+    first, granted = made.joins(0)
+    assert granted == [first.number]
+    other = made.table(ledger, "other")
+    second = other.enter(UPLOAD, MODEST)
+    assert numbers(other.join(second)) == [second.number]
+    late, granted = made.joins(0)
+    assert granted == []
+    assert (one.held(0), one.waiting(), other.held(0), other.waiting()) == (1, 1, 1, 0)
+    assert numbers(other.leave(second.number)) == []
+    assert numbers(one.leave(first.number)) == [late.number]
+
+
 @pytest.mark.parametrize("word", [layout.STATE, layout.OWNER])
 def test_a_damaged_row(party, word):
     made = party(1)
