@@ -136,13 +136,51 @@ def _decode_segments(raw_path: bytes) -> str:
     return "/".join(urllib.parse.unquote(segment).replace("/", "%2F") for segment in segments)
 
 
+# What a client sends must not make an expression try every way of dividing it among the stars: so each star
+# takes the first place that will do, for good (``(?>...)``). All that could follow a later one can follow it.
+
+
 @functools.cache
 def _pattern(path: str) -> re.Pattern[str]:
-    parts = re.split(r"(/\*\*/|/\*\*$|\*\*|\*)", path)
-    kinds = {"/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]+"}
-    return re.compile("".join(kinds.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    """A pattern of paths: sections, and between each two of them any number of characters or segments."""
+    parts = re.split(r"(/\*\*/|/\*\*$|\*\*)", path)
+    sections, gaps = parts[::2], ["", *parts[1::2]]
+    expression = ""
+    for place, (gap, section) in enumerate(zip(gaps, sections, strict=True)):
+        following = gaps[place + 1] if place + 1 < len(gaps) else None
+        if gap == "/**":
+            return re.compile(f"{expression}.*", re.DOTALL)
+        expression += _section(gap, section, *_END_OF_SECTION[following])
+    return re.compile(expression, re.DOTALL)
+
+
+# What a section ends with, and where: before each gap, and (None) at the end of the path.
+_END_OF_SECTION = {"/**/": ("/", ""), "**": ("", ""), "/**": ("", r"(?=/|\Z)"), None: ("", r"\Z")}
+
+
+def _section(gap: str, section: str, last: str, where: str) -> str:
+    """What finds the first place of a section after a gap."""
+    first, *others = [*map(re.escape, f"{section}{last}".split("*"))]
+    if not others:
+        first += where
+    ends = [*[""] * (len(others) - 1), where]
+    rest = "".join(f"(?>[^/]+?{text}{end})" for text, end in zip(others, ends, strict=False))
+    if not gap:
+        return first + rest
+    if gap == "/**/" or (rest and not first):
+        # Only where a segment begins; and a star takes what comes before any other place in it.
+        return f"(?:(?!{first}{rest})[^/]*+/)*+{first}{rest}"
+    if rest and "/" not in first:
+        # Where the rest does not follow in this segment, it does not from a later place in it either.
+        found = f"(?>.*?{first})"
+        return f"(?:{found}(?!{rest})[^/]*+)*+{found}{rest}"
+    return f"(?>.*?{first}{rest})"
 
 
 @functools.cache
 def _value_pattern(value: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL)
+    first, *others = map(re.escape, value.split("*"))
+    if not others:
+        return re.compile(first, re.DOTALL)
+    inner = "".join(f"(?>.*?{text})" for text in others[:-1] if text)
+    return re.compile(f"{first}{inner}.*{others[-1]}", re.DOTALL)

@@ -1,6 +1,10 @@
 """Route patterns: what ``*`` and ``**`` take, on raw paths whose escaped slashes are no slashes."""
 
+import re
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from shim.routes.route import BodyMode, HeaderPattern, Miss, Route
 
@@ -134,3 +138,65 @@ def test_why_not(conditions, request_, miss):
     route = Route("name", "up", **conditions)
     assert route.miss("GET", b"/", **request_) is miss
     assert route.matches("GET", b"/", **request_) is (miss is None)
+
+
+# -- what a client sends must not be able to keep the shim busy ---------------------------------------------
+
+
+def plain_path(pattern):
+    """The pattern as one would write it down: right, and slow on what is made to be."""
+    parts = re.split(r"(/\*\*/|/\*\*$|\*\*|\*)", pattern)
+    kinds = {"/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "**": ".*", "*": "[^/]+"}
+    return re.compile("".join(kinds.get(part) or re.escape(part) for part in parts), re.DOTALL)
+
+
+def plain_value(pattern):
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
+PIECES = st.lists(st.sampled_from(["a", "b", "/", "*", "**", "/**/", "/*/", "/**"]), max_size=9).map("".join)
+SEGMENTS = st.text("ab/", max_size=12)
+
+
+@settings(max_examples=500)
+@given(PIECES, SEGMENTS)
+@example("**a/a*b", "a/aa/ab")
+@example("/a*b/**", "/aabab/b")
+@example("***a", "b/ba")
+def test_paths_match_as_their_patterns_say(pattern, path):
+    route = Route("name", "up", path=pattern)
+    assert route.matches("GET", path.encode()) is bool(plain_path(pattern).fullmatch(path))
+
+
+@settings(max_examples=500)
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_values_match_as_their_patterns_say(pattern, value):
+    found = HeaderPattern("x-a", pattern).matches([(b"x-a", value.encode())])
+    assert found is bool(plain_value(pattern).fullmatch(value))
+
+
+HOSTILE = 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/**/a/**/a/**/b",
+        "/**/a/**/a/**/a/**/*b",
+        "/*a*a*a*b",
+        "/**a**a**a**b",
+        "/**a*b**a*b",
+        "***b",
+        "/**a*a*b/**",
+    ],
+)
+@pytest.mark.parametrize("unit", [b"a", b"/a", b"/", b"aa/"])
+def test_a_long_path_is_soon_decided(pattern, unit):
+    """The plain expressions take from minutes to years for these."""
+    path = b"/a" + unit * (HOSTILE // len(unit))
+    assert not Route("name", "up", path=pattern).matches("GET", path)
+
+
+@pytest.mark.parametrize("pattern", ["*a*b*", "*a*a*a*a*b", "a*a*ab*a"])
+def test_a_long_value_is_soon_decided(pattern):
+    assert not HeaderPattern("x-a", pattern).matches([(b"x-a", b"a" * HOSTILE)])
