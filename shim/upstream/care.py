@@ -110,13 +110,20 @@ class Care:
     async def _probe_on(self) -> None:
         while True:
             await asyncio.sleep(self._options.probe)
-            await self.probe()
+            await self._try(self.probe)
 
     async def _resolve_on(self) -> None:
         while True:
-            await self.resolve()
+            await self._try(self.resolve)
             is_known = self._upstream.resolved.is_set()
             await asyncio.sleep(self._options.resolve if is_known else FIRST_LOOKS)
+
+    async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look once; whatever goes wrong with it, the next look is due all the same."""
+        try:
+            await look()
+        except Exception:
+            log.exception("upstream %s: a look at its servers failed; going on", self._upstream.name)
 
     async def _addresses(self, name: NamedPlace) -> list[UpstreamAddress] | None:
         """Where a name leads to; None where that cannot be learnt: then what was known holds, and is told."""

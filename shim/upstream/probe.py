@@ -6,8 +6,6 @@ ping, so it queues behind uploads. The same holds for an application in this pro
 
 from dataclasses import dataclass, field
 
-import httpx
-
 from shim.errors import NoUpstream, ResponseTimeout, UpstreamFault
 from shim.timing import Seconds, deadline
 from shim.upstream.address import Protocol, UpstreamAddress, join_host_port
@@ -15,10 +13,10 @@ from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
 from shim.upstream.loading import load_application
-from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
 from shim.upstream.pool import Server
-from shim.upstream.transport import UpstreamTransport
+from shim.upstream.question import ask
 from shim.upstream.wsgi_values import WsgiApplication
 from shim.wire.uwsgi import PING, PONG_MODIFIER
 
@@ -92,7 +90,8 @@ async def _read_pong(stream: NetworkStream) -> bytes:
 
 async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Health:
     server = Server(address, _patience(timeout))
-    return await _ask_server(server, path, busy="takes connections, but does not answer the health check")
+    busy = "takes connections, but does not answer the health check"
+    return await _ask_server(server, path, timeout, busy=busy)
 
 
 async def _load_and_call(address: UpstreamAddress, path: bytes | None, timeout: Seconds) -> Health:
@@ -117,25 +116,30 @@ class ApplicationProbe:
     ) -> None:
         """Take the loaded application, and how long it may take to answer, in seconds."""
         self._server = ApplicationServer(address, application, _patience(timeout), threads=1)
+        self._timeout = timeout
 
     async def ask(self, path: bytes | None) -> Health:
         """What the application says; never raises for its faults. None: that it is loaded is enough."""
         if path is None:
             return Health(up=True, reason="is loaded")
-        return await _ask_server(self._server, path, busy="is loaded, but does not answer the health check")
+        busy = "is loaded, but does not answer the health check"
+        return await _ask_server(self._server, path, self._timeout, busy=busy)
 
 
-async def _ask_server(server: UpstreamServer, path: bytes, *, busy: str) -> Health:
+async def _ask_server(server: UpstreamServer, path: bytes, timeout: Seconds, *, busy: str) -> Health:
     upstream = Upstream("probe", [server], connect_retry=0)
-    async with httpx.AsyncClient(transport=UpstreamTransport(upstream), trust_env=False) as client:
-        try:
-            response = await client.get(f"http://{_host_of(server.address)}{path.decode('ascii')}")
-        except httpx.ReadTimeout:
-            return Health(up=True, reason=f"busy: {busy}", busy=True)
-        except httpx.TransportError as error:
-            return Health(up=False, reason=str(error))
-    up = response.status_code < _FIRST_SERVER_ERROR
-    return Health(up, f"answers the health check with {response.status_code}", answered=True)
+    request = UpstreamRequest("GET", path, [(b"host", _host_of(server.address).encode("ascii"))])
+    try:
+        # Twice: who takes no connection in time is to be told from who answers late, or without an end.
+        reply = await ask(upstream, request, patience=2 * timeout)
+    except ResponseTimeout:
+        return Health(up=True, reason=f"busy: {busy}", busy=True)
+    except UpstreamFault as error:
+        return Health(up=False, reason=error.for_operator)
+    finally:
+        await upstream.close()
+    up = reply.status < _FIRST_SERVER_ERROR
+    return Health(up, f"answers the health check with {reply.status}", answered=True)
 
 
 def _patience(timeout: Seconds) -> UpstreamTimeouts:

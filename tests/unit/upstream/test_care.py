@@ -75,6 +75,26 @@ def test_a_server_that_fails_two_probes_is_down_until_one_succeeds():
     run_leaping(scene())
 
 
+@pytest.mark.parametrize("fails", ["ask", "look_up"])
+def test_a_look_that_fails_unexpectedly_is_told_of_and_not_the_last(fails, monkeypatch, caplog):
+    async def scene():
+        group = Group(ONE, named=fails == "look_up", probe=10, resolve=10)
+        asked = []
+
+        async def fail(place):
+            asked.append(place)
+            raise ValueError("nobody thought of this")
+
+        monkeypatch.setattr(group.care, f"_{fails}", fail)
+        async with group.care.running():
+            await asyncio.sleep(31)
+        return asked
+
+    assert len(run_leaping(scene())) >= 3
+    assert "a look at its servers failed" in caplog.text
+    assert "nobody thought of this" in caplog.text
+
+
 def test_the_first_request_waits_until_its_name_is_known():
     async def scene():
         group = Group(ONE, named=True, resolve=30)

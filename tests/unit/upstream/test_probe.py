@@ -12,6 +12,7 @@ from shim.errors import UpstreamRefused
 from shim.upstream.address import parse_upstream
 from shim.upstream.pool import Server
 from shim.upstream.probe import ApplicationProbe, Health, probe
+from shim.upstream.question import MOST_BYTES
 from tests.fakes.application import PLAIN, Gate, answering, threads
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, run
@@ -144,6 +145,46 @@ def test_a_server_that_takes_the_connection_and_does_not_answer_is_busy_and_up(u
     assert found.up
     assert found.reason.startswith("busy: takes connections, but ")
     assert words in found.reason
+
+
+def test_an_answer_that_drips_has_an_end():
+    """Each byte comes in time, the last one never: the probe ends all the same, and others get their turn."""
+
+    async def scene():
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not reader.at_eof():
+                    writer.write(b"x")
+                    await asyncio.sleep(0.02)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            address = parse_upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            async with asyncio.timeout(LATE):
+                found = await probe(address, b"/healthcheck", timeout=0.1)
+            await asyncio.sleep(0.05)
+        return found
+
+    found = run(scene())
+    assert (found.up, found.busy) == (True, True)
+
+
+@on_both_loops
+@pytest.mark.parametrize(
+    ("reply", "up", "reason"),
+    [
+        (answer(200, bytes(MOST_BYTES + 1)), False, "more than"),
+        (answer(200, b"no gzip", b"Content-Encoding: gzip"), True, "with 200"),
+    ],
+    ids=["too long", "badly encoded"],
+)
+def test_answers_that_are_none_to_a_health_check(run, reply, up, reason):
+    found, _ = run_probe(run, [reply], "http://127.0.0.1")
+    assert found.up is up
+    assert reason in found.reason
 
 
 @on_both_loops
