@@ -199,7 +199,9 @@ class SharedTable:
 
     def place(self, waiter: Waiter) -> float:
         """Its place, in turns of this process: it has its part of all turns."""
-        return self._mirror.place(waiter) * self.waiting(waiter.kind) / self._mirror.waiting(waiter.kind)
+        # Nobody waits, where another process gave the slot and we have not taken our next step since.
+        everybody = max(1, self._mirror.waiting(waiter.kind))
+        return self._mirror.place(waiter) * self.waiting(waiter.kind) / everybody
 
 
 def _goes_on(before: Row, after: Row | None) -> bool:

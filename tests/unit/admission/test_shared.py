@@ -288,6 +288,18 @@ def test_places_are_told_in_turns_of_ones_own(party):
     assert made.tables[1].place(last) == 1, "of four turns one is its process's"
 
 
+def test_a_place_where_nobody_waits_any_more(party):
+    """Its time was over in the moment in which it got a slot."""
+    made = party(1)
+    first, _ = made.joins(0)
+    late, _ = made.joins(1)
+    made.tables[0].leave(first.number)
+    table = made.tables[1]
+    with table._rows.step() as news:
+        table._follow(news)
+    assert table.place(late) == 0
+
+
 kinds, projects = st.sampled_from(Kind), st.integers(1, 3)
 events = st.lists(
     st.tuples(
