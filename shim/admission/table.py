@@ -188,13 +188,19 @@ class LocalTable:
     def _candidates(self) -> Iterator[Waiter]:
         """The first of each line that could have a slot."""
         for line in self._lines.values():
+            # What one of a line was refused no other gets that avoids the same servers: with a line of
+            # thousands and the lock of a shared table held, asking each of them would be felt by all.
+            refused: set[int] = set()
             for waiter in line.values():
+                if waiter.avoided in refused:
+                    continue
                 if may_enter(waiter, self._held, self.capacity):
                     yield waiter
                     break
                 if not waiter.avoided:
                     # It would take any slot, so the rest of its line finds none either.
                     break
+                refused.add(waiter.avoided)
 
     def _step_out(self, waiter: Waiter) -> None:
         line = self._lines[waiter.share]

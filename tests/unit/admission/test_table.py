@@ -1,7 +1,10 @@
 """Who waits and who holds: turns as they are given one after the other, and places in line."""
 
+from dataclasses import replace
+
 import pytest
 
+from shim.admission import table
 from shim.admission.slots import MOST_PASSED_OVER, Capacity, Kind
 from shim.admission.table import LocalTable
 
@@ -153,3 +156,26 @@ def test_a_table_describes_itself():
         repr(story.table)
         == "<LocalTable: 1 held, 2 waiting, of Capacity(servers=(2,), uploads=1, uploads_each=inf)>"
     )
+
+
+def test_a_line_for_servers_without_a_slot_costs_one_look(monkeypatch):
+    """All of it avoid the same servers: what the first was refused, the others are not asked about."""
+    looks = []
+
+    def may_enter(waiter, *state):
+        looks.append(waiter)
+        return may_enter_indeed(waiter, *state)
+
+    may_enter_indeed = table.may_enter
+    monkeypatch.setattr(table, "may_enter", may_enter)
+    story = Story(1, 1)
+    holds = story.table.enter(Kind.SMALL, MODEST)
+    story.table.add(replace(holds, avoided=0b10))
+    story.grants()
+    for _ in range(1000):
+        story.table.add(replace(story.table.enter(Kind.SMALL, GREEDY), avoided=0b10))
+    last = replace(story.table.enter(Kind.SMALL, GREEDY), avoided=0b01)
+    story.table.add(last)
+    looks.clear()
+    assert story.grants() == [last.number], "who avoids others is not passed over"
+    assert len(looks) <= 4
