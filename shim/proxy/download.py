@@ -63,7 +63,8 @@ class Download:
         try:
             await self._end_tasks()
         finally:
-            await self._stack.aclose()
+            # With what ended the block: the store names the disk in its faults.
+            await self._stack.__aexit__(kind, error, trace)
 
     def keep(self, body: bytes) -> None:
         """Take a body that is whole already."""

@@ -150,7 +150,8 @@ class Store:
             return
         overflow = Overflow(self._open, self._drop, room=lease.size, length=length)
         try:
-            yield overflow
+            with self._disk_named():
+                yield overflow
         finally:
             try:
                 await finish(overflow.close())

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shim.asgi import Movement
-from shim.errors import ClientTooSlow, UpstreamClosed
+from shim.errors import ClientTooSlow, DiskError, DiskFull, UpstreamClosed
 from shim.observe.journal import Record
 from shim.proxy.download import NEXT_ATTEMPT, Download
 from shim.proxy.request import Answer
@@ -14,7 +14,7 @@ from shim.spool.store import LEAST_RESPONSE, SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.wire.framing import UNTIL_CLOSE, BodyKind, Framing
 from tests.fakes.client import FakeClient
-from tests.fakes.disk import FakeDisk
+from tests.fakes.disk import PLENTY, FakeDisk
 from tests.fakes.loops import loop_time, run_leaping
 
 MIB = 1 << 20
@@ -251,5 +251,19 @@ def test_cancelled_at_any_moment(most):
                 task.cancel()
             await asyncio.wait({task})
             assert task.cancelled() or made.client.is_answered
+
+    run_leaping(scene())
+
+
+@pytest.mark.parametrize("fails", ["writing", "reading"])
+def test_a_disk_that_fails_is_named_to_the_operator(fails):
+    async def scene():
+        made = Scene(capacity=MIB if fails == "writing" else PLENTY)
+        made.disk.read_error = DiskError("The spool could not read a body back.")
+        gate = made.client.stop_reading()
+        asyncio.get_running_loop().call_later(1000, gate.set)
+        with pytest.raises((DiskFull, DiskError)) as fault:
+            await made.run(Server(*numbered(32)))
+        assert str(made.disk.directory) in fault.value.for_operator
 
     run_leaping(scene())
