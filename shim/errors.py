@@ -218,6 +218,10 @@ class UpstreamRefused(UpstreamFault):
     code = "upstream_refused"
 
 
+class NoDescriptor(UpstreamRefused):
+    """No connection could be tried, for the process has no descriptor left: no word of the server's."""
+
+
 class UpstreamClosed(UpstreamFault):
     """The connection ended before the answer did."""
 

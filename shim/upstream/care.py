@@ -88,7 +88,8 @@ class Care:
         members = self._upstream.roster.members
         found = await asyncio.gather(*(self._ask(member.server) for member in members))
         for member, health in zip(members, found, strict=True):
-            self._upstream.note_probe(member, up=health.up, busy=health.busy, reason=health.reason)
+            if not health.untried:
+                self._upstream.note_probe(member, up=health.up, busy=health.busy, reason=health.reason)
 
     async def resolve(self) -> None:
         """Look once at what every name leads to."""

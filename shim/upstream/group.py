@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from shim.admission.preference import Preference
 from shim.admission.queue import Place, SlotQueue
-from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
+from shim.errors import ConnectTimeout, NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
@@ -247,6 +247,9 @@ class Upstream:
         """What fails in the block speaks against its server."""
         try:
             yield
+        except NoDescriptor:
+            # We could not even try: to eject servers for that would turn a full process into an outage.
+            raise
         except UpstreamFault as fault:
             self._count_failure(self.name, member.name)
             if seconds := member.standing.fail(self.clock()):

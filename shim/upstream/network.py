@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from shim.asgi import BodySink
-from shim.errors import ConnectTimeout, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
+from shim.errors import ConnectTimeout, NoDescriptor, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
 from shim.poller import Poller
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
@@ -317,7 +317,7 @@ def _connect_errors(address: UpstreamAddress) -> Iterator[None]:
     except (OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             # Refused by our own side: the server may be well.
-            raise UpstreamRefused(
+            raise NoDescriptor(
                 "The proxy has no descriptor left for a connection to the server behind.",
                 for_operator=f"No connection to {address}: raise the limit of open files.",
             ) from error

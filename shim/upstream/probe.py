@@ -6,7 +6,7 @@ ping, so it queues behind uploads. The same holds for an application in this pro
 
 from dataclasses import dataclass, field
 
-from shim.errors import NoUpstream, ResponseTimeout, UpstreamFault
+from shim.errors import NoDescriptor, NoUpstream, ResponseTimeout, UpstreamFault
 from shim.timing import Seconds, deadline
 from shim.upstream.address import Protocol, UpstreamAddress, join_host_port
 from shim.upstream.application import ApplicationServer
@@ -34,12 +34,14 @@ class Health:
         reason: In words, for the operator.
         answered: Whether it answered what it was asked; a busy server does not, and is up.
         busy: Whether it took the connection and let the question wait.
+        untried: Whether we could not even try, which says nothing of the server.
     """
 
     up: bool
     reason: str
     answered: bool = field(default=False, compare=False)
     busy: bool = field(default=False, compare=False)
+    untried: bool = field(default=False, compare=False)
 
 
 async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Seconds = PROBE_TIMEOUT) -> Health:
@@ -60,7 +62,7 @@ async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Second
             return Health(up=True, reason="takes connections")
         return await _ask(address, path, timeout)
     except UpstreamFault as error:
-        return Health(up=False, reason=error.for_operator)
+        return _down(error)
 
 
 async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:
@@ -135,11 +137,15 @@ async def _ask_server(server: UpstreamServer, path: bytes, timeout: Seconds, *, 
     except ResponseTimeout:
         return Health(up=True, reason=f"busy: {busy}", busy=True)
     except UpstreamFault as error:
-        return Health(up=False, reason=error.for_operator)
+        return _down(error)
     finally:
         await upstream.close()
     up = reply.status < _FIRST_SERVER_ERROR
     return Health(up, f"answers the health check with {reply.status}", answered=True)
+
+
+def _down(fault: UpstreamFault) -> Health:
+    return Health(up=False, reason=fault.for_operator, untried=isinstance(fault, NoDescriptor))
 
 
 def _patience(timeout: Seconds) -> UpstreamTimeouts:

@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from shim.errors import ConnectTimeout, ResponseTimeout, SendTimeout, UpstreamFault, UpstreamRefused
+from shim.errors import (
+    ConnectTimeout,
+    NoDescriptor,
+    ResponseTimeout,
+    SendTimeout,
+    UpstreamFault,
+    UpstreamRefused,
+)
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest
@@ -81,6 +88,7 @@ def _fields(request: httpx.Request) -> list[tuple[bytes, bytes]]:
 def _httpx_error(error: UpstreamFault, request: httpx.Request) -> httpx.TransportError:
     kinds: dict[type[UpstreamFault], type[httpx.TransportError]] = {
         UpstreamRefused: httpx.ConnectError,
+        NoDescriptor: httpx.ConnectError,
         ConnectTimeout: httpx.ConnectTimeout,
         SendTimeout: httpx.WriteTimeout,
         ResponseTimeout: httpx.ReadTimeout,

@@ -8,10 +8,12 @@ from shim.errors import (
     BodyTooSlow,
     ClientFault,
     LimitReached,
+    NoDescriptor,
     ServerKeptWaiting,
     ShimError,
     SpoolFull,
     UpstreamFault,
+    UpstreamRefused,
 )
 
 FAMILIES = {ClientFault, LimitReached, UpstreamFault}
@@ -23,7 +25,7 @@ def concrete(kind: type[ShimError] = ShimError) -> list[type[ShimError]]:
     return [error for child in below for error in concrete(child)] or [kind]
 
 
-INSIDE = {ServerKeptWaiting: BodyTooSlow}
+INSIDE = {ServerKeptWaiting: BodyTooSlow, NoDescriptor: UpstreamRefused}
 """What is told apart inside only: clients and operators know it by the code of another one."""
 
 ERRORS = [INSIDE.get(error, error) for error in concrete()]

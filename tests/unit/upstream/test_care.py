@@ -27,6 +27,7 @@ class Group:
 
     def __init__(self, *addresses, named=False, **options):
         self.down = set()
+        self.untried = set()
         self.addresses = list(addresses)
         self.looks = 0
         self.network = FakeNetwork()
@@ -44,7 +45,8 @@ class Group:
         return Server(address, UpstreamTimeouts(), connect=self.network.connect, clock=loop_time)
 
     async def ask(self, server):
-        return Health(up=server.address not in self.down, reason="told so")
+        untried = server.address in self.untried
+        return Health(up=not untried and server.address not in self.down, reason="told so", untried=untried)
 
     async def look_up(self, _address):
         self.looks += 1
@@ -71,6 +73,20 @@ def test_a_server_that_fails_two_probes_is_down_until_one_succeeds():
             assert group.states == {ONE: "returning", TWO: "up"}
             await asyncio.sleep(30)
             assert group.states == {ONE: "up", TWO: "up"}
+
+    run_leaping(scene())
+
+
+def test_a_probe_that_could_not_be_tried_says_nothing():
+    async def scene():
+        group = Group(ONE, TWO, probe=10)
+        async with group.care.running():
+            group.untried, group.down = {ONE, TWO}, {TWO}
+            await asyncio.sleep(45)
+            assert group.states == {ONE: "up", TWO: "up"}
+            group.untried = {ONE}
+            await asyncio.sleep(20)
+            assert group.states == {ONE: "up", TWO: "down"}
 
     run_leaping(scene())
 

@@ -8,6 +8,7 @@ import pytest
 from shim.errors import (
     ConnectTimeout,
     HeadTooLarge,
+    NoDescriptor,
     NoUpstream,
     ResponseTimeout,
     SendTimeout,
@@ -448,6 +449,22 @@ def test_a_drained_server_ends_what_it_has_and_those_in_line_go_elsewhere():
     half = answer(200, b"o", framing=b"Content-Length: 2\r\nConnection: close")
     outcomes = [(FIRST, FakeStream(half, event, b"k")), (SECOND, FakeStream(answer(200, b"two")))]
     run_group(scene, FIRST, SECOND, outcomes=outcomes)
+
+
+def test_our_own_lack_of_descriptors_speaks_against_no_server():
+    lack = NoDescriptor("The proxy has no descriptor left.")
+
+    async def scene(group):
+        counted = []
+        group.upstream._count_failure = lambda *names: counted.append(names)
+        for _ in range(5):
+            with pytest.raises(NoDescriptor):
+                await group.ask()
+        assert counted == []
+        assert [member.standing.failures for member in group.upstream.roster] == [0, 0]
+        assert {member.state(loop_time()) for member in group.upstream.roster} == {"up"}
+
+    run_group(scene, FIRST, SECOND, retry=0, outcomes=[(FIRST, *[lack] * 5), (SECOND, *[lack] * 5)])
 
 
 def test_those_in_line_for_one_server_take_another_that_comes_back():

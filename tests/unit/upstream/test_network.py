@@ -13,7 +13,7 @@ import struct
 
 import pytest
 
-from shim.errors import ConnectTimeout, SendTimeout, UpstreamClosed, UpstreamRefused
+from shim.errors import ConnectTimeout, NoDescriptor, SendTimeout, UpstreamClosed, UpstreamRefused
 from shim.upstream.address import parse_upstream
 from shim.upstream.network import READS_IN_A_ROW, SocketStream, connect
 from tests.fakes.certificates import make_authority, make_certificate
@@ -211,7 +211,7 @@ def test_no_descriptor_for_it(monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("shim.upstream.network.connect_unix", refuse)
-    with pytest.raises(UpstreamRefused) as fault:
+    with pytest.raises(NoDescriptor) as fault:
         run(connect(parse_upstream("http+unix:///a.sock"), 5))
     assert fault.value.for_operator == "No connection to http+unix:///a.sock: raise the limit of open files."
     assert "The proxy has no descriptor left" in fault.value.detail

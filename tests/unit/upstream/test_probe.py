@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from shim.errors import UpstreamRefused
+from shim.errors import NoDescriptor, UpstreamRefused
 from shim.upstream.address import parse_upstream
 from shim.upstream.pool import Server
 from shim.upstream.probe import ApplicationProbe, Health, probe
@@ -210,6 +210,18 @@ def test_a_zone_is_our_own_affair(monkeypatch):
     address = parse_upstream("http://[fe80::1%eth0]:9292")
     assert run(probe(address, b"/healthcheck")) == Health(up=False, reason="refused")
     assert asked == [address]
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1:80", "uwsgi://10.0.0.1:80"])
+@pytest.mark.parametrize("path", [b"/healthcheck", None])
+def test_what_we_could_not_even_try(monkeypatch, url, path):
+    async def refuse(_address, _timeout):
+        raise NoDescriptor("none left")
+
+    monkeypatch.setitem(Server.__init__.__kwdefaults__, "connect", refuse)
+    monkeypatch.setattr("shim.upstream.probe.connect", refuse)
+    found = run(probe(parse_upstream(url), path))
+    assert (found.up, found.untried) == (False, True)
 
 
 @on_both_loops
