@@ -23,6 +23,10 @@ class Preference:
     among: Sequence[int]
 
 
+class NowhereToGo(Exception):
+    """No server is left that a request could wait for; it ends with who asked for the slot."""
+
+
 Prefer: TypeAlias = Callable[[int], Preference]
 """What a request prefers now, that servers have refused already (a bit for each)."""
 

@@ -5,12 +5,12 @@ future; the body stays where it is.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from shim.admission.preference import Prefer, Preference, anywhere, only
+from shim.admission.preference import NowhereToGo, Prefer, Preference, anywhere, only
 from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
@@ -93,8 +93,8 @@ class SlotQueue:
                 continue
             self._tell(self._table.leave(waiter.number))
             try:
-                self._tell(self._table.join(only(waiter, prefer(waiter.avoided).among, len(self._slots))))
-            except LimitReached as refusal:
+                self._wait_among(waiter, prefer(waiter.avoided).among)
+            except (LimitReached, NowhereToGo) as refusal:
                 turn.set_exception(refusal)
 
     def place(self, project: str, length: float | None, waits: QueueOptions | None = None) -> "Place":
@@ -119,6 +119,7 @@ class SlotQueue:
         Raises:
             QueueFull: As many wait as may.
             QueueTimeout: None came free within ``patience``.
+            NowhereToGo: No server will do, or none any more.
         """
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
@@ -152,7 +153,13 @@ class SlotQueue:
             if turn.done():
                 return
             self._tell(self._table.leave(waiter.number))
-        self._tell(self._table.join(only(waiter, preference.among, len(self._slots))))
+        self._wait_among(waiter, preference.among)
+
+    def _wait_among(self, waiter: Waiter, servers: Sequence[int]) -> None:
+        if not servers:
+            # In line for nobody's slot it would stand to the end of its patience.
+            raise NowhereToGo
+        self._tell(self._table.join(only(waiter, servers, len(self._slots))))
 
     async def _wait(
         self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
@@ -227,6 +234,7 @@ class Place:
 
         Raises:
             QueueFull, QueueTimeout: It got none.
+            NowhereToGo: No server will do, or none any more; after ``start_over`` another may.
         """
         clock = self._queue.clock
         began = clock()

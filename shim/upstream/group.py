@@ -11,7 +11,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from shim.admission.preference import Preference
+from shim.admission.preference import NowhereToGo, Preference
 from shim.admission.queue import Place, SlotQueue
 from shim.errors import ConnectTimeout, NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
@@ -198,7 +198,12 @@ class Upstream:
         await self._names_known()
         while True:
             self.roster.check()
-            position = await place.take(on_wait=lambda: enter(Phase.QUEUE), prefer=prefer)
+            try:
+                position = await place.take(on_wait=lambda: enter(Phase.QUEUE), prefer=prefer)
+            except NowhereToGo:
+                # Who it waited for was taken out, or has gone: there may be one that had refused it before.
+                place.start_over()
+                continue
             member = self.roster.at(position)
             if member is None or not member.takes_new:
                 # Taken out in the moment between the slot and our turn; all others are asked anew.

@@ -220,7 +220,7 @@ class Roster:
         """
         if self.positions == 1:
             # Nothing is to be chosen; most upstreams have one server, and this is asked for every request.
-            return Preference((), (0,))
+            return Preference((), (0,) if all(member.takes_new for member in self) else ())
         untried = [member for member in self if member.takes_new and not avoided >> member.position & 1]
         fit = [member for member in untried if member.standing.is_fit(now)]
         candidates = [member.candidate(now, slots.used(member.position)) for member in fit or untried]

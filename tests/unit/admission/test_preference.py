@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from shim.admission.preference import Preference, anywhere, only
+from shim.admission.preference import NowhereToGo, Preference, anywhere, only
 from shim.admission.queue import SlotQueue
 from shim.admission.slots import Kind, Waiter
 from shim.errors import QueueFull
@@ -104,24 +104,30 @@ def test_those_in_line_are_asked_anew_and_keep_their_places(run_line):
     run_line(scene)
 
 
-def test_one_that_nothing_is_left_for_waits_for_better_times(run_line):
+def test_one_that_nothing_is_left_for_is_told_so_at_once(run_line):
     async def scene(line):
-        line.wish = Preference((), ())
+        line.wish = Preference((0,), (0,))
+        holding = line.start(1)
+        await let_others_run()
         waiting, leaving = line.start(), line.start()
         await let_others_run()
         assert line.queue.waiting == 2
         leaving.cancel()
-        await let_others_run()
-        line.wish = Preference((1,), (1,))
+        line.wish = Preference((), ())
         line.queue.reconsider()
-        assert (await waiting)[0] == 1
+        with pytest.raises(NowhereToGo):
+            await waiting
+        with pytest.raises(NowhereToGo):
+            await line.start()
+        assert loop_time() == line.began
+        await holding
 
     run_line(scene)
 
 
 def test_one_that_gets_no_place_any_more_is_told_so(run_line):
     async def scene(line):
-        line.wish = Preference((), ())
+        holding = line.start(1), line.start(1)
         waiting = line.start()
         await let_others_run()
 
@@ -132,5 +138,6 @@ def test_one_that_gets_no_place_any_more_is_told_so(run_line):
         line.queue.reconsider()
         with pytest.raises(QueueFull):
             await waiting
+        await asyncio.gather(*holding)
 
     run_line(scene)

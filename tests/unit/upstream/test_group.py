@@ -451,6 +451,37 @@ def test_a_drained_server_ends_what_it_has_and_those_in_line_go_elsewhere():
     run_group(scene, FIRST, SECOND, outcomes=outcomes)
 
 
+@pytest.mark.parametrize("addresses", [(FIRST,), (FIRST, SECOND)], ids=["one", "two"])
+def test_those_in_line_hear_at_once_that_all_servers_are_drained(addresses):
+    async def scene(group):
+        sized(group, *[0] * len(addresses))
+        in_line = [asyncio.ensure_future(group.ask()) for _ in range(3)]
+        await let_others_run()
+        assert group.upstream.queue.waiting == 3
+        began = loop_time()
+        group.upstream.take_out(frozenset(str(address) for address in addresses))
+        for outcome in await asyncio.gather(*in_line, return_exceptions=True):
+            assert isinstance(outcome, NoUpstream)
+        assert loop_time() == began
+        assert group.upstream.queue.waiting == 0
+
+    run_group(scene, *addresses)
+
+
+def test_one_in_line_goes_back_to_who_had_refused_it_when_no_other_is_left():
+    async def scene(group):
+        sized(group, 1, 0)
+        in_line = asyncio.ensure_future(group.ask())
+        await let_others_run()
+        assert group.network.asked == [FIRST]
+        assert group.upstream.queue.waiting == 1
+        group.upstream.take_out(frozenset({str(SECOND)}))
+        assert await in_line == b"one"
+        assert group.network.asked == [FIRST, FIRST]
+
+    run_group(scene, FIRST, SECOND, outcomes=[(FIRST, REFUSED, FakeStream(answer(200, b"one")))])
+
+
 def test_our_own_lack_of_descriptors_speaks_against_no_server():
     lack = NoDescriptor("The proxy has no descriptor left.")
 
