@@ -25,6 +25,8 @@ REVIVAL: Seconds = 30.0
 
 _NOT_FOUND = 404
 _FIRST_SERVER_ERROR = 500
+# What a proxy between answers where Glance takes long.
+_GATEWAY_TIMEOUT = 504
 
 
 class Aftermath:
@@ -40,10 +42,11 @@ class Aftermath:
         self._clock = clock
 
     async def settled_image(self) -> Image | None:
-        """The image once Glance has undone what it could; None where it cannot be asked."""
-        began, pause, image = self._clock(), FIRST_PAUSE, None
+        """The image once Glance has undone what it could; None where it cannot be asked (any more)."""
+        began, pause = self._clock(), FIRST_PAUSE
         while True:
-            reply, patience = await self._show(), REVIVAL
+            # Not as it was told before: what has happened since is decided upon, a deletion too.
+            reply, patience, image = await self._show(), REVIVAL, None
             if reply is not None and reply.status < _FIRST_SERVER_ERROR:
                 image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
                 patience = SETTLING if image is not None and image.is_under_way else 0
@@ -70,7 +73,7 @@ class Aftermath:
             return "The image does not exist any more."
         if not image.is_under_way:
             return _describe_stored(image, sent)
-        if isinstance(failure, ResponseTimeout):
+        if may_go_on(failure):
             return (
                 f"The image is still {image.status!r}: it may yet become active. If it does not, it is "
                 "stuck, and must be deleted and made anew."
@@ -90,6 +93,13 @@ class Aftermath:
             log.warning("An image stuck in %r was deleted (glance.delete_stuck)", image.status)
             return f"The image was stuck in {image.status!r} and has been deleted: make it anew."
         return f"{stuck}, and could not be deleted either: it must be deleted and made anew."
+
+
+def may_go_on(failure: Failure) -> bool:
+    """Whether Glance may still be storing: it was only not waited for, by us or by a proxy before it."""
+    return isinstance(failure, ResponseTimeout) or (
+        isinstance(failure, Reply) and failure.status == _GATEWAY_TIMEOUT
+    )
 
 
 def _describe_stored(image: Image, sent: int) -> str:

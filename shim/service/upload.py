@@ -15,6 +15,7 @@ from shim.errors import (
     ImageConflict,
     NoUpstream,
     QueueTimeout,
+    ResponseTimeout,
     ShimError,
     TokenExpired,
     UpstreamClosed,
@@ -22,7 +23,7 @@ from shim.errors import (
     UpstreamRefused,
 )
 from shim.service.admissions import Admissions
-from shim.service.aftermath import Aftermath
+from shim.service.aftermath import Aftermath, may_go_on
 from shim.service.generic import Failure, Remedy
 from shim.service.images import Image, ImageQuestions, read_image
 from shim.service.service_token import ServiceTokens
@@ -200,5 +201,6 @@ def _told(failure: Failure) -> str:
 def _with_state(failure: Failure, state: str) -> ShimError:
     """The same failure, told with the state of the image."""
     if isinstance(failure, Reply):
-        return UpstreamClosed(f"The server gave the upload up with status {failure.status}. {state}")
+        kind = ResponseTimeout if may_go_on(failure) else UpstreamClosed
+        return kind(f"The server gave the upload up with status {failure.status}. {state}")
     return type(failure)(f"{failure.detail} {state}", for_operator=f"{failure.for_operator} {state}")

@@ -390,8 +390,9 @@ def test_an_accident_with_an_answer_is_told_too():
     assert "stuck in 'saving'" in error.detail
 
 
-def test_a_server_that_may_still_work_is_not_called_stuck():
-    error, upload = recover(ResponseTimeout("No answer."), *STUCK, delete_stuck=True)
+@pytest.mark.parametrize("failure", [ResponseTimeout("No answer."), reply(504)])
+def test_a_server_that_may_still_work_is_not_called_stuck(failure):
+    error, upload = recover(failure, *STUCK, delete_stuck=True)
     assert type(error) is ResponseTimeout
     assert "may yet become active" in error.detail
     assert "DELETE" not in upload.methods
@@ -441,6 +442,19 @@ def test_a_server_that_comes_back_is_asked_again():
     error, upload = recover(reply(500), *DEAF, *STUCK)
     assert "stuck in 'saving'" in error.detail
     assert upload.took > SETTLING - FIRST_PAUSE
+
+
+def test_a_state_of_before_is_no_reason_to_delete():
+    """Glance told `saving`, and no more after that: it may have stored all of it meanwhile."""
+    error, upload = recover(CLOSED, "saving", "saving", *DEAF * 20, delete_stuck=True)
+    assert "could not be learnt" in error.detail
+    assert "DELETE" not in upload.methods
+
+
+def test_what_a_server_tells_again_counts():
+    error, upload = recover(CLOSED, "saving", *DEAF * 2, *STUCK, delete_stuck=False)
+    assert "stuck in 'saving'" in error.detail
+    assert SETTLING - 2 * FIRST_PAUSE < upload.took < REVIVAL
 
 
 def test_a_server_that_comes_back_too_late():
