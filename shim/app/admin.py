@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from shim.app.audit import who
+from shim.app.colleagues import WorkerSilent
 from shim.app.drains import DrainBoard
 from shim.app.feed import Feed
 from shim.app.help import help_routes
@@ -90,7 +91,11 @@ class Admin:
             # A request id may be the client's own choice: it must not lead to somebody else's upload.
             keys = ", ".join(upload["key"] for upload in found)
             return _told(409, f"{len(found)} uploads have this id; name one by its key: {keys}")
-        if not found or not await self._view.cancel(found[0]["key"], who(request.scope)):
+        try:
+            is_ended = bool(found) and await self._view.cancel(found[0]["key"], who(request.scope))
+        except WorkerSilent:
+            return _told(503, "its worker did not answer; it may still be ended")
+        if not is_ended:
             return _told(404, "no such upload is under way (any more)")
         return JSONResponse(found[0] | {"result": "cancelled"}, 202)
 

@@ -26,13 +26,17 @@ PATIENCE: Seconds = 1.0
 KEEP_EVERY: Seconds = 5.0
 
 # What one worker asks another for, in a line: its snapshot, or first a look at what has changed for all of
-# them; all else is JSON.
-_TELL, _LOOK, _DONE = b"tell", b"look", b"done"
+# them; all else is JSON, answered by whether there was such an upload.
+_TELL, _LOOK, _DONE, _NONE = b"tell", b"look", b"done", b"none"
 
 # Takes an upload's number in its worker, and who wants it ended; whether there was such an upload.
 Cancel = Callable[[int, str], bool]
 Look = Callable[[], None]
 """Sees what another worker has changed for all of them; quick, and never fails."""
+
+
+class WorkerSilent(Exception):
+    """A worker was asked to do something, and it is not known whether it did or will."""
 
 
 class Alone:
@@ -101,12 +105,19 @@ class Colleagues(Alone):
         return together([own, *alive.values(), past])
 
     async def cancel(self, key: str, who: str) -> bool:
-        """End the upload of that key in whatever worker it is; False where it is in none (any more)."""
+        """End the upload of that key in whatever worker it is; False where it is in none (any more).
+
+        Raises:
+            WorkerSilent: Its worker did not answer in time, and may still end it.
+        """
         number, serial = split_key(key)
         if number == self._number:
             return self._cancel(serial, who)
         question = json.dumps({"cancel": serial, "who": who}).encode()
-        return await self._say(number, question) == _DONE
+        answer = await self._say(number, question)
+        if answer not in (_DONE, _NONE, None):
+            raise WorkerSilent(f"Worker {number} did not answer.")
+        return answer == _DONE
 
     async def announce(self) -> int:
         """Have all others look; one that does not answer looks by itself, a little later."""
@@ -144,12 +155,12 @@ class Colleagues(Alone):
     async def _ask(self, number: int, question: bytes = _TELL) -> Snapshot | None:
         """Another's snapshot; None where it does not answer, for then it has died or is about to."""
         try:
-            return decode_snapshot(await self._say(number, question))
+            return decode_snapshot(await self._say(number, question) or b"")
         except ValueError:
             return None
 
-    async def _say(self, number: int, question: bytes) -> bytes:
-        """What another answers to a line; nothing where it does not."""
+    async def _say(self, number: int, question: bytes) -> bytes | None:
+        """What another answers to a line: nothing where it does not in time, None where it is no more."""
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_unix_connection(str(self._place(number)))
@@ -158,6 +169,8 @@ class Colleagues(Alone):
                     return await reader.read(-1)
                 finally:
                     writer.close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
         except (OSError, TimeoutError):
             return b""
 
@@ -187,7 +200,7 @@ class Colleagues(Alone):
                 self._look()
             return encode_snapshot(await self._kept())
         told = json.loads(question)
-        return _DONE if self._cancel(told["cancel"], told["who"]) else b""
+        return _DONE if self._cancel(told["cancel"], told["who"]) else _NONE
 
     # -- keeping ----------------------------------------------------------------------------------
 

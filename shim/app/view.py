@@ -86,7 +86,7 @@ class View:
         return await self._colleagues.announce()
 
     async def cancel(self, key: str, who: str) -> bool:
-        """End an upload, in whatever worker it is; whether it was still there."""
+        """End an upload, in whatever worker it is; whether it was still there. Raises WorkerSilent."""
         return await self._colleagues.cancel(key, who)
 
     async def now(self) -> Status:

@@ -14,7 +14,7 @@ from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
 from shim.app.answers import STATUSES
-from shim.app.colleagues import Alone
+from shim.app.colleagues import Alone, WorkerSilent
 from shim.app.everywhere import Everywhere
 from shim.app.explanations import EXPLANATIONS
 from shim.app.feed import Feed
@@ -432,3 +432,19 @@ def test_what_is_not_under_way_is_not_ended(name):
     assert pages.get(f"/uploads/{name}/cancel", "POST").status_code == 404
     assert pages.get("/uploads/req-1/cancel").status_code == 405
     assert ended == []
+
+
+def test_silence_is_no_refusal(monkeypatch):
+    """A worker that does not answer may still end the upload: it must not be told that there is none."""
+
+    async def silent(_self, key, _who):
+        raise WorkerSilent(key)
+
+    monkeypatch.setattr(Alone, "cancel", silent)
+    pages = Pages()
+    stopped_by(pages, "req-1")
+    answer = pages.get("/uploads/req-1/cancel", "POST")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "its worker did not answer; it may still be ended",
+    )

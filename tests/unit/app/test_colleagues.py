@@ -125,6 +125,24 @@ def test_an_upload_is_ended_in_the_worker_that_has_it(run, tmp_path):
 
 
 @on_both_loops
+def test_a_worker_that_does_not_answer_may_still_end_an_upload(run, tmp_path, monkeypatch):
+    """Silence is no refusal: the question lies in its socket, and is answered when it goes on."""
+    monkeypatch.setattr(colleagues, "PATIENCE", 0.05)
+
+    async def story():
+        asked = Worker(tmp_path, 1)
+        with contextlib.closing(colleagues.socket.socket(colleagues.socket.AF_UNIX)) as hangs:
+            hangs.bind(str(tmp_path / "worker-2.sock"))
+            hangs.listen()
+            with pytest.raises(colleagues.WorkerSilent):
+                await asked.colleagues.cancel("2-5", "uid 0")
+        # Now it refuses connections: it has died, and its uploads with it.
+        assert not await asked.colleagues.cancel("2-5", "uid 0")
+
+    run(story())
+
+
+@on_both_loops
 def test_who_asks_nothing_is_told_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setattr(colleagues, "PATIENCE", 0.05)
 
