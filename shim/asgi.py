@@ -17,6 +17,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 INBOUND = "glance_shim.inbound"
 LOCAL_PEER = "glance_shim.local_peer"
+ABORT = "glance_shim.abort"
 
 
 class BodySink(Protocol):
@@ -147,3 +148,13 @@ def local_peer_of(scope: Scope) -> LocalPeer | None:
     """Who asks, where the connection is a unix socket; None on any other."""
     peer = (scope.get("extensions") or {}).get(LOCAL_PEER)
     return peer if isinstance(peer, LocalPeer) else None
+
+
+def abort_of(scope: Scope) -> Callable[[], None]:
+    """What gives the connection up with all that it has not taken; nothing where the server offers none."""
+    abort = (scope.get("extensions") or {}).get(ABORT)
+    return abort if callable(abort) else _nothing
+
+
+def _nothing() -> None:
+    """Under another server a connection ends when that sees fit."""

@@ -17,6 +17,7 @@ from shim.app.page import StatusPage
 from shim.app.servers import ServerPages
 from shim.app.streaming import EventStream
 from shim.app.view import View
+from shim.asgi import abort_of
 from shim.cloud.server import CloudAway
 
 _RETRY_LISTENING = "10"
@@ -81,7 +82,7 @@ class Admin:
         if self._feed.is_full:
             text = "503: as many are watching as may; close a page\n"
             return PlainTextResponse(text, 503, {"Retry-After": _RETRY_LISTENING})
-        return EventStream(self._feed.events())
+        return EventStream(self._feed.events(), abort_of(request.scope))
 
     async def _cancel(self, request: Request) -> Response:
         """End one upload, named by its key, or by its request id where only one has that."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.responses import StreamingResponse
 from starlette.types import Send
@@ -11,6 +11,8 @@ from shim.timing import Seconds
 
 # A page in the background, a sleeping laptop: it connects again when somebody looks.
 READ_WITHIN: Seconds = 20.0
+
+Abort = Callable[[], None]
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -22,10 +24,13 @@ _HEADERS = {
 class EventStream(StreamingResponse):
     """Server-sent events."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], *, within: Seconds = READ_WITHIN) -> None:
-        """Take the events, and how long a listener may take for one."""
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], abort: Abort, *, within: Seconds = READ_WITHIN
+    ) -> None:
+        """Take the events, what gives the connection up, and how long a listener may take for one."""
         super().__init__(events, media_type="text/event-stream", headers=_HEADERS)
         self._events = events
+        self._abort = abort
         self._within = within
 
     async def stream_response(self, send: Send) -> None:
@@ -41,5 +46,7 @@ class EventStream(StreamingResponse):
                     async with asyncio.timeout(self._within):
                         await send({"type": "http.response.body", "body": event, "more_body": True})
                 except TimeoutError:
+                    # Not closed: that waits for the listener to read, and keeps socket and buffer until then.
+                    self._abort()
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

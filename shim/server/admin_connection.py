@@ -1,22 +1,24 @@
-"""A connection to the admin listener: uvicorn's own, which on a unix socket knows who is at the other end.
+"""A connection to the admin listener: uvicorn's own, which can be cut, and on a unix socket knows its client.
 
-What an operator does is written down with a name; behind a unix socket the kernel knows one.
+What an operator does is written down with a name; behind a unix socket the kernel knows one. And uvicorn
+closes a connection only once all is sent, which to who does not read is never.
 """
 
 import asyncio
 import socket
 import struct
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.asgi import ABORT, LOCAL_PEER, LocalPeer
 
 # struct ucred: pid, uid and gid, each an int (unix(7)).
 _CREDENTIALS = struct.Struct("3i")
 
 
 class AdminConnection(HttpToolsProtocol):
-    """Puts a ``LocalPeer`` into the scope's extensions, where there is one."""
+    """Puts its abort into the scope's extensions, and a ``LocalPeer`` where there is one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel who has connected: at that moment, whoever has the socket later."""
@@ -26,9 +28,11 @@ class AdminConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: uvicorn makes its scope here."""
         super().on_message_begin()
+        offers: dict[str, Any] = {ABORT: self.transport.abort}
         if self._peer is not None:
-            # ASGI leaves the values of extensions to servers; uvicorn's types know none.
-            self.scope["extensions"] = {LOCAL_PEER: self._peer}  # type: ignore[dict-item]
+            offers[LOCAL_PEER] = self._peer
+        # ASGI leaves the values of extensions to servers; uvicorn's types know none.
+        self.scope["extensions"] = offers
 
 
 def _peer_of(connection: socket.socket | None) -> LocalPeer | None:

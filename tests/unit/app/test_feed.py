@@ -157,6 +157,10 @@ async def take_all(events):
 # -- as an answer ---------------------------------------------------------------------------------
 
 
+def never():
+    raise AssertionError("given up")
+
+
 async def answer(stream, send, leaves):
     async def receive():
         await leaves.wait()
@@ -172,7 +176,7 @@ def test_a_listener_that_goes_is_no_listener_any_more():
         async def send(message):
             sent.append(message)
 
-        answering = asyncio.ensure_future(answer(EventStream(shim.feed.events()), send, leaves))
+        answering = asyncio.ensure_future(answer(EventStream(shim.feed.events(), never), send, leaves))
         await asyncio.sleep(1.5)
         leaves.set()
         await answering
@@ -185,13 +189,15 @@ def test_a_listener_that_goes_is_no_listener_any_more():
 
 def test_a_listener_that_reads_nothing_is_given_up():
     async def story():
-        shim, began = Shim(), loop_time()
+        shim, began, aborted = Shim(), loop_time(), []
 
         async def send(message):
             if message["type"] == "http.response.body":
                 await asyncio.Event().wait()
 
-        await answer(EventStream(shim.feed.events(), within=20), send, asyncio.Event())
+        stream = EventStream(shim.feed.events(), lambda: aborted.append(loop_time()), within=20)
+        await answer(stream, send, asyncio.Event())
+        assert aborted == [loop_time()]
         assert loop_time() - began == pytest.approx(20)
         assert shim.feed._listeners == 0
 
