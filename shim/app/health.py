@@ -28,6 +28,7 @@ class ServerHealth:
         slots: How many it takes at once, ``UNLIMITED`` where no limit is known.
         weight: How much of the work it is to get, beside the others.
         state: How this worker has it: up, returning, ejected, down or draining.
+        is_drained: It drains because an operator has taken it out.
     """
 
     upstream: str
@@ -37,11 +38,17 @@ class ServerHealth:
     slots: float = UNLIMITED
     weight: float = 1.0
     state: str = "up"
+    is_drained: bool = False
 
     @property
     def takes_requests(self) -> bool:
         """Whether requests can be served there."""
         return self.health.up and self.state != DRAINING
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it drains because its name does not lead to it any more."""
+        return self.state == DRAINING and not self.is_drained
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class HealthWatch:
                 upstream.queue.slots(member.position),
                 member.weight,
                 member.state(upstream.clock()),
+                member.is_drained,
             )
             for name, upstream in self._upstreams.items()
             for member in upstream.roster

@@ -106,7 +106,7 @@ def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:
     slots = GaugeMetricFamily(
         "glance_shim_upstream_slots", "Requests that a server takes at once.", labels=labels
     )
-    up = GaugeMetricFamily("glance_shim_upstream_up", "Whether a server takes requests.", labels=labels)
+    up = GaugeMetricFamily("glance_shim_upstream_up", "Whether a server answers its probe.", labels=labels)
     for server in servers:
         values = [server.upstream, str(server.address)]
         inflight.add_metric(values, server.inflight)

@@ -16,6 +16,8 @@ FULL, FILLING = 0.95, 0.8
 # Of the whole disk, what is left above the reserve when it is time to say so.
 NEARLY_RESERVED = 0.02
 
+_TAKE_BACK = " Take a drained one back by POST to /servers/restore?server=URL on the admin listener."
+
 
 class State(enum.StrEnum):
     """The shim in a word."""
@@ -102,21 +104,39 @@ def _notices(facts: Facts) -> Iterator[Notice]:
 
 def _of_servers(servers: Sequence[ServerHealth]) -> Iterator[Notice]:
     for upstream in dict.fromkeys(server.upstream for server in servers):
-        group = [server for server in servers if server.upstream == upstream]
-        down = [server for server in group if not server.health.up]
-        if not down:
+        every = [server for server in servers if server.upstream == upstream]
+        # One whose name leads elsewhere now is no loss, where others are left.
+        group = [server for server in every if not server.is_leaving] or every
+        out = [server for server in group if not server.takes_requests]
+        if not out:
             continue
-        names = "; ".join(map(_reason, down))
-        if len(down) == len(group):
-            text = f"{names}. Start it, or mend its address; uploads that need it end in 502 or 504."
+        # What is to be done differs: one that is drained, up or not, is out until an operator takes it back.
+        drained = [server for server in out if server.is_drained]
+        text = f"{'; '.join(map(_reason, out))}."
+        if len(out) < len(group):
+            title = f"{len(out)} of {len(group)} servers of {upstream} {'is' if len(out) == 1 else 'are'} "
+            title += _outage(len(out), len(drained))
+            yield Notice(Level.WARNING, title, text + (_TAKE_BACK if drained else ""))
+        elif not drained:
+            text = f"{text} Start it, or mend its address; uploads that need it end in 502 or 504."
             yield Notice(Level.BAD, f"No server of {upstream} is up", text)
         else:
-            title = f"{len(down)} of {len(group)} servers of {upstream} "
-            yield Notice(Level.WARNING, f"{title}{'is' if len(down) == 1 else 'are'} down", f"{names}.")
+            text += f"{_TAKE_BACK} Until then uploads that need one end in 502, 503 or 504."
+            yield Notice(Level.BAD, f"No server of {upstream} takes requests", text)
+
+
+def _outage(out: int, drained: int) -> str:
+    if not drained:
+        return "down"
+    return "drained" if drained == out else "down or drained"
 
 
 def _reason(server: ServerHealth) -> str:
     address, reason = str(server.address), server.health.reason.rstrip(".")
+    if server.is_drained:
+        return f"{address} is drained"
+    if server.is_leaving:
+        return f"{address}: its name does not lead to it any more"
     return reason if address in reason else f"{address}: {reason}"
 
 

@@ -25,6 +25,8 @@ WELL = Facts(
 )
 UPLOADS = ({"key": "1-1"},)
 BUSY = Snapshot(uploads=UPLOADS, held=10)
+DRAINED = ServerHealth("glance", TWO, 0, UP, state="draining", is_drained=True)
+LEAVING = ServerHealth("glance", TWO, 0, UP, state="draining")
 ALL_DOWN = [ServerHealth("glance", ONE, 0, DOWN), ServerHealth("glance", TWO, 0, DOWN)]
 
 
@@ -54,6 +56,27 @@ CASES = [
         servers=[ServerHealth("glance", ONE, 0, DOWN), WELL.servers[1]],
     ),
     case("all are down", "broken", "No server of glance is up", servers=ALL_DOWN, readiness=NOT_READY),
+    case(
+        "one of two is drained",
+        "idle",
+        "1 of 2 servers of glance is drained",
+        servers=[WELL.servers[0], DRAINED],
+    ),
+    case(
+        "one is down, one drained, one serves",
+        "idle",
+        "2 of 3 servers of glance are down or drained",
+        servers=[ServerHealth("glance", ONE, 0, DOWN), DRAINED, WELL.servers[1]],
+    ),
+    case(
+        "the last one that served is drained",
+        "broken",
+        "No server of glance takes requests",
+        servers=[ServerHealth("glance", ONE, 0, DOWN), DRAINED],
+        readiness=NOT_READY,
+    ),
+    case("one whose name leads elsewhere", "idle", servers=[WELL.servers[0], LEAVING]),
+    case("and nothing else", "broken", "No server of glance is up", servers=[LEAVING], readiness=NOT_READY),
     case(
         "the spool takes nothing",
         "broken",
@@ -91,3 +114,11 @@ def test_what_is_told(facts, state, titles):
 def test_a_reason_that_names_its_server_is_not_told_twice():
     _, (notice,) = judge(replace(WELL, servers=ALL_DOWN))
     assert notice.text.startswith("http://one:80 refused; uwsgi://two:3031: http://one:80 refused. ")
+
+
+def test_a_drained_server_is_told_with_the_way_back():
+    """Its probe is answered: nothing else says why no request is served."""
+    _, (notice,) = judge(replace(WELL, servers=[DRAINED], readiness=NOT_READY))
+    assert notice.level == "bad"
+    assert notice.text.startswith("uwsgi://two:3031 is drained. ")
+    assert "/servers/restore?server=" in notice.text
