@@ -57,9 +57,9 @@ class Admin:
         return PlainTextResponse("alive\n")
 
     async def _ready(self, _request: Request) -> Response:
-        readiness = await self._view.readiness()
+        readiness, cloud_fault = await self._view.readiness()
         if readiness.ready:
-            return PlainTextResponse(f"ready\n{await self._view.cloud_fault()}")
+            return PlainTextResponse(f"ready\n{cloud_fault}\n" if cloud_fault else "ready\n")
         return PlainTextResponse("".join(f"not ready: {fault}\n" for fault in readiness.faults), 503)
 
     async def _metrics(self, _request: Request) -> Response:

@@ -48,10 +48,14 @@ class View:
         self._everywhere = everywhere or Everywhere(colleagues)
         self._clock = clock
 
-    async def readiness(self) -> Readiness:
-        """Whether the shim as a whole is ready."""
+    async def readiness(self) -> tuple[Readiness, str]:
+        """Whether the shim as a whole is ready, and what a ready one adds where limits.shared is away.
+
+        That is no reason not to be ready: one server that is away would take all shims out at once. All
+        workers are asked once for both: load balancers wait no longer than for one that hangs.
+        """
         whole = await self._colleagues.whole()
-        return await self._health.readiness(whole.life)
+        return await self._health.readiness(whole.life), _cloud_fault(whole)
 
     async def metrics(self) -> bytes:
         """All numbers, as Prometheus reads them."""
@@ -67,14 +71,6 @@ class View:
     async def all_uploads(self) -> Sequence[Mapping[str, Any]]:
         """Those of all shims of the cloud; raises CloudAway where they cannot be had."""
         return await self._everywhere.uploads()
-
-    async def cloud_fault(self) -> str:
-        """What a ready shim adds where limits.shared is away, or nothing.
-
-        No reason not to be ready: one server that is away would take all shims out at once.
-        """
-        cloud = (await self._colleagues.whole()).cloud
-        return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}\n"
 
     async def servers(self) -> list[dict[str, Any]]:
         """All servers, one by one."""
@@ -144,6 +140,11 @@ class View:
             return await self._store.space()
         except DiskError:
             return None
+
+
+def _cloud_fault(whole: Snapshot) -> str:
+    cloud = whole.cloud
+    return "" if cloud is None or cloud.is_there else f"limits.shared is away: {cloud.reason}"
 
 
 def _refused(counters: Counters, now: Seconds) -> list[dict[str, Any]]:

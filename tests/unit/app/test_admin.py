@@ -158,6 +158,19 @@ def test_ready():
     assert (answer.status_code, answer.text) == (200, "ready\n")
 
 
+def test_all_workers_are_asked_once_whether_they_are_ready(monkeypatch):
+    """One that hangs is waited for each time, and who probes waits for seconds only."""
+    asked, whole = [], Alone.whole
+
+    async def counting(self):
+        asked.append(self)
+        return await whole(self)
+
+    monkeypatch.setattr(Alone, "whole", counting)
+    assert Pages(cloud=ToldCloud(away="no answer")).get("/readyz").text.count("\n") == 2
+    assert len(asked) == 1
+
+
 def test_not_ready_with_every_reason():
     pages = Pages(readiness=Readiness(ready=False, faults=["one", "two"]))
     answer = pages.get("/readyz")
