@@ -100,6 +100,15 @@ def test_not_ready_without_a_disk(monkeypatch):
     assert watched.faults() == ["/spool: Input/output error."]
 
 
+@pytest.mark.usefixtures("probes")
+def test_not_ready_with_all_drained():
+    watched = Watched([ONE])
+    watched.upstreams["group-0"].take_out(frozenset({str(ONE)}))
+    (server,) = run(watched.watch.servers())
+    assert (server.is_drained, server.takes_requests, server.is_leaving) == (True, False, False)
+    assert watched.faults() == ["upstream group-0: http://server-1:80: is drained"]
+
+
 def test_not_ready_without_a_server(probes):
     probes.down = {ONE, TWO}
     assert Watched([ONE, TWO]).faults() == [

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 from types import SimpleNamespace
 
@@ -147,6 +148,20 @@ def test_without_the_file_nothing_changes(tmp_path):
         worker = Worker(tmp_path / "gone")
         answer = await worker.post(DRAIN, server=ONE)
         assert (answer.status_code, worker.drained) == (500, set())
+
+    run(scene())
+
+
+def test_a_worker_that_hangs_with_the_file_holds_up_nobody(tmp_path):
+    async def scene():
+        worker = Worker(tmp_path)
+        with (tmp_path / "drained.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            answer = await worker.post(DRAIN, server=ONE)
+            assert (answer.status_code, worker.drained) == (500, set())
+            assert "drained.lock" in answer.json()["error"]
+        # Whoever held it has died: the kernel has given it back.
+        assert (await worker.post(DRAIN, server=ONE)).status_code == 200
 
     run(scene())
 
