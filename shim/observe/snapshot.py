@@ -131,8 +131,7 @@ def decode_counters(told: Mapping[str, Any]) -> Counters:
         body_bytes=Counter(told["body_bytes"]),
         history=History.decode(told["history"]),
         failures=Counter({(upstream, server): count for upstream, server, count in told["failures"]}),
-        # An instance of an earlier version, which drains beside this one, has counted none.
-        traces=Counter(told.get("traces", {})),
+        traces=Counter(told["traces"]),
     )
     for phase, (counts, total) in told["phases"].items():
         histogram = counters.phases[phase] = Histogram()

@@ -1,5 +1,6 @@
 """Snapshots add up, and survive the way from process to process."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,15 @@ def test_what_several_count_is_what_one_would_have_counted(shares):
 def test_counters_come_back_whole(happened):
     counters = count(Counters(), happened)
     assert plain(decode_counters(encode_counters(counters))) == plain(counters)
+
+
+@pytest.mark.parametrize("name", encode_counters(Counters()))
+def test_what_is_missing_is_not_taken_for_nothing(name):
+    """All workers of a shim are of one version: a sum without it would be too small, unnoticed."""
+    told = encode_counters(Counters())
+    del told[name]
+    with pytest.raises(KeyError, match=name):
+        decode_counters(told)
 
 
 def test_adding_up_leaves_the_parts_alone():
