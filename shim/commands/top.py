@@ -18,6 +18,9 @@ from shim.timing import Seconds, cancel_and_wait
 
 EVERY: Seconds = 1.0
 
+# No key has such a name.
+_ASKING_ENDED = "asking ended"
+
 
 def run(flags: AdminFlags) -> int:
     """Show it; the exit status."""
@@ -45,13 +48,19 @@ class Top:
         self._lost = "connecting"
 
     async def run(self, keys: asyncio.Queue[str]) -> None:
-        """Show it until a key ends it."""
+        """Show it until a key ends it; a fault of the asking ends it too, and is raised."""
         asking = asyncio.ensure_future(self._keep_asking())
+        # Whoever waits for a key would never hear of it, and look at a screen that stands still.
+        asking.add_done_callback(lambda _: keys.put_nowait(_ASKING_ENDED))
         try:
-            while not isinstance(wish := self._watching.press(await keys.get()), Quit):
+            while (key := await keys.get()) != _ASKING_ENDED:
+                wish = self._watching.press(key)
+                if isinstance(wish, Quit):
+                    return
                 if isinstance(wish, Cancel):
                     await self._cancel(wish)
                 self._draw()
+            await asking
         finally:
             await cancel_and_wait(asking)
 

@@ -5,7 +5,7 @@ httpx over the shim's own connections: so it knows the same addresses, and no pr
 
 import urllib.parse
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -22,6 +22,7 @@ _UNAUTHORIZED = 401
 _FIRST_FAULT = 400
 
 Json = dict[str, Any]
+Told = TypeVar("Told", dict[str, Any], list[dict[str, Any]])
 
 
 class AdminError(Exception):
@@ -74,27 +75,34 @@ class AdminClient:
 
     async def status(self) -> Json:
         """All that the live views show."""
-        told: Json = (await self._ask("GET", "/status.json")).json()
-        return told
+        return await self._ask("GET", "/status.json", dict)
 
     async def uploads(self) -> list[Json]:
         """The uploads under way, the oldest first."""
-        told: list[Json] = (await self._ask("GET", "/uploads")).json()
-        return told
+        return await self._ask("GET", "/uploads", list)
 
     async def cancel(self, name: str) -> Json:
         """End an upload, named by its key or its request id; gives it as it was."""
-        told: Json = (await self._ask("POST", f"/uploads/{urllib.parse.quote(name, safe='')}/cancel")).json()
-        return told
+        return await self._ask("POST", f"/uploads/{urllib.parse.quote(name, safe='')}/cancel", dict)
 
-    async def _ask(self, method: str, path: str) -> httpx.Response:
+    async def _ask(self, method: str, path: str, kind: type[Told]) -> Told:
         try:
             answer = await self._client.request(method, path)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise AdminError(f"{self.address} does not answer: {error}") from error
-        if answer.status_code < _FIRST_FAULT:
-            return answer
-        raise AdminError(_reason(answer))
+        if answer.status_code >= _FIRST_FAULT:
+            raise AdminError(_reason(answer))
+        try:
+            told = answer.json()
+        # Nested deeper than any status is: json gives up by recursion.
+        except (ValueError, RecursionError) as error:
+            raise self._stranger() from error
+        if not isinstance(told, kind):
+            raise self._stranger()
+        return told
+
+    def _stranger(self) -> AdminError:
+        return AdminError(f"{self.address} answers, but not as a shim's admin listener: look at the address")
 
 
 def _host(address: UpstreamAddress) -> str:
