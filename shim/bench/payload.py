@@ -117,12 +117,17 @@ class Payload:
         found.update(self._tail)
         return found.hexdigest()
 
-    def matches(self, offset: int, data: bytes) -> bool:
-        """Whether ``data`` is what stands there: exact, and far cheaper than a hash of it."""
-        if offset + len(data) > self.size:
-            return False
+    def difference(self, offset: int, data: bytes) -> int | None:
+        """The first byte of ``data`` that is not what stands from ``offset`` on, counted from its begin.
+
+        None where there is none. Exact, and far cheaper than a hash of it.
+        """
         view = memoryview(data)
-        return all(
-            self.part(offset + start, PIECE)[: len(view) - start] == view[start : start + PIECE]
-            for start in range(0, len(view), PIECE)
-        )
+        for start in range(0, len(view), PIECE):
+            got, meant = view[start : start + PIECE], self.part(offset + start, PIECE)[: len(view) - start]
+            if got != meant:
+                pairs = zip(got, meant, strict=False)
+                # Where all of what should be there is there, it is what comes after the end.
+                at = next((at for at, (ours, theirs) in enumerate(pairs) if ours != theirs), len(meant))
+                return offset + start + at
+        return None

@@ -90,10 +90,8 @@ async def download(
             if response.status_code != httpx.codes.OK:
                 raise await refusal("downloading", response)
             async for piece in response.aiter_raw():
-                if not payload.matches(offset, piece):
-                    raise BenchFault(
-                        "differs", f"the download differs from what was sent, from byte {offset} on"
-                    )
+                if (at := payload.difference(offset, piece)) is not None:
+                    raise BenchFault("differs", f"the download differs from what was sent, from byte {at} on")
                 offset += len(piece)
                 advance(len(piece))
     if offset != payload.size:

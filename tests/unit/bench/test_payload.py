@@ -35,10 +35,11 @@ def test_what_comes_back_is_compared_where_it_stands(size, data):
     start = data.draw(st.integers(0, size - 1))
     end = data.draw(st.integers(start + 1, size))
     part = bytearray(sent[start:end])
-    assert payload.matches(start, bytes(part))
-    part[data.draw(st.integers(0, len(part) - 1))] ^= 1
-    assert not payload.matches(start, bytes(part))
-    assert not payload.matches(size - 1, b"xx"), "more than was sent"
+    assert payload.difference(start, bytes(part)) is None
+    at = data.draw(st.integers(0, len(part) - 1))
+    part[at] ^= 1
+    assert payload.difference(start, bytes(part)) == start + at
+    assert payload.difference(size - 1, sent[-1:] + b"x") == size, "more than was sent"
 
 
 @pytest.mark.parametrize("block", [512, 4096, 65536, 1 << 20])

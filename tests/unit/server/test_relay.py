@@ -194,9 +194,10 @@ def test_a_client_that_leaves(tcp, how):
             if how == "reset" and tcp:
                 line.client.reset()
             elif how == "finish":
-                line.client.client.shutdown(socket.SHUT_RD)
+                # In both directions: that it only reads no more is told by no socket without room in it.
+                line.client.client.shutdown(socket.SHUT_RDWR)
                 if tcp:
-                    # TCP tells nobody of that.
+                    # TCP tells that it sends no more, and such a client may still read.
                     line.client.client.close()
             else:
                 line.client.client.close()
