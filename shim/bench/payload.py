@@ -118,7 +118,7 @@ class Payload:
         return found.hexdigest()
 
     def difference(self, offset: int, data: bytes) -> int | None:
-        """The first byte of ``data`` that is not what stands from ``offset`` on, counted from its begin.
+        """The first byte of ``data`` that is not what stands from ``offset`` on; its own offset in the image.
 
         None where there is none. Exact, and far cheaper than a hash of it.
         """

@@ -1,5 +1,7 @@
 """uWSGI from ``deploy/glance/uwsgi.ini``, on each of the four sockets that the file offers."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -51,9 +53,19 @@ class Uwsgi(Hosting):
         eventually(lambda: self._write_fifo("c") and self.log_text().count(IN_TURN) > begun, IN_TURN)
 
     def _write_fifo(self, command: str) -> bool:
+        """Whether it was taken: uWSGI closes the file after each command, and makes another one."""
         assert self.service
-        with (self.service.log.parent / FIFO).open("w") as fifo:
-            return fifo.write(command) == len(command)
+        try:
+            # Where nobody has it open, a plain open waits: for ever, if the file has just been replaced.
+            fifo = os.open(self.service.log.parent / FIFO, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENOENT):
+                return False
+            raise
+        try:
+            return os.write(fifo, command.encode()) == len(command)
+        finally:
+            os.close(fifo)
 
     def workers(self) -> list[int]:
         """By what uWSGI's log says of them; the router is a child of the master too."""

@@ -27,6 +27,8 @@ from typing import Any, NoReturn
 PRELOADED = ("shim.cli", "shim.commands.serve", "shim.config", "shim.app", "shim.server")
 
 LONGEST_LINE = 1 << 16
+LONGEST_ANSWER = 60.0
+"""Seconds: it only forks, but what it forks has to be imported first."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -73,6 +75,8 @@ class Parent:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        # The shims that it has forked may hold its end open: that it has died is then told by nothing else.
+        ours.settimeout(LONGEST_ANSWER)
         self._line = ours
         self._lock = threading.Lock()
         self._reader = ours.makefile("rb")
@@ -97,7 +101,11 @@ class Parent:
         """End it; what it has started goes on."""
         self._reader.close()
         self._line.close()
-        self._process.wait()
+        try:
+            self._process.wait(LONGEST_ANSWER)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @functools.cache
