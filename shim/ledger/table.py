@@ -25,8 +25,11 @@ FIRST_SLOT_LOCK = 1
 # Held by supervisors, so that a table is in use also while no worker is; then one for each area of lines.
 KEEPER_LOCK = FIRST_SLOT_LOCK + layout.SLOTS
 FIRST_AREA_LOCK = KEEPER_LOCK + 1
-# The lock is held for microseconds, unless the holder has lost its processor in the middle of a step.
-PATIENCE: Seconds = 0.1
+# The lock is held for microseconds, unless the holder has lost its processor in the middle of a step: on a
+# machine with far more to do than processors that takes a while, and is no reason to refuse anybody.
+PATIENCE: Seconds = 1.0
+# An event loop stands meanwhile. So after one wait in vain the next ones are short, until one is not.
+PATIENCE_AFTER: Seconds = 0.1
 # More than any disk: a sum beyond it is no sum of leases.
 _MOST = 1 << 62
 
@@ -48,6 +51,7 @@ class LeaseTable:
         self._has_region = False
         self._entries: dict[str, _Entry] = {}
         self._areas: set[int] = set()
+        self._waited_in_vain = False
 
     def __repr__(self) -> str:
         return f"<LeaseTable {self._name}, slot {self._slot}, {len(self._entries)} holders>"
@@ -65,7 +69,7 @@ class LeaseTable:
         """See ``Ledger``.
 
         Raises:
-            UploadsFull: The others' counts were not to be had for ``PATIENCE`` seconds.
+            UploadsFull: The others' counts were not to be had in time.
             DiskError: The table is damaged.
         """
         assert holder is None or self._has_region, "joined without holders"
@@ -221,11 +225,13 @@ class LeaseTable:
         return found
 
     def _lock(self) -> None:
-        if not lock_within(self._descriptor, STEP_LOCK, PATIENCE):
+        patience = PATIENCE_AFTER if self._waited_in_vain else PATIENCE
+        self._waited_in_vain = not lock_within(self._descriptor, STEP_LOCK, patience)
+        if self._waited_in_vain:
             raise UploadsFull(
                 "The shim's processes are too busy to agree on its limits.",
                 retry_after=1,
-                for_operator=f"{self._name} was locked for {PATIENCE:g} s:"
+                for_operator=f"{self._name} was locked for {patience:g} s:"
                 " one of its processes was stopped in the middle of a step.",
             )
 

@@ -94,9 +94,10 @@ class Supervisor:
         for number, status in self._workforce.reap():
             self._bury(number)
             self._act(self._roster.ended(number, status, self._clock()))
+        # Before another reload: one that was asked for meanwhile is beside what is in force by then.
+        self._settle()
         if self._reload_asked and self._roster.life is Life.SERVING:
             self._reload()
-        self._settle()
 
     def _timeout(self) -> Seconds | None:
         """Seconds in which nothing will be due, as far as we know."""

@@ -17,7 +17,7 @@ from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
 from tests.support.rig import only
 from tests.support.shim import Shim, descriptors
-from tests.support.wire import eventually
+from tests.support.wire import Hang, eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")
@@ -43,7 +43,11 @@ def write_again(shim, **changes):
 
 def told(shim, text, times=1):
     """Wait until the log has said something so often."""
-    eventually(lambda: shim.log_text().count(text) >= times, f"the log says {text!r}")
+    try:
+        eventually(lambda: shim.log_text().count(text) >= times, f"the log says {text!r}")
+    except Hang as hang:
+        said = [line for line in shim.log_text().splitlines() if '"shim.access"' not in line]
+        raise AssertionError("\n".join([str(hang), *said[-20:]])) from None
 
 
 # -- limits across workers --------------------------------------------------------------------------------
@@ -363,7 +367,7 @@ class Traffic:
         if answer.status == 200:
             self.answered += 1
         else:
-            self.lost.append(str(answer))
+            self.lost.append(f"{answer.status} {answer.body[:500]!r}")
 
 
 @only("http-tcp")

@@ -182,12 +182,12 @@ def test_a_row_lives_as_long_as_agreed(valkey, eye):
 
 def test_a_server_that_hangs_is_given_up_and_hears_nothing_late(valkey, eye):
     async def story():
-        one = member(valkey, "hang", timeout=0.2)
+        one = member(valkey, "hang", timeout=1.5)
         await one.take_turn(Turn(1, [ONE]))
         valkey.hang()
         try:
             began = time.monotonic()
-            with pytest.raises(CloudAway, match=r"no answer within 0\.2 s|Timeout"):
+            with pytest.raises(CloudAway, match=r"no answer within 1\.5 s|Timeout"):
                 await one.take_turn(Turn(2, None, [ONE]))
             with pytest.raises(CloudAway):
                 await one.published()

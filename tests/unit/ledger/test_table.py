@@ -173,11 +173,17 @@ def test_a_process_that_stops_in_the_middle_of_a_step_lifts_no_limit(processes):
     with pytest.raises(UploadsFull) as refusal:
         table.take(BYTES, None, 1, Limits(100))
     assert refusal.value.retry_after == 1
+    assert "locked for 1 s" in refusal.value.for_operator
     assert "stopped in the middle of a step" in refusal.value.for_operator
+    with pytest.raises(UploadsFull) as refusal:
+        table.take(BYTES, None, 1, Limits(100))
+    assert "locked for 0.1 s" in refusal.value.for_operator, "an event loop stands meanwhile"
     # Giving back needs nobody.
     table.give_back(BYTES, None, 10)
     locks.unlock(stopped._descriptor, STEP_LOCK)
-    assert stopped.take(BYTES, None, 100, Limits(100)) is FITS
+    assert table.take(BYTES, None, 1, Limits(100)) is FITS
+    assert not table._waited_in_vain, "the next one is waited for again"
+    assert stopped.take(BYTES, None, 99, Limits(100)) is FITS
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,28 @@ def test_a_life_with_a_crash_a_refused_reload_and_an_end():
             ask()
 
 
+def test_a_reload_that_is_asked_for_before_the_first_worker_serves():
+    script = (
+        PROGRAM
+        + """
+def replan():
+    return plan(serve)
+
+def serve_later(station):
+    os.kill(os.getppid(), signal.SIGHUP)
+    return serve(station)
+
+supervise(serve_later)
+"""
+    )
+    with running(script) as process:
+        first, *_, second = [line for line in lines(process, "The new configuration is in force") if line]
+        assert first.startswith("Listening on"), "what it reloads from is in force, and told of"
+        assert second == "The new configuration is in force"
+        process.send_signal(signal.SIGTERM)
+        assert lines(process, "ended as asked")[-1] == "ended as asked"
+
+
 def test_orphans_are_buried_and_are_nobodys_fault():
     """As the first process of a container it inherits what other programs leave behind."""
     script = (
