@@ -23,6 +23,7 @@ from shim.errors import ShimError
 from shim.ledger.bell import Bell
 from shim.observe.logs import configure_logs
 from shim.server.activation import PassedSockets
+from shim.server.descriptors import raise_descriptor_limit
 from shim.server.listen import ListenFailed, ListenOptions
 from shim.server.notify import Notifier
 from shim.server.plan import Plan, PlanRefused, Station
@@ -42,6 +43,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     if loaded is None:
         return WRONG_USAGE
     _configure_logs(loaded.settings)
+    raise_descriptor_limit()
     flags = Flags(listen=listen, upstream=upstream, settings=settings)
     try:
         notifier, passed = Notifier.from_environment(), PassedSockets.from_environment()

@@ -26,28 +26,28 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 def inspect_machine(settings: Settings) -> Iterator[Finding]:
     """All findings about descriptors and memory, as they are now."""
-    yield judge_descriptors(settings, *resource.getrlimit(resource.RLIMIT_NOFILE))
+    # ``serve`` raises the soft limit to the hard one.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield judge_descriptors(settings, hard)
     memory = available_memory()
     if memory is not None:
         yield judge_memory(settings, memory)
 
 
-def judge_descriptors(settings: Settings, soft: int, hard: int) -> Finding:
-    """Whether a process may open as many descriptors as its limits let clients ask for."""
+def judge_descriptors(settings: Settings, most: int) -> Finding:
+    """Whether a process may open as many descriptors (its hard limit) as the options let clients ask for."""
     limits = settings.limits
     needed = limits.max_connections + UPLOAD_DESCRIPTORS * limits.max_uploads + SPARE_DESCRIPTORS
-    if soft == resource.RLIM_INFINITY or needed <= soft:
-        return Finding(Level.FINE, f"{_told_limit(soft)} descriptors, {needed:g} may be needed")
+    if most == resource.RLIM_INFINITY or needed <= most:
+        return Finding(Level.FINE, f"{_told_limit(most)} descriptors, {needed:g} may be needed")
     if needed == UNLIMITED:
-        text = f"{soft} descriptors, and no limit of connections or uploads: the last ones meet a closed door"
-        return Finding(Level.WARNING, text, f"limits.max_connections = {max(soft // 4, 1)}")
+        text = f"{most} descriptors, and no limit of connections or uploads: the last ones meet a closed door"
+        return Finding(Level.WARNING, text, f"limits.max_connections = {max(most // 4, 1)}")
     text = (
-        f"{soft} descriptors here, {needed:g} may be needed (limits.max_connections, and three for each of "
+        f"{most} descriptors here, {needed:g} may be needed (limits.max_connections, and three for each of "
         "limits.max_uploads): beyond them connections and uploads fail. A service has a limit of its own"
     )
-    raising = f"LimitNOFILE={_round_up(int(needed))} in the unit"
-    if hard == resource.RLIM_INFINITY or needed <= hard:
-        raising += f", or ulimit -n {int(needed)}"
+    raising = f"LimitNOFILE={_round_up(int(needed))} in the unit, or ulimit -Hn {int(needed)} as root"
     return Finding(Level.WARNING, text, raising)
 
 
@@ -102,8 +102,8 @@ def _group_memory(group: Path, groups: Path) -> int | None:
         return None
 
 
-def _told_limit(soft: int) -> str:
-    return "any number of" if soft == resource.RLIM_INFINITY else str(soft)
+def _told_limit(most: int) -> str:
+    return "any number of" if most == resource.RLIM_INFINITY else str(most)
 
 
 def _round_up(number: int) -> int:

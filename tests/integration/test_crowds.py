@@ -122,7 +122,8 @@ def many_files() -> Iterator[None]:
 
 def test_ten_thousand_that_say_nothing_and_some_that_drip(chain: Chain, many_files):
     mine, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    its, _ = resource.prlimit(chain.worker, resource.RLIMIT_NOFILE)
+    its, most = resource.prlimit(chain.worker, resource.RLIMIT_NOFILE)
+    assert its == most, "serve has raised it"
     count = min(10_000, mine - BESIDES, its - BESIDES)
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connection(chain.shim.port)) for _ in range(count)]

@@ -13,17 +13,16 @@ FEW = ("limits.max_connections=100", "limits.max_uploads=10")  # 100 + 3 * 10 + 
 
 
 @pytest.mark.parametrize(
-    ("settings", "soft", "hard", "level", "advice"),
+    ("settings", "most", "level", "advice"),
     [
-        (FEW, 230, 230, Level.FINE, ""),
-        (FEW, resource.RLIM_INFINITY, resource.RLIM_INFINITY, Level.FINE, ""),
-        (FEW, 229, 4096, Level.WARNING, "LimitNOFILE=256 in the unit, or ulimit -n 230"),
-        (FEW, 229, 229, Level.WARNING, "LimitNOFILE=256 in the unit"),
-        (("limits.max_connections=unlimited",), 1024, 4096, Level.WARNING, "limits.max_connections = 256"),
+        (FEW, 230, Level.FINE, ""),
+        (FEW, resource.RLIM_INFINITY, Level.FINE, ""),
+        (FEW, 229, Level.WARNING, "LimitNOFILE=256 in the unit, or ulimit -Hn 230 as root"),
+        (("limits.max_connections=unlimited",), 1024, Level.WARNING, "limits.max_connections = 256"),
     ],
 )
-def test_descriptors(settings, soft, hard, level, advice):
-    finding = judge_descriptors(loaded(*settings).settings, soft, hard)
+def test_descriptors(settings, most, level, advice):
+    finding = judge_descriptors(loaded(*settings).settings, most)
     assert (finding.level, finding.advice) == (level, advice)
 
 
