@@ -108,6 +108,9 @@ class Intake(Job[Outcome]):
 
 def _split(pieces: Sequence[memoryview], room: int) -> tuple[Sequence[memoryview], bytes]:
     """The pieces that fit into ``room`` bytes, and the bytes that do not."""
+    # Nearly always: a body of small chunks has hundreds of pieces a turn, and each step of a loop counts.
+    if sum(map(len, pieces)) <= room:
+        return pieces, b""
     for index, piece in enumerate(pieces):
         if len(piece) > room:
             overflow = b"".join([piece[room:], *pieces[index + 1 :]])

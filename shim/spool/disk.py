@@ -257,20 +257,22 @@ def _check_free(place: Path | int, size: int, min_free: Amount) -> None:
 
 
 def _write_all(descriptor: int, offset: int, pieces: Sequence[Piece], min_free: Amount) -> None:
-    left = [memoryview(piece) for piece in pieces if len(piece)]
-    _check_free(descriptor, sum(len(piece) for piece in left), min_free)
+    left = sum(map(len, pieces))
+    _check_free(descriptor, left, min_free)
     with disk_errors("write"):
         while left:
-            written = os.pwritev(descriptor, left[:MAX_PIECES], offset)
+            written = os.pwritev(descriptor, pieces[:MAX_PIECES], offset)
             offset += written
-            left = _after(left, written)
+            left -= written
+            if left:
+                pieces = _after(pieces, written)
 
 
-def _after(pieces: list[memoryview], written: int) -> list[memoryview]:
-    """What remains of the pieces after a write that may have been short."""
+def _after(pieces: Sequence[Piece], written: int) -> list[Piece]:
+    """What remains of the pieces after a write that was short, or had more of them than it takes at once."""
     for index, piece in enumerate(pieces):
         if written < len(piece):
-            return [piece[written:], *pieces[index + 1 :]]
+            return [memoryview(piece)[written:], *pieces[index + 1 :]]
         written -= len(piece)
     return []
 
