@@ -13,7 +13,7 @@ from shim.timing import Seconds
 
 STEP: Seconds = 10.0
 HOUR = 360
-"""Steps that are kept; older ones are forgotten."""
+"""Steps that are kept, beside the one under way; older ones are forgotten."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class History:
             self._forget(max(self.steps))
 
     def _forget(self, number: int) -> None:
-        for old in [known for known in self.steps if known <= number - HOUR]:
+        for old in [known for known in self.steps if known < number - HOUR]:
             del self.steps[old]
 
     # -- looking back -------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ staging with glance-direct and web-download are in ``test_glance`` with the clie
 import hashlib
 import json
 import random
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.integration.images import SETTLE, Images, Source
 from tests.integration.programs import TOKEN
 from tests.integration.running import run_shim
 from tests.support.shim import Shim
-from tests.support.wire import eventually
+from tests.support.wire import Hang, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -37,9 +38,10 @@ LOOK_EVERY = 0.5
 
 @dataclass
 class Api:
-    """Glance's API, through a shim."""
+    """Glance's API, through a shim; and what Glance behind it writes into its log."""
 
     url: str
+    log: Callable[[], str]
 
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """A request that must succeed, and its answer's JSON."""
@@ -73,14 +75,19 @@ class Api:
             pytest.skip("qemu-img is not installed (Debian: qemu-utils)")
         asked = {"import_from": source.uri, "import_from_format": "raw", "image_properties": FIELDS}
         task = self.ask("POST", "/v2/tasks", json={"type": "import", "input": asked})["id"]
+        # Not asked for: each question would contend with the task for the same sqlite, and for its process.
+        over = re.compile(rf"Task \[{task}\] status changing from \w+ to (?:success|failure)")
+        try:
+            eventually(lambda: over.search(self.log()), "the task has ended", SETTLE)
+        except Hang as hang:
+            raise AssertionError(f"{hang}\n{self.log()[-6000:]}") from None
 
-        def ended() -> dict[str, Any] | None:
-            # Not too often: the task's own thread has to write to the same sqlite.
+        def stored() -> dict[str, Any] | None:
             time.sleep(LOOK_EVERY)
             told = self.ask("GET", f"/v2/tasks/{task}")
             return told if told["status"] in ("success", "failure") else None
 
-        told = eventually(ended, "the task has ended", SETTLE)
+        told = eventually(stored, "its end is stored", SETTLE)
         assert told["status"] == "success", told["message"]
         return told["result"]["image_id"]
 
@@ -97,8 +104,8 @@ def shim(hosting: str, hostings: Hostings, tmp_path_factory) -> Iterator[Shim]:
 
 
 @pytest.fixture
-def api(shim: Shim) -> Api:
-    return Api(f"http://127.0.0.1:{shim.port}")
+def api(shim: Shim, hosting: str, hostings: Hostings) -> Api:
+    return Api(f"http://127.0.0.1:{shim.port}", hostings.hosting(hosting).log_text)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +148,7 @@ def test_imports_and_tasks_on_a_server_of_their_own(
     routes = [{"path": path, "upstream": "imports"} for path in IMPORTS]
     routes.append({"path": "/**", "upstream": "uploads"})
     with Shim(tmp_path, {"service": None, "body": None, **servers}, routes=routes) as shim:
-        api = Api(f"http://127.0.0.1:{shim.port}")
+        api = Api(f"http://127.0.0.1:{shim.port}", hostings.hosting(imports).log_text)
         staged, uploaded = images.create(), images.create()
         api.put(staged, "stage", DATA)
         api.start_import(staged, "glance-direct")

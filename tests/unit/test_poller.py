@@ -136,11 +136,13 @@ def test_stalled_workers_stop_no_other(poller, stalled):
         other.close()
 
 
-def test_everybody_gets_turns(poller):
+def test_everybody_gets_turns():
     """A socket that is always ready comes again only after all others that are."""
+    # One thread: with several, one that has lost its processor keeps its socket from its turns.
+    poller = Poller(1, most=1)
     pairs = [socket.socketpair() for _ in range(20)]
     counts = dict.fromkeys(range(20), 0)
-    ready, enough, lock = threading.Event(), threading.Event(), threading.Lock()
+    ready, enough = threading.Event(), threading.Event()
 
     class Greedy:
         def __init__(self, number, descriptor):
@@ -150,21 +152,19 @@ def test_everybody_gets_turns(poller):
             counts[self.number] += ready.is_set()
             if counts[self.number] == 200:
                 enough.set()
-            with lock:
-                if not enough.is_set():
-                    poller.watch(self, self.descriptor, select.EPOLLOUT)
+            if not enough.is_set():
+                poller.watch(self, self.descriptor, select.EPOLLOUT)
 
     for number, (one, _) in enumerate(pairs):
         poller.watch(Greedy(number, one.fileno()), one.fileno(), select.EPOLLOUT)
     ready.set()
     assert enough.wait(PATIENCE)
-    with lock:
-        pass  # whoever has it watches for the last time
-    assert min(counts.values()) > 100
     for one, other in pairs:
         poller.forget(one.fileno())
         one.close()
         other.close()
+    poller.close()
+    assert min(counts.values()) >= 198
 
 
 def test_what_epoll_refuses_is_not_watched(poller, tmp_path):

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.observe.history import HOUR, STEP, History
@@ -45,7 +45,9 @@ def test_an_hour_later_it_is_forgotten():
     assert history.refusals(BEGIN + HOUR * STEP - 1) == {"spool_full": 2}
     assert history.refusals(BEGIN + HOUR * STEP + 1) == {}
     history.note(BEGIN + HOUR * STEP + 1, received=200, uploads=1, refusals={"spool_full": 2})
-    assert len(history.steps) == 1
+    assert history.rates(BEGIN + HOUR * STEP + 1, HOUR)[0] == 100 / STEP, "the hour before the step under way"
+    history.note(BEGIN + HOUR * STEP + STEP, received=300, uploads=1, refusals={"spool_full": 2})
+    assert len(history.steps) == 2
 
 
 def test_a_quiet_process_keeps_nothing():
@@ -74,6 +76,7 @@ def grown(events):
 
 
 @given(st.lists(notes, min_size=1, max_size=3))
+@example([[(3600, 1, 0, {})], [(7200, 0, 1, {})]])
 def test_several_add_up(shares):
     each = [noted(*grown(events)) for events in shares]
     whole = History()
@@ -84,5 +87,5 @@ def test_several_add_up(shares):
     assert whole.rates(now, HOUR) == pytest.approx([sum(values) for values in lines])
     sums = sum((Counter(history.refusals(now)) for history in each), Counter())
     assert whole.refusals(now) == dict(sums)
-    assert len(whole.steps) <= HOUR
-    assert all(len(history.steps) <= HOUR for history in each)
+    assert len(whole.steps) <= HOUR + 1
+    assert all(len(history.steps) <= HOUR + 1 for history in each)
