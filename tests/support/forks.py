@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -39,11 +40,19 @@ class Forked:
         self.pid = pid
         self.returncode: int | None = None
         self._parent = parent
+        # Only its parent can ask for its status; that it has ended anybody can see here, and quickly.
+        self._ended = select.poll()
+        self._descriptor: int | None = None
+        with contextlib.suppress(ProcessLookupError):
+            self._descriptor = os.pidfd_open(pid)
+            self._ended.register(self._descriptor, select.POLLIN)
 
     def poll(self) -> int | None:
         """The exit status, None while it runs; negative where a signal ended it."""
-        if self.returncode is None:
+        if self.returncode is None and (self._descriptor is None or self._ended.poll(0)):
             self.returncode = self._parent.status(self.pid)
+            if self.returncode is not None and self._descriptor is not None:
+                os.close(self._descriptor)
         return self.returncode
 
     def wait(self, timeout: float) -> int:
