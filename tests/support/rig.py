@@ -40,10 +40,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 """How the shim works inside: settings that choose it."""
 
-# What a client's TLS does is the same whatever stands behind: two kinds are enough for it.
-NAMES = [
-    f"{kind}-{way}" for way in WAYS for kind in KINDS if way != "tls" or kind in ("http-tcp", "uwsgi-unix")
-]
+# What a client's TLS does is the same whatever stands behind: one kind is enough for it.
+NAMES = [f"{kind}-{way}" for way in WAYS for kind in KINDS if way != "tls" or kind == "http-tcp"]
 FEW = ("http-tcp-plain", "http-tcp-fast", "uwsgi-unix-fast")
 CASES = [pytest.param(name, marks=() if name in FEW else pytest.mark.more) for name in NAMES]
 """Every kind in every way, as the parameter of the ``case`` fixture; those that differ least are marked."""
