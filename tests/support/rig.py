@@ -42,7 +42,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 # What a client's TLS does is the same whatever stands behind: one kind is enough for it.
 NAMES = [f"{kind}-{way}" for way in WAYS for kind in KINDS if way != "tls" or kind == "http-tcp"]
-FEW = ("http-tcp-plain", "http-tcp-fast", "uwsgi-unix-fast")
+FEW = ("http-tcp-plain", "uwsgi-unix-fast")
 CASES = [pytest.param(name, marks=() if name in FEW else pytest.mark.more) for name in NAMES]
 """Every kind in every way, as the parameter of the ``case`` fixture; those that differ least are marked."""
 
