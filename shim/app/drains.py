@@ -5,14 +5,14 @@ themselves. It ends with the shim: a restart begins with all servers.
 """
 
 import contextlib
-import fcntl
+import errno
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from shim.ledger.locks import lock_within
 from shim.timing import Seconds
 from shim.upstream.group import Upstream
 
@@ -20,9 +20,8 @@ log = logging.getLogger("shim.app")
 
 _FILE = "drained.json"
 _LOCK = "drained.lock"
-# Who changes something needs a millisecond or two.
-_TRIES = 20
-_PAUSE: Seconds = 0.005
+# Who changes something needs a millisecond or two; and the event loop stands meanwhile.
+_PATIENCE: Seconds = 0.1
 
 Drained = Mapping[str, frozenset[str]]
 """The names of drained servers, by upstream."""
@@ -82,7 +81,9 @@ class DrainBoard:
             return
         descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _lock(descriptor)
+            # Held for moments only, and by the kernel taken from who dies; not from who hangs.
+            if not lock_within(descriptor, 0, _PATIENCE):
+                raise OSError(errno.EAGAIN, f"another one keeps {_LOCK}")
             yield self._read()
         finally:
             os.close(descriptor)
@@ -102,21 +103,3 @@ class DrainBoard:
         new = self._folder / f"{_FILE}.{os.getpid()}.new"
         new.write_text(json.dumps({upstream: sorted(servers) for upstream, servers in drained.items()}))
         new.replace(self._folder / _FILE)
-
-
-def _lock(descriptor: int) -> None:
-    """Hold the file, as all do for moments only: the kernel takes it from who dies, not from who hangs.
-
-    Raises:
-        OSError: Another one keeps it.
-    """
-    for left in reversed(range(_TRIES)):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if not left:
-                raise OSError(error.errno, f"another one keeps {_LOCK}") from error
-            # The event loop waits too, hence so short: a tenth of a second in all.
-            time.sleep(_PAUSE)
-        else:
-            return

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ from shim.app.guard import Guard
 from shim.app.health import ServerHealth
 from shim.app.view import View
 from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.ledger.locks import try_lock
 from shim.observe.snapshot import Snapshot
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
@@ -156,7 +156,7 @@ def test_a_worker_that_hangs_with_the_file_holds_up_nobody(tmp_path):
     async def scene():
         worker = Worker(tmp_path)
         with (tmp_path / "drained.lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+            assert try_lock(held.fileno(), 0)
             answer = await worker.post(DRAIN, server=ONE)
             assert (answer.status_code, worker.drained) == (500, set())
             assert "drained.lock" in answer.json()["error"]
