@@ -165,7 +165,6 @@ def test_an_answer_that_drips_has_an_end():
             address = parse_upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
             async with asyncio.timeout(LATE):
                 found = await probe(address, b"/healthcheck", timeout=0.1)
-            await asyncio.sleep(0.05)
         return found
 
     found = run(scene())
