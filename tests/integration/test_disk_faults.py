@@ -78,9 +78,9 @@ def all_is_well_again(request) -> Iterator[None]:
         return
     chain = request.getfixturevalue("chain")
     chain.shim.await_rest()
-    chain.stub.forget()
     assert chain.ask().status == 200
-    assert chain.stub.only().received == len(BODY)
+    # The last, for on a busy machine the stub may only now hear of a call that was cut.
+    assert chain.stub.requests[-1].received == len(BODY)
     eventually(lambda: chain.ready()[0] == 200, "it is ready again")
     assert not chain.shim.complaints()
     chain.stub.forget()
@@ -125,10 +125,11 @@ def test_what_cannot_be_written(chain: Chain, *, calls, after, number, code, adv
 @pytest.mark.parametrize("after", [0, 2 * MIB])
 def test_what_cannot_be_read_back(chain: Chain, what: What, after: int):
     start = chain.shim.log_size()
+    target = f"/{what.name}/{after}"
     with chain.disk.fault(READING, what, after=after):
-        answer = chain.ask()
+        answer = chain.ask(put_chunked(target, chunked(BODY, 64 * 1024)))
     assert (answer.status, answer.problem["code"]) == (507, "disk_error")
-    assert not any(seen.complete for seen in chain.stub.requests)
+    assert not any(seen.complete for seen in chain.stub.requests if seen.target == target)
     (record,) = chain.records(start, "disk_error")
     assert f"{chain.shim.spool}: look at the kernel's log" in record["detail"]
 

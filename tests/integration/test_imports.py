@@ -36,6 +36,16 @@ LOOK_EVERY = 0.5
 """Seconds."""
 
 
+def ended_tasks(log: str) -> set[str]:
+    """The tasks of which Glance's log says that they came to an end."""
+    return set(re.findall(r"Task \[([^]]+)\] status changing from \w+ to (?:success|failure)", log))
+
+
+def tasks_under_way(log: str) -> set[str]:
+    """The tasks of which it says that they began, and not that they ended."""
+    return set(re.findall(r"Task \[([^]]+)\] status changing from pending to", log)) - ended_tasks(log)
+
+
 @dataclass
 class Api:
     """Glance's API, through a shim; and what Glance behind it writes into its log."""
@@ -73,12 +83,13 @@ class Api:
         """
         if shutil.which("qemu-img") is None:
             pytest.skip("qemu-img is not installed (Debian: qemu-utils)")
+        # Glance forks with code to run in the child, beside whatever else its threads do: one task at a time.
+        eventually(lambda: not tasks_under_way(self.log()), "earlier tasks have ended", SETTLE)
         asked = {"import_from": source.uri, "import_from_format": "raw", "image_properties": FIELDS}
         task = self.ask("POST", "/v2/tasks", json={"type": "import", "input": asked})["id"]
         # Not asked for: each question would contend with the task for the same sqlite, and for its process.
-        over = re.compile(rf"Task \[{task}\] status changing from \w+ to (?:success|failure)")
         try:
-            eventually(lambda: over.search(self.log()), "the task has ended", SETTLE)
+            eventually(lambda: task in ended_tasks(self.log()), "the task has ended", SETTLE)
         except Hang as hang:
             raise AssertionError(f"{hang}\n{self.log()[-6000:]}") from None
 
