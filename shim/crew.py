@@ -38,6 +38,11 @@ class Crew:
     def __len__(self) -> int:
         return len(self._threads)
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a thread is between two turns; without the lock, for it is old news in any case."""
+        return self._waiting > 0
+
     def start(self) -> None:
         """Begin with the least number of threads.
 

@@ -18,6 +18,19 @@ from shim.timing import Seconds, finish
 Result = TypeVar("Result")
 
 
+class Ready(enum.Enum):
+    """What a turn gives that saw no end of what it could do: the peer need not be waited for."""
+
+    READY = "ready"
+
+
+READY = Ready.READY
+
+# A thread stays with one peer for so long while others may have none: a few megabytes, next to which the
+# change costs nothing, and no wait that anybody would notice.
+LONGEST_STAY: Seconds = 0.01
+
+
 class Holder(enum.Enum):
     """Who may touch a job's sockets and state."""
 
@@ -128,14 +141,14 @@ class Job(abc.ABC, Generic[Result]):
     # -- for the threads --------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def work(self, buffer: memoryview) -> Result | Wait | None:
+    def work(self, buffer: memoryview) -> Result | Wait | Ready | None:
         """One turn, without waiting for a peer: the result, or what to wait for (None: the same again)."""
 
     def step(self, buffer: memoryview) -> None:
-        """Take a turn, and wait for a peer again or return to the loop."""
+        """Take a turn or several, and wait for a peer again or return to the loop."""
         if not self._take_hold():
             return
-        wait = self._take_turn(buffer)
+        wait = self._take_turns(buffer)
         with self._lock:
             # With the lock held: an event may come at once, and its thread waits for us to be done.
             if wait is not None and not self._is_called_back and self._waits_again(wait):
@@ -152,8 +165,22 @@ class Job(abc.ABC, Generic[Result]):
             self._holder = Holder.THREAD
             return True
 
-    def _take_turn(self, buffer: memoryview) -> Wait | None:
-        """Work; what to wait for next, or None where the job is over."""
+    def _take_turns(self, buffer: memoryview) -> Wait | None:
+        """Work; what to wait for next, or None where the job is over.
+
+        A thread stays with a peer that is ahead: by way of epoll the next turn would be another thread's,
+        with a buffer that is in no cache, and the two would fight for the interpreter for one client.
+        """
+        began = self._poller.clock()
+        while (wait := self._take_turn(buffer)) is READY:
+            if self._is_called_back or self._is_wanted_elsewhere(began):
+                return self._wait
+        return wait
+
+    def _is_wanted_elsewhere(self, began: Seconds) -> bool:
+        return not self._poller.has_free_thread and self._poller.clock() - began > LONGEST_STAY
+
+    def _take_turn(self, buffer: memoryview) -> Wait | Ready | None:
         try:
             outcome = self.work(buffer)
         except Exception as error:  # noqa: BLE001 - the loop raises it; a thread has nobody to tell
@@ -161,7 +188,7 @@ class Job(abc.ABC, Generic[Result]):
             return None
         if outcome is None:
             return self._wait
-        if isinstance(outcome, Wait):
+        if isinstance(outcome, Wait | Ready):
             return outcome
         self._result = outcome
         return None

@@ -56,6 +56,11 @@ class Poller:
         """Sockets that are waited for or served."""
         return len(self._workers)
 
+    @property
+    def has_free_thread(self) -> bool:
+        """Whether a thread waits for work at this moment."""
+        return self._crew.has_free
+
     def watch(self, worker: Worker, descriptor: int, events: int) -> None:
         """Wait for ``events`` (EPOLLIN, EPOLLOUT) once; the worker gets a turn as soon as one comes.
 

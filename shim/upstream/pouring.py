@@ -9,7 +9,7 @@ import select
 
 from shim.asgi import BodySink
 from shim.errors import UpstreamClosed
-from shim.job import Job
+from shim.job import READY, Job, Ready
 from shim.poller import Poller
 from shim.timing import Seconds
 
@@ -34,7 +34,7 @@ class Pouring(Job[int]):
         """Seconds that the server was waited for since its last byte."""
         return self.waited - self._last_byte
 
-    def work(self, buffer: memoryview) -> int | None:
+    def work(self, buffer: memoryview) -> int | Ready | None:
         """Read once and write it, on a thread.
 
         Raises:
@@ -43,8 +43,9 @@ class Pouring(Job[int]):
         """
         sink = self._sink
         room = min(self._size - self.taken, sink.room - sink.written)
+        most = min(room, len(buffer))
         try:
-            size = os.readv(self._descriptor, [buffer[:room]])
+            size = os.readv(self._descriptor, [buffer[:most]])
         except BlockingIOError:
             return None
         except OSError as error:
@@ -55,4 +56,6 @@ class Pouring(Job[int]):
         sink.write([buffer[:size]])
         self._last_byte = self._waited
         self.taken += size
-        return self.taken if size == room else None
+        if size == room:
+            return self.taken
+        return READY if size == most else None

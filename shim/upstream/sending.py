@@ -9,7 +9,7 @@ import os
 import select
 
 from shim.errors import DiskError, UpstreamClosed
-from shim.job import Job
+from shim.job import READY, Job, Ready
 from shim.poller import Poller
 
 # As much as a socket ever takes at once; more would only be asked for in vain.
@@ -45,7 +45,7 @@ class FileSender(Job[int]):
         self._end = end
         self.position = start
 
-    def work(self, buffer: memoryview) -> int | None:  # noqa: ARG002 - the bytes stay in the kernel
+    def work(self, buffer: memoryview) -> int | Ready | None:  # noqa: ARG002 - the bytes stay in the kernel
         """Send what the socket takes; the end's position once it has taken all."""
         size = min(MOST_AT_ONCE, self._end - self.position)
         try:
@@ -60,4 +60,6 @@ class FileSender(Job[int]):
         if sent == 0:
             raise DiskError("The spool could not read a body back: the file ends too early.")
         self.position += sent
-        return self.position if self.position == self._end else None
+        if self.position == self._end:
+            return self.position
+        return READY if sent == size else None

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from shim.job import Holder, Job, Wait
+from shim.job import LONGEST_STAY, READY, Holder, Job, Wait
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import FakeClock, cancelled, pumping, waits
@@ -94,6 +94,63 @@ def test_waiting_for_two_sockets_by_turns(run):
             assert (job.turns, poller.active) == (4, 0)
 
     pumping(scene, run=run)
+
+
+def counted(poller):
+    """Keep a list of what the poller is asked to wait for."""
+    waits_for, watch = [], poller.watch
+
+    def count(worker, descriptor, events):
+        waits_for.append(descriptor)
+        watch(worker, descriptor, events)
+
+    poller.watch = count
+    return waits_for
+
+
+def ready_after(clock, seconds):
+    def step(_job):
+        clock.now += seconds
+        return READY
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("threads", "seconds", "times"),
+    [(2, 3600, 1), (1, LONGEST_STAY / 3, 1), (1, 3600, 4)],
+    ids=["another thread is free", "it is early", "others may wait"],
+)
+def test_a_thread_stays_with_a_peer_that_is_ahead(threads, seconds, times):
+    """It goes by way of the poller only where nobody is free for the others, and after a while."""
+    clock = FakeClock()
+
+    async def scene(poller):
+        waits_for = counted(poller)
+        with Scripted(poller, *[ready_after(clock, seconds)] * 3, 7) as job:
+            job.other.send(b"x")
+            assert await job.perform() == 7
+            assert (job.turns, len(waits_for)) == (4, times)
+
+    pumping(scene, threads=threads, most=threads, clock=clock)
+
+
+def test_a_thread_that_stays_can_be_called_back():
+    async def scene(poller):
+        gate = Gate()
+        with Scripted(poller, gate, READY, KeyError("a turn too many")) as job:
+            job.other.send(b"x")
+            task = asyncio.ensure_future(job.perform())
+            while not job.turns:
+                await asyncio.sleep(0)
+            task.cancel()
+            await let_others_run()
+            gate.open()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (job.turns, job._holder, poller.active) == (1, Holder.LOOP, 0)
+
+    pumping(scene)
 
 
 @on_both_loops
