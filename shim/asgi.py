@@ -35,6 +35,10 @@ class BodySink(Protocol):
         """Add pieces that fit, on the calling thread."""
         ...
 
+    def finish(self) -> None:
+        """The body has ended, on the calling thread."""
+        ...
+
 
 class BodyPump(Protocol):
     """The fast way in: reads the rest of a request's body away from the event loop.

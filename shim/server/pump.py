@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.asgi import BodySink
-from shim.job import Job
+from shim.job import READY, Job, Ready
 from shim.poller import BUFFER, Poller
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder
@@ -72,13 +72,14 @@ class Intake(Job[Outcome]):
         self._sink = sink
         return await self.perform()
 
-    def work(self, buffer: memoryview) -> Outcome | None:
+    def work(self, buffer: memoryview) -> Outcome | Ready | None:
         """Read once and write it, on a thread."""
         sink = self._sink
         assert sink is not None
         left = sink.room - sink.written
+        most = min(self._read_size, left + SLACK)
         try:
-            size = os.readv(self._descriptor, [buffer[: min(self._read_size, left + SLACK)]])
+            size = os.readv(self._descriptor, [buffer[:most]])
         except BlockingIOError:
             return None
         except OSError:
@@ -93,10 +94,11 @@ class Intake(Job[Outcome]):
             self._last_byte = self._waited
             sink.write(fitting)
         if decoded.ended:
+            sink.finish()
             return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
         if overflow or sink.written == sink.room:
             return Outcome(Ended.FULL, overflow)
-        return None
+        return READY if size == most else None
 
     def _adapt(self, size: int, pieces: int) -> None:
         """Read as much at a time as the client sends, but few pieces."""

@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 from aiofiles.os import wrap
 
 from shim.errors import DiskError, DiskFull
+from shim.spool.blocks import Blocks
 from shim.timing import finish
 
 Piece: TypeAlias = bytes | bytearray | memoryview
@@ -61,8 +62,15 @@ class SpoolFile(Protocol):
         """Write all pieces one after the other at ``offset``; raises DiskFull or DiskError."""
         ...
 
-    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
-        """The same on the calling thread, which is to be none that others wait for."""
+    def write_now(self, offset: int, pieces: Sequence[Piece], granted: int = 0) -> None:
+        """The same on the calling thread, which is to be none that others wait for.
+
+        Up to ``granted`` the file may grow: the disk may prepare for it, and for no more.
+        """
+        ...
+
+    def trim_now(self, end: int) -> None:
+        """Nothing comes after ``end``: give back what was prepared; on the calling thread."""
         ...
 
     async def read(self, offset: int, size: int) -> bytes:
@@ -153,6 +161,7 @@ class LocalFile:
         self._descriptor = descriptor
         self._threads = threads
         self._min_free = min_free
+        self._blocks = Blocks(descriptor)
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -160,13 +169,27 @@ class LocalFile:
 
     async def write(self, offset: int, pieces: Sequence[Piece]) -> None:
         """Write all pieces at ``offset``."""
-        await finish(
-            wrap(_write_all)(self._descriptor, offset, pieces, self._min_free, executor=self._threads)
-        )
+        await finish(wrap(self.write_now)(offset, pieces, executor=self._threads))
 
-    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
+    def write_now(self, offset: int, pieces: Sequence[Piece], granted: int = 0) -> None:
         """Write all pieces at ``offset``, on the calling thread."""
-        _write_all(self._descriptor, offset, pieces, self._min_free)
+        size = sum(map(len, pieces))
+        self._find_room(offset, size, granted)
+        _write_all(self._descriptor, offset, pieces, size)
+
+    def _find_room(self, offset: int, size: int, granted: int) -> None:
+        """Take blocks for this write and more, where the reserve leaves room for both, or raise DiskFull."""
+        missing = self._blocks.missing(offset, size)
+        space = measure_space(self._descriptor)
+        reserve = self._min_free.of(space.total)
+        if missing and (step := self._blocks.step(offset, granted)) and space.free - step >= reserve:
+            self._blocks.take(offset, step)
+        elif space.free - missing < reserve:
+            raise _too_full()
+
+    def trim_now(self, end: int) -> None:
+        """Give back the blocks beyond ``end``."""
+        self._blocks.trim(end)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes."""
@@ -246,19 +269,19 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _check_free(place: Path | int, size: int, min_free: Amount) -> None:
-    space = measure_space(place)
+def _check_free(directory: Path, size: int, min_free: Amount) -> None:
+    space = measure_space(directory)
     if space.free - size < min_free.of(space.total):
-        text = "The spool's disk is too full: free space would sink below its reserve."
-        fault = DiskFull(text, retry_after=60)
-        if isinstance(place, Path):
-            name_disk(fault, place)
+        fault = _too_full()
+        name_disk(fault, directory)
         raise fault
 
 
-def _write_all(descriptor: int, offset: int, pieces: Sequence[Piece], min_free: Amount) -> None:
-    left = sum(map(len, pieces))
-    _check_free(descriptor, left, min_free)
+def _too_full() -> DiskFull:
+    return DiskFull("The spool's disk is too full: free space would sink below its reserve.", retry_after=60)
+
+
+def _write_all(descriptor: int, offset: int, pieces: Sequence[Piece], left: int) -> None:
     with disk_errors("write"):
         while left:
             written = os.pwritev(descriptor, pieces[:MAX_PIECES], offset)

@@ -82,8 +82,8 @@ class EncryptedFile:
         """Add all pieces, on the disk's threads."""
         await finish(self._on_thread(self.write_now, offset, pieces))
 
-    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
-        """Add all pieces, on the calling thread.
+    def write_now(self, offset: int, pieces: Sequence[Piece], granted: int = 0) -> None:  # noqa: ARG002
+        """Add all pieces, on the calling thread; nothing is prepared, for here encrypting is the cost.
 
         Raises:
             DiskFull, DiskError: Not all could be written; the file takes nothing any more.
@@ -104,6 +104,9 @@ class EncryptedFile:
             count += len(batch)
         self._is_broken = False
         self._content = (count, bytes(chunks.rest))
+
+    def trim_now(self, end: int) -> None:
+        """Nothing: nothing was prepared."""
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes, on the disk's threads."""

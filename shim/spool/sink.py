@@ -40,9 +40,13 @@ class FileSink:
         assert self.written + size <= self.room
         if size < len(pieces) * _WORTH_A_PIECE:
             pieces = [b"".join(pieces)]
-        self._file.write_now(self._start + self.written, pieces)
+        self._file.write_now(self._start + self.written, pieces, self._start + self.room)
         # Only now, for readers go by it: what is counted can be read back.
         self.written += size
         if self.is_awaited:
             self.is_awaited = False
             self._wake()
+
+    def finish(self) -> None:
+        """Nothing more comes: give back what the disk prepared for it, on the calling thread."""
+        self._file.trim_now(self._start + self.written)

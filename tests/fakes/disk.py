@@ -131,10 +131,15 @@ class FakeFile:
         if fitting < len(data):
             raise DiskFull("The spool could not write: No space left on device.", retry_after=60)
 
-    def write_now(self, offset: int, pieces: Sequence[Piece]) -> None:
+    def write_now(self, offset: int, pieces: Sequence[Piece], granted: int = 0) -> None:
         """Write as much as fits, at once."""
         assert not self.closed, "write on a closed file"
         self._keep(offset, b"".join(pieces))
+
+    def trim_now(self, end: int) -> None:
+        """Nothing comes after ``end``."""
+        assert not self.closed, "trim of a closed file"
+        assert end == len(self.data)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly so many bytes."""

@@ -40,6 +40,7 @@ class FakeSink:
         self._gate = gate
         self._error = error
         self._writers = 0
+        self.is_finished = False
 
     @property
     def written(self):
@@ -48,6 +49,7 @@ class FakeSink:
 
     def write(self, pieces):
         """Take pieces that must fit, from one thread at a time."""
+        assert not self.is_finished
         assert threading.current_thread().name.startswith("pump-")
         self._writers += 1
         assert self._writers == 1
@@ -60,6 +62,11 @@ class FakeSink:
         self.data += data
         self.sizes.append(len(data))
         self._writers -= 1
+
+    def finish(self):
+        """Be told, once, that the body has ended."""
+        assert not self.is_finished
+        self.is_finished = True
 
 
 class Line:

@@ -179,6 +179,7 @@ def test_no_more_is_read_than_the_room_and_a_little(room, beyond):
             outcome = await pump.intake.run(sink)
             ended = Ended.FULL if beyond > 0 else Ended.WHOLE
             assert outcome == Outcome(ended, data[room : room + SLACK])
+            assert sink.is_finished == (ended is Ended.WHOLE)
             assert (sink.data, pump.line.unread) == (data[:room], max(0, beyond))
 
     pumping(scene)

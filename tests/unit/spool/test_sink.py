@@ -21,7 +21,7 @@ class FakeFile:
         self._error = error
         self._during = during
 
-    def write_now(self, offset, pieces):
+    def write_now(self, offset, pieces, granted):
         self._during()
         if self._error is not None:
             raise self._error
