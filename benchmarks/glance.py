@@ -6,7 +6,6 @@ What each image came to is asked past the proxies: active, its size and its sha5
 import contextlib
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import subprocess
@@ -34,6 +33,8 @@ from shim.demo.processes import own_variables
 
 _MIB = 1024**2
 _LIMIT = 900.0
+# The glance command takes for data whatever stands at its input and is no terminal: it must have none.
+_WITHOUT_INPUT = ("sh", "-c", 'exec "$@" <&-', "sh")
 _PROXIES = {"shim": (), "shim-handoff": ("body=handoff",)}
 
 
@@ -62,17 +63,17 @@ class GlanceRun:
 
     Args:
         plain: Where Glance answers without a proxy.
-        command: Gives the command line for an image's id.
+        client: What is run for an image's id.
         pid: Of the proxy; None where there is none.
     """
 
     def __init__(
-        self, name: str, plain: str, image: Image, *, command: "Command", pid: int | None, home: Path
+        self, name: str, plain: str, image: Image, *, client: "Client", pid: int | None, home: Path
     ) -> None:
         self.name = name
         self._plain = plain
         self._image = image
-        self._command = command
+        self._client = client
         self._pid = pid
         self._home = home
 
@@ -83,7 +84,6 @@ class GlanceRun:
     def measure(self) -> Sample:
         """Seconds of the command, CPU and memory of the proxy."""
         image = str(uuid.uuid4())
-        self._command.prepare(self._plain, image)
         try:
             if self._pid is None:
                 return {"time": self._upload(image)}
@@ -91,12 +91,18 @@ class GlanceRun:
                 seconds = self._upload(image)
             return {"time": seconds} | watch.values()
         finally:
-            _ask(self._plain, "DELETE", f"/v2/images/{image}")
+            _delete(self._plain, image)
 
     def _upload(self, image: str) -> float:
-        command = self._command.line(image, self._image.file)
-        variables = own_variables(HOME=str(self._home), PYTHONPATH="")
         began = time.monotonic()
+        for command in self._client.commands(image, self._image.file):
+            self._run(command)
+        seconds = time.monotonic() - began
+        self._compare(image)
+        return seconds
+
+    def _run(self, command: list[str | Path]) -> None:
+        variables = own_variables(HOME=str(self._home), PYTHONPATH="")
         try:
             done = subprocess.run(
                 command,
@@ -108,11 +114,8 @@ class GlanceRun:
             )
         except subprocess.TimeoutExpired as late:
             raise Inexact(f"no end after {_LIMIT:.0f} s") from late
-        seconds = time.monotonic() - began
         if done.returncode:
             raise Inexact((done.stdout + done.stderr).decode(errors="replace").strip()[-300:])
-        self._compare(image)
-        return seconds
 
     def _compare(self, image: str) -> None:
         state = look_up(self._plain, image)
@@ -122,35 +125,36 @@ class GlanceRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """How a client uploads an image to ``url``: the glance command, or curl where ``glance`` is None."""
+class Client:
+    """How an image gets to ``url``.
+
+    Attributes:
+        glance: The glance command; its start and its request for the image are in every time.
+        has_length: Whether curl sends the data, with the length that the glance command never tells.
+    """
 
     url: str
-    glance: Path | None
+    glance: Path
+    has_length: bool = False
 
-    def prepare(self, plain: str, image: str) -> None:
-        """What has to be there before: curl only sends data."""
-        if self.glance is None:
-            fields = {"id": image, "name": "bench", "disk_format": "raw", "container_format": "bare"}
-            _ask(plain, "POST", "/v2/images", json.dumps(fields))
-
-    def line(self, image: str, file: Path) -> list[str | Path]:
-        """Program and arguments."""
-        if self.glance is not None:
-            return [self.glance, *image_create(self.url, image, "bench", str(file))[1:]]
+    def commands(self, image: str, file: Path) -> list[list[str | Path]]:
+        """Programs and arguments, one after the other."""
+        if not self.has_length:
+            return [[self.glance, *image_create(self.url, image, "bench", str(file))[1:]]]
         curl = shutil.which("curl")
         assert curl is not None
         quiet = ("-q", "-sS", "--fail-with-body", "--noproxy", "*", "-T", str(file))
         headers = ("-H", f"X-Auth-Token: {TOKEN}", "-H", "Content-Type: application/octet-stream")
-        return [curl, *quiet, *headers, f"{self.url}/v2/images/{image}/file"]
+        send: list[str | Path] = [curl, *quiet, *headers, f"{self.url}/v2/images/{image}/file"]
+        return [[*_WITHOUT_INPUT, self.glance, *image_create(self.url, image, "bench")[1:]], send]
 
 
-def _ask(url: str, method: str, path: str, body: str | None = None) -> None:
-    """A small request to Glance itself; of its answer only that it came counts."""
+def _delete(url: str, image: str) -> None:
+    """Take an image away, past the proxies; of the answer only that it came counts."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
-    headers = {"X-Auth-Token": TOKEN, "Content-Type": "application/json", "Connection": "close"}
+    headers = {"X-Auth-Token": TOKEN, "Connection": "close"}
     with contextlib.closing(connection):
-        connection.request(method, path, body, headers)
+        connection.request("DELETE", f"/v2/images/{image}", headers=headers)
         connection.getresponse().read()
 
 
@@ -199,13 +203,13 @@ class _Opener:
         if name == "alone":
             if shutil.which("curl") is None:
                 raise NotMeasured("curl is not installed (Debian: apt-get install curl)")
-            return self._run(name, Command(plain, None), None)
+            return self._run(name, Client(plain, self._program, has_length=True), None)
         url, pid = self._nginx() if name == "nginx" else self._shim(name, _PROXIES[name])
-        return self._run(name, Command(url, self._program), pid)
+        return self._run(name, Client(url, self._program), pid)
 
-    def _run(self, name: str, command: Command, pid: int | None) -> GlanceRun:
+    def _run(self, name: str, client: Client, pid: int | None) -> GlanceRun:
         plain = self._server.urls["uwsgi-http-socket"]
-        return GlanceRun(name, plain, self._image, command=command, pid=pid, home=self._folder)
+        return GlanceRun(name, plain, self._image, client=client, pid=pid, home=self._folder)
 
     def _nginx(self) -> tuple[str, int]:
         socket_file = self._server.urls["uwsgi-unix"].removeprefix("uwsgi+unix://")

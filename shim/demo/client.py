@@ -54,8 +54,8 @@ class ImageState:
     hash_value: str | None
 
 
-def image_create(url: str, image: str, name: str, file: str) -> list[str]:
-    """The glance command that makes an image of a file, in chunks of 1 MiB as it always does."""
+def image_create(url: str, image: str, name: str, file: str | None = None) -> list[str]:
+    """The glance command that makes an image, of a file in chunks of 1 MiB as it always does, or empty."""
     where = ["glance", "--os-image-url", url, "--os-auth-token", TOKEN]
     what = [
         "--id",
@@ -66,10 +66,9 @@ def image_create(url: str, image: str, name: str, file: str) -> list[str]:
         "raw",
         "--container-format",
         "bare",
-        "--file",
-        file,
     ]
-    return [*where, "image-create", *what]
+    data = [] if file is None else ["--file", file]
+    return [*where, "image-create", *what, *data]
 
 
 def run_command(environment: Environment, command: list[str], *, log: Path) -> Upload:
