@@ -12,9 +12,10 @@ import pytest
 from tests.support import replies
 from tests.support.client import LAST, chunk, chunked, get, head, put, put_chunked, split
 from tests.support.rig import BAD_HEAD, HIDDEN, Rig, only
+from tests.support.series import series
 from tests.support.wire import eventually
 
-DELIVERIES = pytest.mark.parametrize("delivery", ["whole", "bytes", "thirds"])
+DELIVERIES = series("delivery", ["whole", "bytes", "thirds"])
 KIB, MIB = 1 << 10, 1 << 20
 
 REFUSALS = only("http-tcp", "uwsgi-unix")
@@ -113,7 +114,7 @@ ACCEPTED = [
 
 
 @DELIVERIES
-@pytest.mark.parametrize(("request_", "body", "length"), ACCEPTED)
+@series(("request_", "body", "length"), ACCEPTED)
 def test_accepted_body_arrives_with_its_length(rig: Rig, request_, body, length, delivery):
     answer = rig.ask(request_, pieces=split(request_, delivery))
     assert answer.status == 200, answer
@@ -133,7 +134,7 @@ def test_accepted_body_arrives_with_its_length(rig: Rig, request_, body, length,
     assert seen.joined("Connection") in (None, "close", "keep-alive")
 
 
-@pytest.mark.parametrize(
+@series(
     "trailer",
     [
         # No hexadecimal number: request ids may hold any.
@@ -269,13 +270,13 @@ REFUSED_CODINGS = [
 
 
 @REFUSALS
-@pytest.mark.parametrize(("headers", "codes"), REFUSED_CODINGS)
+@series(("headers", "codes"), REFUSED_CODINGS)
 def test_refused_codings(rig: Rig, headers, codes):
     rig.assert_refused(head("PUT", "/x", *headers) + BODY, *codes)
 
 
 @REFUSALS
-@pytest.mark.parametrize(
+@series(
     "headers",
     [
         pytest.param([BOTH_CODINGS], id="chunked"),
@@ -331,7 +332,7 @@ REFUSED_LENGTHS = [
 
 
 @REFUSALS
-@pytest.mark.parametrize("headers", REFUSED_LENGTHS)
+@series("headers", REFUSED_LENGTHS)
 def test_refused_lengths(rig: Rig, headers):
     rig.assert_refused(head("PUT", "/x", *headers) + b"foobar", *LENGTH)
 
@@ -419,14 +420,14 @@ REFUSED_CHUNKS = [
 
 
 @REFUSALS
-@pytest.mark.parametrize("delivery", ["whole", "bytes"])
-@pytest.mark.parametrize("encoded", REFUSED_CHUNKS)
+@series("delivery", ["whole", "bytes"])
+@series("encoded", REFUSED_CHUNKS)
 def test_refused_chunks(rig: Rig, encoded, delivery):
     rig.assert_refused(split(from_chunks(encoded), delivery), "bad_framing")
 
 
 @REFUSALS
-@pytest.mark.parametrize("size", [b"f" * 16, b"8" + b"0" * 15, b"7" + b"f" * 15])
+@series("size", [b"f" * 16, b"8" + b"0" * 15, b"7" + b"f" * 15])
 def test_sizes_that_overflow(rig: Rig, size):
     """Far less comes than was announced: at the latest the client's end shows that it is not whole."""
     with rig.client() as client:
@@ -450,13 +451,13 @@ ENDLESS = [
 
 
 @REFUSALS
-@pytest.mark.parametrize("encoded", ENDLESS)
+@series("encoded", ENDLESS)
 def test_what_surrounds_the_data_is_bounded(rig: Rig, encoded):
     rig.assert_refused(from_chunks(encoded), "bad_framing", "head_too_large")
 
 
 @REFUSALS
-@pytest.mark.parametrize(
+@series(
     "encoded",
     [
         pytest.param(b"6;a=" + b"b" * MIB, id="extension"),
@@ -480,7 +481,7 @@ EITHER = [
 
 
 @REFUSALS
-@pytest.mark.parametrize("request_", EITHER)
+@series("request_", EITHER)
 def test_taken_rightly_or_refused(rig: Rig, request_):
     with rig.client() as client:
         client.offer(request_)
@@ -596,8 +597,8 @@ REFUSED_HEADS = [
 
 
 @REFUSALS
-@pytest.mark.parametrize("delivery", ["whole", "bytes"])
-@pytest.mark.parametrize(("request_", "codes"), REFUSED_HEADS)
+@series("delivery", ["whole", "bytes"])
+@series(("request_", "codes"), REFUSED_HEADS)
 def test_refused_heads(rig: Rig, request_, codes, delivery):
     rig.assert_refused(split(request_, delivery), *codes)
 

@@ -127,9 +127,8 @@ def test_a_cut_is_seen(rig: Rig, came, end, version):
         client.send(head("GET", "/x", version=version))
         answer = client.answer()
         assert (answer.status, answer.complete) == (200, False)
-        assert BODY.startswith(answer.body)
-        if end == "close":
-            assert len(answer.body) == came
+        # What our own buffer held when the server failed is not waited for.
+        assert BODY[:came].startswith(answer.body)
         assert client.ending() != "open"
     eventually(lambda: "upstream_closed" in rig.shim.log_text(start), "the log says why")
     assert len(rig.stub.requests) == 1
