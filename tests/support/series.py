@@ -1,7 +1,7 @@
 """Tables of which each row is a line of one test: ``parametrize`` for rows that take next to no time.
 
-A test of its own costs pytest some milliseconds, and a rig as many again to come to rest; with thousands of rows
-that was most of the tests' time. All rows run, also after one that failed, and each failure names its row.
+A test of its own costs pytest some milliseconds, and a rig as many again to come to rest; with thousands of
+rows that was most of the tests' time. All rows run, also after one that failed; each failure names its row.
 """
 
 import functools
@@ -11,22 +11,26 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytest
 
+OUTCOMES = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+"""What ends a row but not the table. A skipped row is a failure: it would hide behind the others."""
+
 
 @runtime_checkable
 class Renewable(Protocol):
     """A fixture that has to forget the row before."""
 
     def begin(self) -> None:
-        """Forget what earlier tests, or rows, did."""
+        """Forget what earlier tests, or rows, did; fail for what they should not have done."""
         ...
 
 
 def series(
     names: str | tuple[str, ...], rows: Iterable[Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Call the test for each row, which ``pytest.param`` may name; what else it takes are fixtures, made once.
+    """Call the test for each row, which ``pytest.param`` may name.
 
-    As with ``parametrize``, two of them on one test multiply.
+    What else it takes are fixtures, made once for all rows. As with ``parametrize``, two of them on one test
+    multiply.
     """
     keys = tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
     table = [_labelled(keys, row) for row in rows]
@@ -37,7 +41,7 @@ def series(
         def run(**fixtures: Any) -> None:
             faults = list(_faults(test, table, fixtures))
             if faults:
-                raise ExceptionGroup(f"{len(faults)} of {len(table)} rows failed", faults)
+                raise BaseExceptionGroup(f"{len(faults)} faults in {len(table)} rows", faults)
 
         # What pytest sees: the fixtures alone.
         signature = inspect.signature(test)
@@ -62,13 +66,13 @@ def _is_param(row: Any) -> bool:
 
 def _faults(
     test: Callable[..., None], table: list[tuple[str, dict[str, Any]]], fixtures: dict[str, Any]
-) -> Iterator[Exception]:
+) -> Iterator[BaseException]:
+    renewals = [fixture.begin for fixture in fixtures.values() if isinstance(fixture, Renewable)]
     for label, values in table:
-        for fixture in fixtures.values():
-            if isinstance(fixture, Renewable):
-                fixture.begin()
-        try:
-            test(**fixtures, **values)
-        except Exception as fault:  # noqa: BLE001 - all are raised together when the last row is done
-            fault.add_note(f"in the row: {label}")
-            yield fault
+        # After a row, not before the next: what it left behind is its own fault.
+        for step in (functools.partial(test, **fixtures, **values), *renewals):
+            try:
+                step()
+            except OUTCOMES as fault:
+                fault.add_note(f"in the row: {label}")
+                yield fault

@@ -23,6 +23,7 @@ from tests.fakes.pumping import (
     pumping,
     waits,
 )
+from tests.support.series import series
 from tests.unit.wire.test_chunked import ILLEGAL, LEGAL
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
@@ -84,7 +85,7 @@ def test_legal_bodies(body, payload, size):
 
 
 @in_pieces
-@pytest.mark.parametrize("body", ILLEGAL)
+@series("body", ILLEGAL)
 def test_illegal_bodies(body, size):
     with pytest.raises(BadFraming):
         pumped(ChunkedDecoder(), pieces_of(body + NEXT, size))
