@@ -15,7 +15,6 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import only
 from tests.support.shim import Shim, descriptors
 from tests.support.wire import Hang, eventually
 
@@ -53,7 +52,7 @@ def told(shim, text, times=1):
 # -- limits across workers --------------------------------------------------------------------------------
 
 
-@only("http-tcp")
+@once
 @NUMBERS
 def test_a_killed_worker_leaves_nothing_behind(rig_with, workers):
     settings = {"server.workers": workers, "spool.memory_limit": "16KiB", "spool.max_total": "8MiB"}
@@ -370,7 +369,7 @@ class Traffic:
             self.lost.append(f"{answer.status} {answer.body[:500]!r}")
 
 
-@only("http-tcp")
+@once
 @NUMBERS
 def test_reload_under_traffic_loses_no_request(rig_with, workers):
     rig = rig_with({"server.workers": workers}, fresh=True)
