@@ -92,7 +92,16 @@ def ask(way: Way, method: str, path: str, **options: object) -> httpx.Response:
 # -- uploads ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("uploader", UPLOADERS)
+# Without a front it is test_glance.py's; and an import is an upload by the same client, or none.
+PAIRS = [
+    (way, uploader)
+    for way in WAYS
+    for uploader in UPLOADERS
+    if way != "nothing" and uploader not in ("glance, stage + import", "glance, web-download")
+]
+
+
+@pytest.mark.parametrize(("running_way", "uploader"), PAIRS, indirect=["running_way"])
 def test_image_is_active_and_whole(
     *, uploader: str, way: Way, images: Images, programs: Programs, results: Results, source: Source
 ):
