@@ -59,7 +59,11 @@ with_servers() { run_tests -m servers -n 4 --dist loadgroup "$@" tests/integrati
 
 case $what in
     lint) lint ;;
-    fast) without_servers "not servers and not more" "$@" ;;
+    fast)
+        # Of hypothesis' examples too a part is enough here (tests/properties/conftest.py).
+        export SHIM_EXAMPLES=shim-fast
+        without_servers "not servers and not more" "$@"
+        ;;
     all)
         lint
         without_servers "not servers" "$@"

@@ -4,6 +4,7 @@ Whatever the way, each byte arrives, a cut stays visible, either side's pace is 
 go on afterwards.
 """
 
+import array
 import time
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 # No two places look alike, and it is no multiple of a page.
-BODY = b"".join(b"%07d\n" % number for number in range(5 * MIB // 8)) + b"end"
+BODY = array.array("Q", range(5 * MIB // 8)).tobytes() + b"end"
 LENGTH = f"Content-Length: {len(BODY)}"
 HEAD = replies.answer_head(200, LENGTH)
 

@@ -21,7 +21,7 @@ from tests.support.wire import Hang, eventually
 KIB, MIB = 1 << 10, 1 << 20
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")
 once = pytest.mark.parametrize("case", ["http-tcp-fast"])
-NUMBERS = pytest.mark.parametrize("workers", [1, 3])
+NUMBERS = pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.more), 3])
 
 
 def workers_of(shim):

@@ -188,6 +188,7 @@ def hang(shim: Shim, client: Client) -> None:
     eventually(lambda: shim.metric("upstream_inflight") == before + 1, "the application hangs")
 
 
+@pytest.mark.more
 def test_sigterm_ends_a_process_whose_application_hangs(hanging: Shim):
     with Client(("127.0.0.1", hanging.port)) as given_up, Client(("127.0.0.1", hanging.port)) as waiting:
         hang(hanging, given_up)
@@ -197,6 +198,7 @@ def test_sigterm_ends_a_process_whose_application_hangs(hanging: Shim):
     assert not hanging.complaints()
 
 
+@pytest.mark.more
 def test_threads_that_all_hang(hanging: Shim):
     """Who waits is told so, and everything that needs no thread goes on."""
     clients = [Client(("127.0.0.1", hanging.port)) for _ in range(THREADS)]
@@ -227,6 +229,7 @@ def serve(upstream: str, folder: Path, *, python: Path | str = sys.executable, *
     )
 
 
+@pytest.mark.more
 def test_application_that_is_not_there(tmp_path: Path):
     ended = serve("wsgi:no_such_module:application", tmp_path)
     assert ended.returncode == 1
@@ -238,6 +241,7 @@ def test_application_that_is_not_there(tmp_path: Path):
     )
 
 
+@pytest.mark.more
 def test_application_that_fails_on_import(tmp_path: Path):
     (tmp_path / "failing.py").write_text("def begin():\n    raise RuntimeError('no database')\nbegin()\n")
     ended = serve("wsgi:failing:application", tmp_path, PYTHONPATH=str(tmp_path))
@@ -266,6 +270,7 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.more
 def test_application_that_takes_logging_and_signals_for_its_own(tmp_path: Path):
     (tmp_path / "loud.py").write_text(LOUD)
     settings = {"upstream": "wsgi:loud:application"}
