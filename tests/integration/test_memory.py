@@ -25,7 +25,7 @@ MOST = 80 * MIB
 def test_memory_for_a_large_body(environment: Environment, tmp_path, results: Results, way, size):
     chunks = Chunks(size)
     server = serve_echo(environment, tmp_path, "uwsgi-unix")
-    with server, run_shim(tmp_path / "shim", server.url, service="none", **WAYS[way]) as shim:
+    with server, run_shim(tmp_path / "shim", server.url, service="none", forked=False, **WAYS[way]) as shim:
         with PssWatch(shim.pid) as watch:
             sent = send(f"127.0.0.1:{shim.port}", "/large", chunks, {})
         shim.await_rest()
