@@ -37,5 +37,5 @@ def test_memory_for_a_large_body(environment: Environment, tmp_path, results: Re
     assert sent.status == 200, sent.body[:500]
     told = json.loads(sent.body)
     assert (told["length"], told["sha256"]) == (size, chunks.hash("sha256"))
-    assert watch.samples > 10
+    assert watch.samples > 3, "nobody looked while it passed"
     assert watch.peak < MOST
