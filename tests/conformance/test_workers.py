@@ -449,7 +449,8 @@ def test_systemd_is_told_and_a_stuck_worker_is_replaced(pool, case, systemd, tmp
     kind, _, _ = case.rpartition("-")
     with pool.stub(kind, tmp_path) as stub:
         environment = {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "4000000"}
-        with Shim(tmp_path, {"upstream": stub.url, "server.workers": 2}, environment=environment) as shim:
+        settings = {"upstream": stub.url, "server.workers": 2}
+        with Shim(tmp_path, settings, environment=environment, forked=True) as shim:
             assert heard(systemd, b"READY=1")
             assert b"serving: 2 workers, 0 uploads, 0 MiB held" in heard(systemd, b"STATUS=serving")
             assert heard(systemd, b"WATCHDOG=1")
@@ -528,7 +529,7 @@ class Successor(Shim):
     """A shim that listens where another one does already."""
 
     def __init__(self, folder, settings, port):
-        super().__init__(folder, {**settings, "server.listen": [f"127.0.0.1:{port}"]})
+        super().__init__(folder, {**settings, "server.listen": [f"127.0.0.1:{port}"]}, forked=True)
         self._shared = port
 
     def launch(self):

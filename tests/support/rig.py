@@ -54,7 +54,10 @@ def cases(*names: str) -> list[Any]:
     return chosen
 
 
-EACH_ONCE = cases(*FEW, "http-tcp-tls")
+EACH_ONCE = [
+    cases(FEW[0])[0],
+    *(pytest.param(name, marks=pytest.mark.more) for name in (FEW[1], "http-tcp-tls")),
+]
 """Each protocol, each kind of socket and each way once: for what is settled before a body or an answer is
 under way, as heads, refusals and limits are. A module says so by ``CASES = EACH_ONCE``."""
 
