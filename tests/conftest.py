@@ -1,5 +1,9 @@
 """Shared by all tests: helpers of tests.support say what they compared when an assertion fails."""
 
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 pytest.register_assert_rewrite("tests.support")
@@ -7,6 +11,31 @@ pytest.register_assert_rewrite("tests.support")
 
 # What tests that share it are parametrized by: a rig of a kind and way, or a hosting of Glance.
 SHARED = ("case", "hosting", "running_chain")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let the collector of garbage pass over what stays to the end: thousands of tests, and all they import.
+
+    Some tests ask it to look at everything, to see that nothing was left behind.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+# How a module says that all of its tests need outside servers.
+NEEDS_SERVERS = "\npytestmark = pytest.mark.servers\n"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where no servers are wanted do not even read such modules: each process would load all they import."""
+    if config.option.markexpr.startswith("not servers") and collection_path.match("test_*.py"):
+        return NEEDS_SERVERS in collection_path.read_text("utf-8") or None
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)

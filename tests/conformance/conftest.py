@@ -16,10 +16,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test over every case, unless it chose its own with ``only``."""
+    """Run a test over every case, or its module's ``CASES``, unless it chose its own with ``only``."""
     marked = any("case" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
     if "case" in metafunc.fixturenames and not marked:
-        metafunc.parametrize("case", CASES)
+        metafunc.parametrize("case", getattr(metafunc.module, "CASES", CASES))
 
 
 @pytest.hookimpl(trylast=True)
@@ -52,8 +52,10 @@ def rig_with(pool: RigPool, case: str) -> Iterator[Callable[..., Rig]]:
     used: list[Rig] = []
 
     def give(settings: dict[str, Any] | None = None, **options: Any) -> Rig:
-        used.append(pool.rig(case, settings, **options))
-        return used[-1]
+        rig = pool.rig(case, settings, **options)
+        if rig not in used:  # a row of a series before this one may have had it
+            used.append(rig)
+        return rig
 
     yield give
     for rig in used:

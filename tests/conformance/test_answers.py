@@ -9,10 +9,12 @@ import time
 import pytest
 
 from tests.support.client import Answer, chunked, get, head, put_chunked
-from tests.support.rig import Rig, only
+from tests.support.rig import EACH_ONCE, Rig, only
+from tests.support.series import series
 from tests.support.stub import Stub
 from tests.support.wire import eventually
 
+CASES = EACH_ONCE
 REFUSED = ["PUT", "/x", "Content-Length: 6", "Expect: nonsense"]
 CODE = "expectation_failed"
 
@@ -28,8 +30,7 @@ def ask(rig: Rig, *headers: str) -> Answer:
     return answer
 
 
-@only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize(
+@series(
     "accept",
     [
         None,
@@ -46,8 +47,7 @@ def test_problem_document(rig: Rig, accept):
     rig.assert_problem(answer, CODE)
 
 
-@only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize(
+@series(
     "accept",
     [
         "text/html",
@@ -64,7 +64,6 @@ def test_page(rig: Rig, accept):
     assert "417" in text
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_line_for_the_glance_command(rig: Rig):
     answer = ask(rig, "Accept: */*")
     assert answer.media_type == "text/plain"
@@ -75,7 +74,6 @@ def test_line_for_the_glance_command(rig: Rig):
     assert len(text) > len(f"417 {CODE}") + 10, "no detail"
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_nothing_of_the_client_is_shown_unescaped(rig: Rig):
     evil = "<script>alert(1)</script>"
     with rig.client() as client:
@@ -91,7 +89,6 @@ def test_nothing_of_the_client_is_shown_unescaped(rig: Rig):
         assert evil.encode() not in client.answer().body
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_answer_to_head_has_no_body(rig: Rig):
     with rig.client() as client:
         client.send(head("HEAD", "/x", "Expect: nonsense"))
@@ -100,7 +97,7 @@ def test_answer_to_head_has_no_body(rig: Rig):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize(
+@series(
     ("request_", "code"),
     [
         pytest.param(head(*REFUSED), CODE, id="Expect"),
@@ -144,7 +141,6 @@ def test_requests_are_counted(rig: Rig):
     eventually(lambda: (count("200"), count("417")) == (before[0] + 1, before[1] + 1), "both are counted")
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_bytes_of_bodies_are_counted(rig: Rig):
     before = rig.shim.metric("body_bytes_total", mode="spool")
     assert rig.ask(put_chunked("/x", chunked(bytes(100_000), 999))).status == 200
@@ -154,7 +150,7 @@ def test_bytes_of_bodies_are_counted(rig: Rig):
 
 
 @only("http-tcp")
-@pytest.mark.parametrize(
+@series(
     "name",
     [
         "spool_bytes",
@@ -170,15 +166,13 @@ def test_metrics_are_there_from_the_start(rig_with, name):
     assert f"glance_shim_{name}" in {sample for sample, _ in shim.metrics()}
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_upstream_is_in_the_metrics(rig: Rig):
     assert rig.ask(get("/x")).status == 200
     assert rig.shim.metric("upstream_up") == 1
     assert rig.shim.metric("upstream_inflight") == 0
 
 
-@only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize(
+@series(
     "request_",
     [
         pytest.param(get("/x", "Expect: nonsense"), id="nothing left to read"),
@@ -201,14 +195,12 @@ def test_refusal_survives_what_is_sent_after_it(rig: Rig, request_):
     rig.assert_untouched()
 
 
-@only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/status.json", "/uploads", "/"])
+@series("path", ["/healthz", "/readyz", "/metrics", "/status.json", "/uploads", "/"])
 def test_admin_is_not_reachable_through_the_proxy(rig: Rig, path):
     assert rig.ask(get(path)).body == f"GET {path}".encode()
     assert rig.stub.only().target == path
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_live_uploads_are_listed(rig: Rig):
     with rig.client() as client:
         client.send(head("PUT", "/v2/images/1/file", "Content-Length: 200000"), bytes(100_000))
@@ -232,7 +224,6 @@ def not_yet(stub, folder, others):
     return {"upstream": others["late"].url}, []
 
 
-@only("http-tcp", "uwsgi-unix")
 def test_readiness_follows_the_upstream(rig_with):
     """A server that refuses is down; one that takes the connection and answers nothing is busy, and up."""
     rig = rig_with(plan=not_yet, ready=503, fresh=True)

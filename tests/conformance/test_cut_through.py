@@ -13,6 +13,7 @@ import pytest
 from tests.support import replies
 from tests.support.client import LAST, chunk, chunked, head, put
 from tests.support.rig import Rig, only
+from tests.support.series import series
 from tests.support.wire import eventually
 
 MIB = 1 << 20
@@ -135,7 +136,7 @@ def test_a_connection_serves_on(rig: Rig):
 
 @known
 @pytest.mark.parametrize("leave", ["finish", pytest.param("reset", marks=pytest.mark.more)])
-@pytest.mark.parametrize("size", [PART, SIZE - 1])
+@series("size", [PART, SIZE - 1])
 def test_a_client_that_leaves(rig: Rig, framing, leave, size):
     with rig.client() as client:
         client.send(begin(framing), part(framing, DATA[:size]))
@@ -154,7 +155,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@series("wrong", WRONG)
 def test_a_body_that_is_not_what_was_declared(rig: Rig, wrong):
     data, end, code = WRONG[wrong]
     with rig.client() as client:
@@ -166,6 +167,7 @@ def test_a_body_that_is_not_what_was_declared(rig: Rig, wrong):
     assert_cut(rig)
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_a_client_that_keeps_the_server_waiting(rig_with):
     rig = rig_with(IMPATIENT)
     with rig.client() as client:

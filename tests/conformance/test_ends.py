@@ -11,7 +11,8 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import CRAWL, SHORT, Rig, only
+from tests.support.rig import CRAWL, SHORT, Rig, each_once, only
+from tests.support.series import series
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -44,8 +45,9 @@ CUT = [
 # -- the client leaves --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["close", "reset", "finish"])
-@pytest.mark.parametrize("sent", CUT)
+@each_once
+@series("how", ["close", "reset", "finish"])
+@series("sent", CUT)
 def test_client_gone_before_the_end_of_its_request(rig: Rig, sent, how):
     with rig.client() as client:
         client.send(sent)
@@ -68,8 +70,9 @@ def test_client_gone_from_a_spooled_body(rig: Rig):
     rig.assert_untouched()
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
-@pytest.mark.parametrize(
+@only("http-tcp", "uwsgi-unix")
+@series("how", ["close", "reset"])
+@series(
     "request_",
     [
         pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked"),
@@ -90,7 +93,7 @@ def test_client_gone_after_its_request_cancels_the_call(rig: Rig, request_, how)
     assert len(rig.stub.requests) == 1, rig.stub.story()
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
+@series("how", ["close", "reset"])
 def test_client_gone_during_the_answer_cancels_the_call(rig: Rig, how):
     begun = replies.answer_head(200, "Content-Length: 1000000") + b"begun"
     rig.stub.answer(replies.raw(begun, end="wait"))
@@ -221,14 +224,15 @@ def test_body_over_its_total_time(rig_with):
     )
 
 
-@only("http-tcp", "uwsgi-unix")
+@each_once
 def test_slow_but_never_idle_is_fine(rig_with):
-    rig = rig_with(SHORT)
+    # Twenty pauses are longer than it, and none nearly so long, on a busy machine too.
+    rig = rig_with({"timeouts.body_idle": "1s"})
     with rig.client() as client:
         client.send(CODED)
         for _ in range(25):
             client.send(chunk(b"x"))
-            time.sleep(0.02)
+            time.sleep(0.05)
         client.send(b"0\r\n\r\n")
         assert client.answer().status == 200
     assert rig.stub.only().body == b"x" * 25
@@ -256,7 +260,7 @@ def ready_status(rig: Rig) -> int:
     return rig.shim.admin("/readyz").status
 
 
-@only("http-tcp", "uwsgi-unix")
+@only("http-tcp")
 def test_term_lets_uploads_end(rig_with, gate):
     rig = rig_with({"timeouts.drain": "20s"}, fresh=True)
     rig.stub.on("/waits", replies.held(gate, replies.normal(200, b"after all")))

@@ -7,14 +7,16 @@ upstream never hears of either.
 import pytest
 
 from tests.support.client import chunked, get, head
-from tests.support.rig import TIGHT, Rig, only
+from tests.support.rig import EACH_ONCE, TIGHT, Rig
+from tests.support.series import series
 from tests.support.wire import eventually
 
+CASES = EACH_ONCE
 EXPECT = "Expect: 100-continue"
 KIB, MIB = 1 << 10, 1 << 20
 
 
-@pytest.mark.parametrize(
+@series(
     ("headers", "body"),
     [
         pytest.param(["Content-Length: 6"], b"foobar", id="length"),
@@ -22,7 +24,7 @@ KIB, MIB = 1 << 10, 1 << 20
         pytest.param(["Transfer-Encoding: chunked"], chunked(b"foobar", 1), id="chunked in ones"),
     ],
 )
-@pytest.mark.parametrize("expect", ["Expect: 100-continue", "expect:100-Continue", "EXPECT: 100-CONTINUE "])
+@series("expect", ["Expect: 100-continue", "expect:100-Continue", "EXPECT: 100-CONTINUE "])
 def test_admitted_gets_100_then_sends(rig: Rig, headers, body, expect):
     with rig.client() as client:
         client.send(head("PUT", "/x", *headers, expect))
@@ -41,7 +43,7 @@ def test_admitted_gets_100_then_sends(rig: Rig, headers, body, expect):
     assert b"expect" not in seen.raw.lower()
 
 
-@pytest.mark.parametrize(
+@series(
     ("headers", "body"),
     [
         pytest.param(["Content-Length: 6"], b"foobar", id="length"),
@@ -55,7 +57,7 @@ def test_client_that_does_not_wait(rig: Rig, headers, body):
     assert rig.stub.only().body == b"foobar"
 
 
-@pytest.mark.parametrize(
+@series(
     "request_",
     [
         pytest.param(get("/x", EXPECT), id="GET"),
@@ -80,7 +82,7 @@ def test_connection_serves_on_after_100(rig: Rig):
     assert [seen.body for seen in rig.stub.requests] == [b"foobar"] * 3
 
 
-@pytest.mark.parametrize(
+@series(
     "expect",
     [
         "200-ok",
@@ -110,7 +112,7 @@ def test_unknown_expectation_beside_the_known_one(rig: Rig):
     )
 
 
-@pytest.mark.parametrize("expect", [EXPECT, "Expect: 200-ok"])
+@series("expect", [EXPECT, "Expect: 200-ok"])
 def test_http_1_0_gets_no_100(rig: Rig, expect):
     with rig.client() as client:
         client.send(head("PUT", "/x", "Content-Length: 6", expect, version="1.0"))
@@ -169,8 +171,7 @@ def test_budget_spent_gets_no_100(rig_with):
     assert rig.stub.only().received == 4 * MIB
 
 
-@only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize(
+@series(
     "headers",
     [
         ["Content-Length: 6", "Transfer-Encoding: chunked"],

@@ -6,13 +6,14 @@ proxy variable is heeded.
 
 import re
 
-import pytest
-
 from tests.support import replies
 from tests.support.client import HOST, chunked, get, head, put, put_chunked
-from tests.support.rig import REQUEST_ID, Rig, only, several
+from tests.support.rig import EACH_ONCE, REQUEST_ID, Rig, only, several
+from tests.support.series import series
 from tests.support.stub import Seen
 from tests.support.wire import eventually
+
+CASES = EACH_ONCE
 
 # -- the path -------------------------------------------------------------------------------------------
 
@@ -50,7 +51,7 @@ TARGETS = [
 ]
 
 
-@pytest.mark.parametrize(("target", "decoded"), TARGETS)
+@series(("target", "decoded"), TARGETS)
 def test_path_goes_up_byte_for_byte(rig: Rig, target, decoded):
     assert rig.ask(get(target)).status == 200
     seen = rig.stub.only()
@@ -62,9 +63,7 @@ def test_path_goes_up_byte_for_byte(rig: Rig, target, decoded):
         assert seen.raw.startswith(b"GET %b HTTP/1.1\r\n" % target.encode())
 
 
-@pytest.mark.parametrize(
-    "target", ["/%", "/%2", "/%zz", "/%00", "/a%0d%0aX: y".replace(": ", ":%20"), "/x?%"]
-)
+@series("target", ["/%", "/%2", "/%zz", "/%00", "/a%0d%0aX: y".replace(": ", ":%20"), "/x?%"])
 def test_odd_escapes_go_up_unaltered_or_not_at_all(rig: Rig, target):
     with rig.client() as client:
         client.send(get(target))
@@ -76,7 +75,7 @@ def test_odd_escapes_go_up_unaltered_or_not_at_all(rig: Rig, target):
         rig.assert_untouched()
 
 
-@pytest.mark.parametrize(
+@series(
     ("target", "decoded"),
     [
         ("/image/v2/x%2Fy?z", "/v2/x/y"),
@@ -101,9 +100,7 @@ def test_mount(rig_with, target, decoded):
         assert (seen.variables["SCRIPT_NAME"], seen.variables["PATH_INFO"]) == ("/image", decoded)
 
 
-@pytest.mark.parametrize(
-    "target", ["http://glance.example:9292/v2/images?a=b", "HTTP://glance.example:9292/v2/images?a=b"]
-)
+@series("target", ["http://glance.example:9292/v2/images?a=b", "HTTP://glance.example:9292/v2/images?a=b"])
 def test_absolute_target(rig: Rig, target):
     """RFC 9112 3.2.2: taken, in origin form; its authority counts, not the Host header."""
     answer = rig.ask(get(target).replace(b"Host: " + HOST.encode(), b"Host: evil.example"))
@@ -117,7 +114,7 @@ def test_absolute_target(rig: Rig, target):
     assert b"evil.example" not in seen.raw
 
 
-@pytest.mark.parametrize(("target", "path"), [("http://a.example", "/"), ("http://a.example?x", "/?x")])
+@series(("target", "path"), [("http://a.example", "/"), ("http://a.example?x", "/?x")])
 def test_absolute_target_without_a_path(rig: Rig, target, path):
     with rig.client() as client:
         client.send(get(target))
@@ -154,7 +151,7 @@ def assert_forwarded(rig: Rig, seen: Seen, via: str = "1.1") -> None:
         assert REQUEST_ID.fullmatch(value), value
 
 
-@pytest.mark.parametrize("request_", [get("/x"), put_chunked("/x", chunked(b"foobar")), put("/x", b"foobar")])
+@series("request_", [get("/x"), put_chunked("/x", chunked(b"foobar")), put("/x", b"foobar")])
 def test_forwarded_headers_are_set(rig: Rig, request_):
     assert rig.ask(request_).status == 200
     seen = rig.stub.only()
@@ -162,7 +159,7 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
     assert_forwarded(rig, seen)
 
 
-@pytest.mark.parametrize(
+@series(
     "header",
     [
         "X-Forwarded-For: 6.6.6.6",
@@ -226,8 +223,8 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("named", NAMED)
-@pytest.mark.parametrize("framing", ["length", "chunked"])
+@series("named", NAMED)
+@series("framing", ["length", "chunked"])
 def test_connection_header_removes_nothing_that_matters(rig: Rig, named, framing):
     line = f"Connection: {named}"
     request = (
@@ -274,7 +271,7 @@ def test_hop_by_hop_headers_stay_behind(rig: Rig):
     assert seen.body == b"foobar"
 
 
-@pytest.mark.parametrize(
+@series(
     "lines",
     [
         [
@@ -358,14 +355,14 @@ def test_no_length_of_a_client_survives_beside_ours(rig: Rig):
 OWN_ID = "req-0a1b2c3d-4e5f-6789-abcd-ef0123456789"
 
 
-@pytest.mark.parametrize("name", ["X-Openstack-Request-Id", "X-Request-Id", "x-openstack-request-id"])
+@series("name", ["X-Openstack-Request-Id", "X-Request-Id", "x-openstack-request-id"])
 def test_well_formed_request_id_is_kept(rig: Rig, name):
     assert rig.ask(get("/x", f"{name}: {OWN_ID}")).status == 200
     seen = rig.stub.only()
     assert seen.all("X-Openstack-Request-Id") == seen.all("X-Request-Id") == [OWN_ID]
 
 
-@pytest.mark.parametrize(
+@series(
     "value",
     [
         "evil",

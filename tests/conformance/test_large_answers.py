@@ -4,6 +4,7 @@ Whatever the way, each byte arrives, a cut stays visible, either side's pace is 
 go on afterwards.
 """
 
+import array
 import time
 
 import pytest
@@ -11,11 +12,12 @@ import pytest
 from tests.support import replies
 from tests.support.client import get, head
 from tests.support.rig import CRAWL, KEPT, SHORT, Rig, only
+from tests.support.series import series
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 # No two places look alike, and it is no multiple of a page.
-BODY = b"".join(b"%07d\n" % number for number in range(5 * MIB // 8)) + b"end"
+BODY = array.array("Q", range(5 * MIB // 8)).tobytes() + b"end"
 LENGTH = f"Content-Length: {len(BODY)}"
 HEAD = replies.answer_head(200, LENGTH)
 
@@ -94,7 +96,7 @@ def test_bytes_after_the_end_go_with_their_connection(rig_with):
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@series("version", ["1.0", "1.1"])
 def test_a_client_that_wants_no_more(rig: Rig, version):
     rig.stub.answer(in_two(HEAD, BODY))
     with rig.client() as client:
@@ -117,9 +119,9 @@ def test_no_body_where_none_belongs(rig: Rig):
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("end", ["close", "reset"])
-@pytest.mark.parametrize("came", [1, 300 * KIB, 3 * MIB, len(BODY) - 1])
+@series("version", ["1.0", "1.1"])
+@series("end", ["close", "reset"])
+@series("came", [1, 300 * KIB, 3 * MIB, len(BODY) - 1])
 def test_a_cut_is_seen(rig: Rig, came, end, version):
     rig.stub.answer(in_two(HEAD, BODY[:came], end))
     start = rig.shim.log_size()
@@ -127,9 +129,8 @@ def test_a_cut_is_seen(rig: Rig, came, end, version):
         client.send(head("GET", "/x", version=version))
         answer = client.answer()
         assert (answer.status, answer.complete) == (200, False)
-        assert BODY.startswith(answer.body)
-        if end == "close":
-            assert len(answer.body) == came
+        # What our own buffer held when the server failed is not waited for.
+        assert BODY[:came].startswith(answer.body)
         assert client.ending() != "open"
     eventually(lambda: "upstream_closed" in rig.shim.log_text(start), "the log says why")
     assert len(rig.stub.requests) == 1
@@ -148,9 +149,10 @@ def test_silence_is_a_cut(rig_with):
     eventually(lambda: "response_timeout" in rig.shim.log_text(start), "the log says why")
 
 
+@only("http-tcp", "uwsgi-unix")
 def test_a_slow_client_is_not_a_silent_server(rig_with):
     """It pauses longer than the server may, with more on its way than all buffers hold."""
-    rig = rig_with({"timeouts.response_idle": "400ms"})
+    rig = rig_with({"timeouts.response_idle": "1s"})
     times = 8
     rig.stub.answer(
         replies.raw(
@@ -160,7 +162,7 @@ def test_a_slow_client_is_not_a_silent_server(rig_with):
     with rig.client() as client:
         client.send(get("/x"))
         client.head()
-        time.sleep(1)
+        time.sleep(1.5)
         for _ in range(times):
             assert client.wire.exactly(len(BODY)) == BODY
         client.send(get("/next"))
@@ -255,7 +257,7 @@ def test_a_client_that_drips_is_cut_off(rig_with):
 
 
 @only("http-tcp", "uwsgi-unix")
-@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+@series("how", ["close", "reset", "half-close"])
 def test_a_client_that_leaves(rig: Rig, how):
     start = rig.shim.log_size()
     rig.stub.answer(endless)

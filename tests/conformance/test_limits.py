@@ -10,9 +10,10 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import TIGHT, only
+from tests.support.rig import EACH_ONCE, TIGHT, only
 from tests.support.wire import eventually
 
+CASES = EACH_ONCE
 KIB, MIB = 1 << 10, 1 << 20
 
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")

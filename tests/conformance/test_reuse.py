@@ -9,6 +9,7 @@ import pytest
 from tests.support import replies
 from tests.support.client import LAST, chunked, get, head, put, put_chunked
 from tests.support.rig import KEPT, SHORT, Rig, only
+from tests.support.series import series
 from tests.support.wire import eventually
 
 MIB = 1 << 20
@@ -41,7 +42,7 @@ def test_one_connection_serves_many_requests(rig: Rig):
     assert all(seen.complete for seen in rig.stub.requests)
 
 
-@pytest.mark.parametrize(
+@series(
     ("request_", "end"),
     [
         pytest.param(get("/x"), "open", id="1.1"),
@@ -107,7 +108,7 @@ def test_kept_connections_serve_gets(rig_with):
 
 
 @HTTP
-@pytest.mark.parametrize(
+@series(
     "request_",
     [
         pytest.param(put_chunked("/x", chunked(b"foobar")), id="chunked PUT"),
@@ -201,7 +202,7 @@ def test_stale_connections_do_no_harm(rig_with):
 
 
 @HTTP
-@pytest.mark.parametrize(
+@series(
     "reply",
     [
         pytest.param(replies.normal(200, b"ok", "Connection: close"), id="says close"),

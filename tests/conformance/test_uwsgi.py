@@ -10,11 +10,12 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import HOST, chunked, get, head, put, put_chunked
-from tests.support.rig import REQUEST_ID, Rig, only
+from tests.support.rig import REQUEST_ID, Rig, cases
+from tests.support.series import series
 from tests.support.stub import encode_variables
 from tests.support.wire import eventually
 
-pytestmark = only("uwsgi-tcp", "uwsgi-unix")
+CASES = cases("uwsgi-tcp-plain", "uwsgi-unix-fast")
 
 KIB = 1 << 10
 
@@ -60,7 +61,7 @@ SET = {
 """What the shim adds to every request."""
 
 
-@pytest.mark.parametrize(
+@series(
     ("request_", "body"),
     [
         pytest.param(put_chunked("/v2/images/1/file?a=b%20c", chunked(b"foobar")), b"foobar", id="chunked"),
@@ -114,7 +115,7 @@ def test_golden_packet(rig: Rig, request_, body):
     assert len(variables) <= 128
 
 
-@pytest.mark.parametrize("target", ["/", "/?", "/v2//images", "/v2/images?a", "//", "/x?y?z", "/%2F?%3F"])
+@series("target", ["/", "/?", "/v2//images", "/v2/images?a", "//", "/x?y?z", "/%2F?%3F"])
 def test_script_name_is_always_there(rig: Rig, target):
     assert rig.ask(get(target)).status == 200
     variables = rig.stub.only().variables
@@ -151,7 +152,7 @@ def test_variables_fill_the_packet_to_the_last_byte(rig_with, headers):
     rig.assert_refused(request(65_536 - fixed), "head_too_large")
 
 
-@pytest.mark.parametrize(
+@series(
     "request_",
     [
         pytest.param(get("/x", "X: " + "y" * 66_000), id="one value"),
@@ -164,7 +165,7 @@ def test_head_that_does_not_fit_the_packet(rig_with, request_):
     rig_with(BIG).assert_refused(request_, "head_too_large")
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 6", "Transfer-Encoding: chunked"])
+@series("framing", ["Content-Length: 6", "Transfer-Encoding: chunked"])
 def test_head_that_does_not_fit_is_refused_before_the_body(rig_with, framing):
     """Nobody uploads an image only to hear that its head was too large: no 100, no waiting for the body."""
     request = head("PUT", "/x", framing, "Expect: 100-continue", "X: " + "y" * 66_000)
@@ -231,7 +232,7 @@ POWERFUL = [
 ]
 
 
-@pytest.mark.parametrize("header", POWERFUL)
+@series("header", POWERFUL)
 def test_no_variable_comes_from_a_client(rig: Rig, header):
     assert rig.ask(put_chunked("/x", chunked(b"foobar"), header)).status == 200
     seen = rig.stub.only()
@@ -260,7 +261,7 @@ def test_header_with_underscore_does_not_join_the_real_one(rig: Rig):
     assert rig.stub.only().variables["HTTP_X_AUTH_TOKEN"] == "own"
 
 
-@pytest.mark.parametrize(
+@series(
     ("lines", "name", "value"),
     [
         (["X-A: 1", "X-B: 2", "x-a: 3"], "HTTP_X_A", "1, 3"),

@@ -15,14 +15,13 @@ import pytest
 
 from tests.support import replies
 from tests.support.client import chunk, chunked, get, head, put, put_chunked
-from tests.support.rig import only
 from tests.support.shim import Shim, descriptors
 from tests.support.wire import Hang, eventually
 
 KIB, MIB = 1 << 10, 1 << 20
 CODED = head("PUT", "/x", "Transfer-Encoding: chunked")
 once = pytest.mark.parametrize("case", ["http-tcp-fast"])
-NUMBERS = pytest.mark.parametrize("workers", [1, 3])
+NUMBERS = pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.more), 3])
 
 
 def workers_of(shim):
@@ -53,7 +52,7 @@ def told(shim, text, times=1):
 # -- limits across workers --------------------------------------------------------------------------------
 
 
-@only("http-tcp")
+@once
 @NUMBERS
 def test_a_killed_worker_leaves_nothing_behind(rig_with, workers):
     settings = {"server.workers": workers, "spool.memory_limit": "16KiB", "spool.max_total": "8MiB"}
@@ -370,7 +369,7 @@ class Traffic:
             self.lost.append(f"{answer.status} {answer.body[:500]!r}")
 
 
-@only("http-tcp")
+@once
 @NUMBERS
 def test_reload_under_traffic_loses_no_request(rig_with, workers):
     rig = rig_with({"server.workers": workers}, fresh=True)
@@ -450,7 +449,8 @@ def test_systemd_is_told_and_a_stuck_worker_is_replaced(pool, case, systemd, tmp
     kind, _, _ = case.rpartition("-")
     with pool.stub(kind, tmp_path) as stub:
         environment = {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "4000000"}
-        with Shim(tmp_path, {"upstream": stub.url, "server.workers": 2}, environment=environment) as shim:
+        settings = {"upstream": stub.url, "server.workers": 2}
+        with Shim(tmp_path, settings, environment=environment, forked=True) as shim:
             assert heard(systemd, b"READY=1")
             assert b"serving: 2 workers, 0 uploads, 0 MiB held" in heard(systemd, b"STATUS=serving")
             assert heard(systemd, b"WATCHDOG=1")
@@ -529,7 +529,7 @@ class Successor(Shim):
     """A shim that listens where another one does already."""
 
     def __init__(self, folder, settings, port):
-        super().__init__(folder, {**settings, "server.listen": [f"127.0.0.1:{port}"]})
+        super().__init__(folder, {**settings, "server.listen": [f"127.0.0.1:{port}"]}, forked=True)
         self._shared = port
 
     def launch(self):

@@ -88,7 +88,8 @@ class Flow:
         self.drain = Drain()
         self.journal = Journal(Counters(), clock=loop_time)
         self.service = UnaskedGlance() if glance is None else GlanceService(glance, clock=loop_time)
-        timeouts = UpstreamTimeouts(send=60, response=300, response_idle=30)
+        # A relay looks about itself many times a second, and time leaps from look to look.
+        timeouts = UpstreamTimeouts(send=60, response=300, response_idle=3)
         addresses = [FIRST_SERVERS[protocol], SECOND_SERVERS[protocol]][:servers]
         upstream = Upstream(
             "images",

@@ -9,6 +9,7 @@ from shim.errors import UpstreamRefused
 from tests.fakes.flow import get, put
 from tests.fakes.loops import let_others_run
 from tests.fakes.stream import EOF, FakeStream, answer
+from tests.support.series import series
 
 LARGE = [b"x" * 50] * 10
 HALF = answer(200, b"fo", framing=b"Content-Length: 6")
@@ -29,10 +30,8 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-@pytest.mark.parametrize(
-    ("script", "outcomes", "options"), [case[1:] for case in MOMENTS], ids=[case[0] for case in MOMENTS]
-)
+@series("times", [1, 2, 3])
+@series(("script", "outcomes", "options"), [case[1:] for case in MOMENTS])
 def test_while_it_waits(run_flow, script, outcomes, options, times):
     async def scene(flow):
         client, scope = put(*script)
@@ -89,8 +88,8 @@ def test_by_an_operator_and_by_the_end_of_a_drain(run_flow):
     run_flow(scene)
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-@pytest.mark.parametrize("call", ["check", "create", "write", "read", "close"])
+@series("times", [1, 2, 3])
+@series("call", ["check", "create", "write", "read", "close"])
 def test_while_the_disk_is_slow(run_flow, call, times):
     async def scene(flow):
         gate = flow.disk.hold(call)
@@ -108,8 +107,8 @@ def test_while_the_disk_is_slow(run_flow, call, times):
     run_flow(scene, FakeStream(answer()))
 
 
-@pytest.mark.parametrize("turns", range(60))
-@pytest.mark.parametrize("times", [1, 2])
+@series("turns", range(60))
+@series("times", [1, 2])
 def test_at_any_turn(run_flow, turns, times):
     async def scene(flow):
         client, scope = put(*LARGE)
@@ -124,7 +123,7 @@ def test_at_any_turn(run_flow, turns, times):
     run_flow(scene, FakeStream(answer(200, b"ok"), EOF))
 
 
-@pytest.mark.parametrize("turns", range(0, 60, 3))
+@series("turns", range(0, 60, 3))
 def test_while_the_client_leaves(run_flow, turns):
     async def scene(flow):
         client, scope = put(*LARGE)

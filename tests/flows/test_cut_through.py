@@ -19,6 +19,7 @@ from tests.fakes.flow import MEMORY, put
 from tests.fakes.loops import let_others_run, loop_time
 from tests.fakes.stream import EOF, FakeStream, Pause, Sent, Whole, answer, length_of, split_request
 from tests.fakes.uploads import TARGET, telling
+from tests.support.series import series
 
 SIZE, RATE, DRAIN = 1000, 100, 200
 DATA = bytes(position % 251 for position in range(SIZE))
@@ -152,7 +153,7 @@ FAILURES = {
 
 
 @over_both_protocols
-@pytest.mark.parametrize("name", FAILURES)
+@series("name", FAILURES)
 def test_a_client_that_fails_cuts_its_server_off(run_flow, name, protocol):
     script, status, code, options = FAILURES[name]
     wrong = name in ("idle", "slow", "dripping", "far too long")  # what comes then is not DATA
@@ -208,8 +209,8 @@ def test_a_disk_that_fills_up_after_the_start_cuts_the_server_off(run_flow):
     run_flow(scene, FakeStream(), drain=DRAIN)
 
 
-@pytest.mark.parametrize("turns", range(0, 40, 2))
-@pytest.mark.parametrize("how", ["leaves", "is cancelled"])
+@series("turns", range(0, 40, 2))
+@series("how", ["leaves", "is cancelled"])
 def test_over_at_any_turn(run_flow, how, turns):
     """Served, or over with nothing held; and not the whole body for a server whose client failed."""
 
@@ -236,7 +237,7 @@ def test_over_at_any_turn(run_flow, how, turns):
 
 
 @over_both_protocols
-@pytest.mark.parametrize("status", [401, 403, 409, 413, 500])
+@series("status", [401, 403, 409, 413, 500])
 def test_an_early_answer_comes_while_the_client_still_sends(run_flow, status, protocol):
     async def scene(flow):
         client, scope = upload(*STEADY)

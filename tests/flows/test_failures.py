@@ -16,6 +16,7 @@ from tests.fakes.client import GONE, FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
 from tests.fakes.loops import let_others_run, loop_time
 from tests.fakes.stream import EOF, FakeStream, Whole, answer
+from tests.support.series import series
 
 CHUNKED = (b"transfer-encoding", b"chunked")
 FAST = BodyPace(idle=UNLIMITED, total=UNLIMITED, min_rate=1000, grace=10)
@@ -180,11 +181,9 @@ def test_the_server_never_hears_of_it(run_flow, case):
     run_flow(scene, **case.options)
 
 
-@pytest.mark.parametrize("protocol", ["http", "uwsgi"])
-@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-@pytest.mark.parametrize(
-    ("parts", "status", "code"), [case[1:] for case in UPSTREAM], ids=[case[0] for case in UPSTREAM]
-)
+@series("protocol", ["http", "uwsgi"])
+@series("method", ["GET", "PUT", "POST"])
+@series(("parts", "status", "code"), [case[1:] for case in UPSTREAM])
 def test_the_server_fails(run_flow, parts, status, code, *, method, protocol):
     async def scene(flow):
         client, scope = put(*LARGE) if method == "PUT" else (FakeClient(), scope_of(method))
@@ -461,10 +460,8 @@ LEAVING = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-@pytest.mark.parametrize(
-    ("parts", "options"), [case[1:] for case in LEAVING], ids=[case[0] for case in LEAVING]
-)
+@series("method", ["GET", "PUT"])
+@series(("parts", "options"), [case[1:] for case in LEAVING])
 def test_gone_after_the_body(run_flow, parts, options, method):
     """Nobody waits for the answer, so no worker is to go on with it."""
 
@@ -525,7 +522,7 @@ def test_gone_from_a_server_that_is_always_ahead(run_flow):
     run_flow(scene, FakeStream(head, *[b"x"] * 1000))
 
 
-@pytest.mark.parametrize("turns", range(40))
+@series("turns", range(40))
 def test_gone_at_any_turn(run_flow, turns):
     """Served, or gone; never anything else, and never anything held."""
 

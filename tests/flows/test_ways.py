@@ -11,6 +11,7 @@ from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
 from tests.fakes.loops import let_others_run
 from tests.fakes.stream import EOF, FakeStream, Whole, answer, length_of, split_request
+from tests.support.series import series
 
 over_both_protocols = pytest.mark.parametrize("protocol", ["http", "uwsgi"])
 
@@ -32,8 +33,8 @@ BODIES = [
 
 
 @over_both_protocols
-@pytest.mark.parametrize("framing", ["chunked", "length", "chunked, size declared"])
-@pytest.mark.parametrize("pieces", [pieces for _, pieces in BODIES], ids=[name for name, _ in BODIES])
+@series("framing", ["chunked", "length", "chunked, size declared"])
+@series("pieces", [pieces for _, pieces in BODIES])
 def test_a_body(run_flow, pieces, framing, protocol):
     """Whatever way it comes, it goes up whole, with its length and no transfer coding."""
     data = b"".join(pieces)
@@ -161,7 +162,7 @@ def test_a_long_answer(run_flow, framing, data):
     run_flow(scene, FakeStream(answer(200, data, framing=framing), EOF))
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 409, 413, 415, 500, 503])
+@series("status", [401, 403, 404, 409, 413, 415, 500, 503])
 @over_both_protocols
 def test_an_early_answer_is_the_answer(run_flow, status, protocol):
     async def scene(flow):

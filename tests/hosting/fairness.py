@@ -226,7 +226,7 @@ def _measure(folder: Path, workers: int, given: argparse.Namespace) -> tuple[lis
     with (
         Glance.make(folder / "glance", environment=ensure_environment()) as glance,
         glance.serve("uwsgi-unix", workers=SERVERS) as server,
-        run_shim(folder, None, upstreams__glance__servers=[server.url], **settings) as shim,
+        run_shim(folder, None, upstreams__glance__servers=[server.url], forked=False, **settings) as shim,
     ):
         images = Images(f"http://127.0.0.1:{shim.port}", glance.directory / "images")
         setting = Setting(shim, images, images.create(), given.questions)

@@ -21,15 +21,23 @@ def run_shim(
     *,
     ready: int = 200,
     environment: Mapping[str, str] | None = None,
+    forked: bool = True,
     **settings: object,
 ) -> Shim:
     """A shim with the product's own defaults, but for what is given.
 
-    Option names have ``__`` for their dot; ``ready`` is what /readyz will say.
+    Option names have ``__`` for their dot; ``ready`` is what /readyz will say. It is ``forked`` from one that
+    has imported the program, but where the interpreter has to see its environment, or is measured itself.
     """
     given = {name.replace("__", "."): value for name, value in settings.items()}
     defaults = {"upstream": upstream, "body": None, "service": None}
-    return Shim(folder, {**defaults, **given}, ready=ready, environment=environment)
+    return Shim(
+        folder,
+        {**defaults, **given},
+        ready=ready,
+        environment=environment,
+        forked=forked and environment is None,
+    )
 
 
 def serve_echo(

@@ -16,6 +16,7 @@ import pytest
 from shim.demo.environment import Environment
 from shim.demo.glance import Glance
 from tests.fronts.authority import Authority
+from tests.fronts.fronts import FRONTS
 from tests.fronts.ways import WAYS, Way, open_way
 from tests.hosting.apache import public_directory
 from tests.hosting.kinds import Hostings
@@ -92,7 +93,15 @@ def ask(way: Way, method: str, path: str, **options: object) -> httpx.Response:
 # -- uploads ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("uploader", UPLOADERS)
+# What happens without a front is shown in test_glance.py and test_glance_refusals.py.
+behind_fronts = pytest.mark.parametrize("running_way", FRONTS, indirect=True)
+
+# An import is an upload by the same client, or none.
+CLIENTS = [name for name in UPLOADERS if name not in ("glance, stage + import", "glance, web-download")]
+
+
+@behind_fronts
+@pytest.mark.parametrize("uploader", CLIENTS)
 def test_image_is_active_and_whole(
     *, uploader: str, way: Way, images: Images, programs: Programs, results: Results, source: Source
 ):
@@ -105,6 +114,7 @@ def test_image_is_active_and_whole(
     results.put(*cell, "active, equal")
 
 
+@behind_fronts
 def test_cut_upload_leaves_the_image_queued(way: Way, images: Images):
     image = images.create()
     fields = (f"X-Auth-Token: {TOKEN}", "Content-Type: application/octet-stream")
@@ -121,6 +131,7 @@ def test_cut_upload_leaves_the_image_queued(way: Way, images: Images):
 # -- refusals, while the client sends 64 MiB --------------------------------------------------------------
 
 
+@behind_fronts
 @pytest.mark.parametrize("source_of", ["file", "pipe"])
 def test_too_large_an_image_is_refused_in_words(way: Way, images: Images, programs, large, source_of):
     image = images.create()
@@ -132,6 +143,7 @@ def test_too_large_an_image_is_refused_in_words(way: Way, images: Images, progra
     images.assert_untouched(image)
 
 
+@behind_fronts
 def test_too_large_an_image_is_refused_in_words_to_curl(way: Way, images: Images, programs, large):
     image = images.create()
     target = f"{way.url}/v2/images/{image}/file"
@@ -142,6 +154,7 @@ def test_too_large_an_image_is_refused_in_words_to_curl(way: Way, images: Images
     images.assert_untouched(image)
 
 
+@behind_fronts
 def test_bad_token_looks_as_it_does_straight(way: Way, images: Images, programs, source):
     image = images.create()
     own = programs.glance(images.url, "image-show", image, token="bad")

@@ -68,6 +68,9 @@ def glance_upload(programs: Programs, shim: Shim, image: str, source: dict[str, 
     return programs.glance(url, "image-upload", *source["arguments"], image, data=source["data"], **options)
 
 
+by_pipe = pytest.mark.parametrize("source", ["pipe"], indirect=True)
+
+
 @pytest.mark.parametrize(("settings", "status", "code", "reason"), [
     pytest.param({"spool__max_body": "1MiB"}, 413, "body_too_large", "1048576", id="max_body"),
     pytest.param({"spool__max_total": "1MiB"}, 413, "body_too_large", "1048576", id="could never fit"),
@@ -84,6 +87,7 @@ def test_upload_that_does_not_fit(
     images.assert_untouched(image)
 
 
+@by_pipe
 def test_upload_beside_another_that_fills_the_spool(
     hostings, images: Images, assert_refused: AssertRefused, tmp_path
 ):
@@ -100,6 +104,7 @@ def test_upload_beside_another_that_fills_the_spool(
     images.assert_untouched(other)
 
 
+@by_pipe
 def test_no_server_behind(images: Images, assert_refused: AssertRefused, tmp_path):
     image = images.create()
     nobody = f"http://127.0.0.1:{free_port()}"
@@ -108,6 +113,7 @@ def test_no_server_behind(images: Images, assert_refused: AssertRefused, tmp_pat
     images.assert_untouched(image)
 
 
+@by_pipe
 def test_server_that_does_not_answer(environment: Environment, assert_refused: AssertRefused, tmp_path):
     """Which application its workers would serve makes no difference: they are stopped."""
     with (

@@ -3,6 +3,7 @@
 What became of an image is asked of the same Glance under uWSGI, so no verdict rests on the shim.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -27,9 +28,14 @@ from tests.support.shim import ROOT, Shim
 from tests.support.wire import eventually
 
 MIB = 1 << 20
-DATA = random.Random(34).randbytes(64 * MIB)
 OCTETS = "Content-Type: application/octet-stream"
 servers = pytest.mark.servers
+
+
+@functools.cache
+def body() -> bytes:
+    """Made when it is asked for: every process that runs tests reads this module."""
+    return random.Random(34).randbytes(64 * MIB)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ def shim(running: Shim) -> Iterator[Shim]:
 def source(web: tuple[Path, str]) -> Source:
     directory, url = web
     file = directory / "inside.raw"
-    file.write_bytes(DATA)
+    file.write_bytes(body())
     return Source(file, f"{url}/{file.name}")
 
 
@@ -77,7 +83,7 @@ def upload(image: str, data: bytes, *, token: str = TOKEN) -> bytes:
 
 
 @servers
-@pytest.mark.parametrize("uploader", UPLOADERS)
+@pytest.mark.parametrize("uploader", ["glance, pipe", "curl -T -, pipe", "curl -T, file"])
 def test_image_is_active_and_whole(shim: Shim, images: Images, programs: Programs, source: Source, uploader):
     image = UPLOADERS[uploader](programs, images, url_of(shim), source)
     images.assert_whole(image, source.sha512, url_of(shim))
@@ -88,7 +94,7 @@ def test_image_is_active_and_whole(shim: Shim, images: Images, programs: Program
     ("token", "unknown", "status"), [("bad", False, 401), (TOKEN, True, 404), (TOKEN, False, 409)]
 )
 def test_refusals_are_glances_own(shim: Shim, images: Images, token, unknown, status):
-    data = DATA[: 8 * MIB]
+    data = body()[: 8 * MIB]
     image = "00000000-0000-0000-0000-000000000000" if unknown else images.create()
     if status == 409:
         assert ask(shim, upload(image, data)).status == 204
@@ -102,7 +108,7 @@ def test_refusals_are_glances_own(shim: Shim, images: Images, token, unknown, st
 @servers
 def test_downloads_beside_an_upload(shim: Shim, images: Images, programs: Programs, source: Source):
     image = images.create()
-    assert ask(shim, upload(image, DATA)).status == 204
+    assert ask(shim, upload(image, body())).status == 204
     with ThreadPoolExecutor(5) as pool:
         uploading = pool.submit(UPLOADERS["curl -T -, pipe"], programs, images, url_of(shim), source)
         downloads = [pool.submit(download_hash, url_of(shim), image) for _ in range(4)]
@@ -114,15 +120,15 @@ def test_downloads_beside_an_upload(shim: Shim, images: Images, programs: Progra
 def test_client_that_leaves_while_glance_reads_leaves_the_image_queued(shim: Shim, images: Images):
     """Reading fails from then on, as it would at a socket: no thread goes on hashing for nobody."""
     image = images.create()
-    data = DATA * 4
+    data = body() * 4
     with Client(("127.0.0.1", shim.port)) as client:
         client.send(upload(image, data))
         eventually(lambda: images.state(image).status == "saving", "Glance has begun to read")
         client.reset()
     shim.await_rest()
     images.assert_untouched(image)
-    assert ask(shim, upload(image, DATA)).status == 204
-    images.assert_whole(image, hashlib.sha512(DATA).hexdigest(), url_of(shim))
+    assert ask(shim, upload(image, body())).status == 204
+    images.assert_whole(image, hashlib.sha512(body()).hexdigest(), url_of(shim))
 
 
 @servers
@@ -188,6 +194,7 @@ def hang(shim: Shim, client: Client) -> None:
     eventually(lambda: shim.metric("upstream_inflight") == before + 1, "the application hangs")
 
 
+@pytest.mark.more
 def test_sigterm_ends_a_process_whose_application_hangs(hanging: Shim):
     with Client(("127.0.0.1", hanging.port)) as given_up, Client(("127.0.0.1", hanging.port)) as waiting:
         hang(hanging, given_up)
@@ -197,6 +204,7 @@ def test_sigterm_ends_a_process_whose_application_hangs(hanging: Shim):
     assert not hanging.complaints()
 
 
+@pytest.mark.more
 def test_threads_that_all_hang(hanging: Shim):
     """Who waits is told so, and everything that needs no thread goes on."""
     clients = [Client(("127.0.0.1", hanging.port)) for _ in range(THREADS)]
@@ -227,6 +235,7 @@ def serve(upstream: str, folder: Path, *, python: Path | str = sys.executable, *
     )
 
 
+@pytest.mark.more
 def test_application_that_is_not_there(tmp_path: Path):
     ended = serve("wsgi:no_such_module:application", tmp_path)
     assert ended.returncode == 1
@@ -238,6 +247,7 @@ def test_application_that_is_not_there(tmp_path: Path):
     )
 
 
+@pytest.mark.more
 def test_application_that_fails_on_import(tmp_path: Path):
     (tmp_path / "failing.py").write_text("def begin():\n    raise RuntimeError('no database')\nbegin()\n")
     ended = serve("wsgi:failing:application", tmp_path, PYTHONPATH=str(tmp_path))
@@ -266,6 +276,7 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.more
 def test_application_that_takes_logging_and_signals_for_its_own(tmp_path: Path):
     (tmp_path / "loud.py").write_text(LOUD)
     settings = {"upstream": "wsgi:loud:application"}

@@ -1,4 +1,7 @@
-"""The shim's memory while 1 GiB passes through it: what is large lies on the disk."""
+"""The shim's memory while 1 GiB passes through it: what is large lies on the disk.
+
+In the other ways it is a quarter of that, which is several times what they may take.
+"""
 
 import json
 
@@ -13,26 +16,26 @@ from tests.support.rig import WAYS
 
 pytestmark = pytest.mark.servers
 
-SIZE = 1024 * MIB
+SIZES = {way: (1024 if way == "fast" else 256) * MIB for way in WAYS}
 MOST = 80 * MIB
 """Of the proportional set size of all its processes together."""
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_memory_for_a_gibibyte(environment: Environment, tmp_path, results: Results, way):
-    chunks = Chunks(SIZE)
+@pytest.mark.parametrize(("way", "size"), SIZES.items())
+def test_memory_for_a_large_body(environment: Environment, tmp_path, results: Results, way, size):
+    chunks = Chunks(size)
     server = serve_echo(environment, tmp_path, "uwsgi-unix")
-    with server, run_shim(tmp_path / "shim", server.url, service="none", **WAYS[way]) as shim:
+    with server, run_shim(tmp_path / "shim", server.url, service="none", forked=False, **WAYS[way]) as shim:
         with PssWatch(shim.pid) as watch:
             sent = send(f"127.0.0.1:{shim.port}", "/large", chunks, {})
         shim.await_rest()
     results.tell(
-        f"PSS while 1 GiB passes ({way})",
+        f"PSS while {size // MIB} MiB pass ({way})",
         f"{watch.peak / MIB:.1f} MiB at most, {watch.before / MIB:.1f} MiB before; "
         f"{watch.samples} samples in {sent.seconds:.1f} s",
     )
     assert sent.status == 200, sent.body[:500]
     told = json.loads(sent.body)
-    assert (told["length"], told["sha256"]) == (SIZE, chunks.hash("sha256"))
-    assert watch.samples > 10
+    assert (told["length"], told["sha256"]) == (size, chunks.hash("sha256"))
+    assert watch.samples > 3, "nobody looked while it passed"
     assert watch.peak < MOST

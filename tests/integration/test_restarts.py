@@ -92,8 +92,8 @@ def zeros(size: int) -> str:
     return hashlib.sha512(bytes(size * MIB)).hexdigest()
 
 
-# These two differ from others by a socket, or a directive, that no restart meets.
-OTHERS = {"uwsgi-tcp", "mod-wsgi-daemon-chunked"}
+# These differ from others by a socket, a protocol, or a directive, that no restart meets.
+OTHERS = {"uwsgi-tcp", "uwsgi-http-socket", "mod-wsgi-daemon-chunked"}
 
 
 @pytest.fixture(scope="module", params=[kind for kind in KINDS if kind not in OTHERS])

@@ -21,6 +21,7 @@ from tests.integration import echo
 from tests.integration.running import WORKERS, run_shim, serve_echo
 from tests.support.client import LAST, Answer, Client, chunk, chunked, get, head, put, put_chunked
 from tests.support.rig import WAYS
+from tests.support.series import series
 from tests.support.shim import Shim
 from tests.support.wire import eventually
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.servers
 
 KIB = 1 << 10
 MIB = 1 << 20
-ROUNDS = 10
+ROUNDS = 4
 
 HOSTINGS: dict[str, tuple[Kind, int]] = {
     "uwsgi-unix": ("uwsgi-unix", 1),
@@ -117,13 +118,13 @@ def assert_arrived(told: dict[str, Any], body: bytes) -> None:
     assert not [name for name in told["variables"] if "TRANSFER_ENCODING" in name], told
 
 
-@pytest.mark.parametrize("size", [0, 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1])
+@series("size", [0, 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1])
 def test_chunked_body_arrives_with_its_length(chain: Chain, size):
     body = RANDOM[:size]
     assert_arrived(chain.echoed(put_chunked("/x", chunked(body))), body)
 
 
-@pytest.mark.parametrize(("size", "chunk_size"), [
+@series(("size", "chunk_size"), [
     (256 * KIB + 1, 1),
     (4 * MIB, 100),
     (16 * MIB, 4 * KIB),
@@ -171,7 +172,7 @@ def test_variables(chain: Chain):
     assert raw == "/a%2Fb/x?y=%20z"
 
 
-@pytest.mark.parametrize("line", [
+@series("line", [
     "X_Forwarded_For: 6.6.6.6",
     "X-Forwarded_For: 6.6.6.6",
     "Content_Length: 6660666066606",
@@ -257,7 +258,7 @@ def hash_pieces(pieces: Iterable[bytes]) -> str:
 
 @pytest.mark.parametrize("framing", ["length", "none"])
 def test_large_download(chain: Chain, framing):
-    size = 64 * MIB
+    size = 24 * MIB
     with chain.client() as client:
         got = download_hash(client, get(f"/download?size={size}&framing={framing}"))
     assert got == (size, hash_pieces(echo.numbered_pieces(size)), True)

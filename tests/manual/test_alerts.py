@@ -10,6 +10,7 @@ import pytest
 
 from shim.app.answers import STATUSES
 from tests.manual.blocks import ROOT
+from tests.support.series import series
 from tools.manual import dashboard
 from tools.manual.metrics import exported, labels_of, name_of
 
@@ -34,7 +35,7 @@ def questions():
     return asked + [(panel.title, text) for panel in dashboard.panels() for _, text in panel.questions]
 
 
-@pytest.mark.parametrize(("name", "question"), questions(), ids=[name for name, _ in questions()])
+@series(("name", "question"), questions())
 def test_it_asks_for_what_is_exported(name, question):
     metrics = re.findall(r"\b(glance_shim_\w+)(?:\{([^}]*)\})?", question)
     assert metrics or "up{" in question

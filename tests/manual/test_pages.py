@@ -11,6 +11,7 @@ from shim.config.load import load
 from shim.errors import ShimError
 from tests.manual.blocks import ROOT, all_blocks, all_commands, blocks, pages
 from tests.manual.excused import EXCUSED, excuse
+from tests.support.series import series
 from tools.manual.files import FILES
 
 LANGUAGES = {"console", "toml", "ini", "yaml", "apache", "nginx", "text", "python", "{toctree}"}
@@ -18,7 +19,7 @@ PROGRAM_NAMES = re.compile(r"`glance-shim ([a-z]+)")
 OPTION = re.compile(r"`((?:server|limits|spool|timeouts|admin|log|traces|glance)\.[a-z_.]+)(?: = [^`]*)?`")
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@series("page", pages())
 def test_its_code_is_in_blocks_that_a_test_knows(page):
     text = page.read_text("utf-8")
     for block in blocks(page):
@@ -54,7 +55,7 @@ def test_each_script_is_python(block):
 
 
 # The changelog tells of what is gone, too.
-@pytest.mark.parametrize("page", [p for p in pages() if p.name != "CHANGELOG.md"], ids=lambda page: page.name)
+@series("page", [p for p in pages() if p.name != "CHANGELOG.md"])
 def test_options_that_are_named_exist(page):
     known = set(re.findall(r"^### (\S+)$", (ROOT / "docs/configuration.md").read_text("utf-8"), re.MULTILINE))
     tables = set(re.findall(r"^## (\S+)$", (ROOT / "docs/configuration.md").read_text("utf-8"), re.MULTILINE))

@@ -1,4 +1,7 @@
-"""How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI."""
+"""How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI.
+
+``make test-fast`` tries a quarter of the examples.
+"""
 
 import os
 
@@ -6,4 +9,5 @@ from hypothesis import settings
 
 settings.register_profile("shim", deadline=None)
 settings.register_profile("shim-ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("shim-ci" if os.environ.get("CI") else "shim")
+settings.register_profile("shim-fast", deadline=None, max_examples=25)
+settings.load_profile(os.environ.get("SHIM_EXAMPLES") or ("shim-ci" if os.environ.get("CI") else "shim"))

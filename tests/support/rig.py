@@ -46,6 +46,21 @@ FEW = ("http-tcp-plain", "uwsgi-unix-fast")
 CASES = [pytest.param(name, marks=() if name in FEW else pytest.mark.more) for name in NAMES]
 """Every kind in every way, as the parameter of the ``case`` fixture; those that differ least are marked."""
 
+
+def cases(*names: str) -> list[Any]:
+    """Those of ``CASES`` that have these names, with their marks."""
+    chosen = [case for case in CASES if case.values[0] in names]
+    assert len(chosen) == len(names)
+    return chosen
+
+
+EACH_ONCE = [
+    cases(FEW[0])[0],
+    *(pytest.param(name, marks=pytest.mark.more) for name in (FEW[1], "http-tcp-tls")),
+]
+"""Each protocol, each kind of socket and each way once: for what is settled before a body or an answer is
+under way, as heads, refusals and limits are. A module says so by ``CASES = EACH_ONCE``."""
+
 STATUSES = {
     "bad_request": 400,
     "bad_framing": 400,
@@ -115,6 +130,10 @@ def only(*kinds: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", chosen)
 
 
+each_once = pytest.mark.parametrize("case", EACH_ONCE)
+"""Run a test over ``EACH_ONCE``."""
+
+
 @dataclass
 class Rig:
     """A shim and the stub behind it. ``others`` are further stubs named by the settings."""
@@ -167,18 +186,29 @@ class Rig:
     # -- between tests ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Forget what earlier tests did."""
-        for stub in (self.stub, *self.others.values()):
-            stub.forget()
-        self.start = self.shim.log_size()
+        """Forget what earlier tests, or rows, did; in them neither side saw the other do wrong."""
+        size = self.shim.log_size()
+        try:
+            self._assert_faultless()
+        finally:
+            for stub in self._stubs:
+                stub.forget()
+            self.start = size
 
     def settle(self) -> None:
         """After a test: nothing is held any more, and neither side saw the other do wrong."""
         if self.shim.running:
             self.shim.await_rest()
-        faults = [fault for stub in (self.stub, *self.others.values()) for fault in stub.faults]
+        self._assert_faultless()
+
+    def _assert_faultless(self) -> None:
+        faults = [fault for stub in self._stubs for fault in stub.faults]
         assert not faults, faults
         assert not self.shim.complaints(self.start), self.shim.log_text(self.start)[-4000:]
+
+    @property
+    def _stubs(self) -> list[Stub]:
+        return [self.stub, *self.others.values()]
 
     # -- claims ---------------------------------------------------------------------------------------
 
@@ -419,6 +449,7 @@ class RigPool:
 __all__ = [
     "BAD_HEAD",
     "CASES",
+    "EACH_ONCE",
     "HIDDEN",
     "HOST",
     "KEPT",
@@ -428,6 +459,8 @@ __all__ = [
     "WAYS",
     "Rig",
     "RigPool",
+    "cases",
+    "each_once",
     "only",
     "several",
 ]

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from shim.errors import (
     BodyTooSlow,
     ClientFault,
@@ -15,6 +13,7 @@ from shim.errors import (
     UpstreamFault,
     UpstreamRefused,
 )
+from tests.support.series import series
 
 FAMILIES = {ClientFault, LimitReached, UpstreamFault}
 
@@ -29,7 +28,7 @@ INSIDE = {ServerKeptWaiting: BodyTooSlow, NoDescriptor: UpstreamRefused}
 """What is told apart inside only: clients and operators know it by the code of another one."""
 
 ERRORS = [INSIDE.get(error, error) for error in concrete()]
-EACH = pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+EACH = series("error", ERRORS)
 
 
 def test_there_are_three_families():

@@ -12,6 +12,7 @@ import pytest
 from shim.timing import UNLIMITED, Alarm, Stopwatch, cancel_and_wait, deadline, finish
 from tests.fakes.loops import LeapingLoop, let_others_run
 from tests.fakes.loops import run_leaping as run
+from tests.support.series import series
 
 
 class Expired(Exception):
@@ -76,7 +77,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("steps", "rung"), STEPS)
+@series(("steps", "rung"), STEPS)
 def test_an_alarm_rings_at_its_last_setting(steps, rung):
     async def scene():
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import pytest
 
 from shim.admission.limits import BodyPace, RateFloor
 from shim.errors import BodyTooSlow
+from tests.support.series import series
 
 GRACE = 32.0
 FLOOR = 1024.0
@@ -53,7 +54,7 @@ SCRIPTS = [
 ]
 
 
-@pytest.mark.parametrize(("script", "refused"), SCRIPTS)
+@series(("script", "refused"), SCRIPTS)
 def test_verdicts(script, refused):
     at = verdict(script, floor())
     assert (at is None) is (refused is None)

@@ -12,6 +12,7 @@ from shim.errors import QueueFull, QueueTimeout
 from shim.ledger.counts import Limits
 from shim.timing import UNLIMITED
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.series import series
 
 LARGE = UPLOAD_FROM + 1
 
@@ -267,8 +268,8 @@ def test_waits_of_one_request_have_one_limit():
 # -- cancellation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("turns", range(8))
-@pytest.mark.parametrize("times", [1, 2])
+@series("turns", range(8))
+@series("times", [1, 2])
 def test_cancelled_at_any_turn(turns, times):
     """Waiting, just given its slot, or with it: the next one gets it."""
 
@@ -342,7 +343,7 @@ def test_who_gave_up_is_out_of_line_at_once():
     run_line(scene, 1)
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+@series("order", list(itertools.permutations(range(4))))
 def test_leaving_in_any_order(order):
     async def scene(line):
         over = asyncio.Event()

@@ -15,6 +15,7 @@ from shim.admission.slots import (
     project_key,
     upload_limit,
 )
+from tests.support.series import series
 
 ANNA, BERTA, CAESAR = 1, 2, 3
 
@@ -65,9 +66,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("waiters", "holders", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@series(("waiters", "holders", "expected"), [case[1:] for case in CASES])
 def test_the_next_one(waiters, holders, expected):
     assert next_one(waiters, holders) == expected
     assert next_one(waiters[::-1], holders) == expected, "the order in which they are given says nothing"
@@ -111,7 +110,7 @@ def test_who_was_passed_over_long_enough():
     assert next_one(waiters, held(*[(U, BERTA, 0)] * 3), passed_over=MOST_PASSED_OVER) == (2, 0)
 
 
-@pytest.mark.parametrize(
+@series(
     ("slots", "share", "expected"),
     [
         (1, 0.75, 1),

@@ -1,8 +1,7 @@
 """When to come again: by how fast slots came free while somebody waited, within bounds."""
 
-import pytest
-
 from shim.admission.turnover import LONGEST_RETRY, MOST_REMEMBERED, Turnover
+from tests.support.series import series
 
 
 def told(*freed, since=0.0):
@@ -13,7 +12,7 @@ def told(*freed, since=0.0):
     return turnover
 
 
-@pytest.mark.parametrize(
+@series(
     ("freed", "place", "now", "expected"),
     [
         ([2, 4, 6, 8], 1, 8, 2),

@@ -8,6 +8,7 @@ import pytest
 
 from shim.app.answers import STATUSES, answer_error, title_of
 from shim.errors import BadRequest, BodyTooLarge, DiskFull, ProjectLimit, ShimError, SpoolFull
+from tests.support.series import series
 
 ID = "req-00000000-0000-4000-8000-000000000001"
 
@@ -44,7 +45,7 @@ def concrete(kind: type[ShimError] = ShimError) -> list[type[ShimError]]:
 
 
 ERRORS = concrete()
-EACH = pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+EACH = series("error", ERRORS)
 
 
 def accepting(*values: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -105,7 +106,7 @@ def test_retry_after(error, seconds):
     assert dict(answer_error(error, (), ID).headers).get(b"retry-after") == seconds
 
 
-@pytest.mark.parametrize("status", sorted(set(STATUSES.values())))
+@series("status", sorted(set(STATUSES.values())))
 def test_every_status_has_a_title(status):
     assert re.fullmatch(r"[A-Z][A-Za-z ()-]+", title_of(status))
 
@@ -149,7 +150,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize(("values", "content_type"), FORMS)
+@series(("values", "content_type"), FORMS)
 def test_the_form_follows_accept(values, content_type):
     answer = answer_error(BadRequest("Malformed."), accepting(*values), ID)
     assert dict(answer.headers)[b"content-type"] == content_type

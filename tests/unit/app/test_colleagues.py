@@ -13,6 +13,7 @@ from shim.observe.counters import Counters
 from shim.observe.keeping import CounterFiles
 from shim.observe.snapshot import Snapshot
 from tests.fakes.loops import REAL_LOOPS
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 
@@ -156,7 +157,7 @@ def test_who_asks_nothing_is_told_nothing(run, tmp_path, monkeypatch):
     run(story())
 
 
-@pytest.mark.parametrize("key", ["", "1", "1-", "-1", "1-2-3", "a-1", "1-b", "\u0661-\u00b2"])
+@series("key", ["", "1", "1-", "-1", "1-2-3", "a-1", "1-b", "\u0661-\u00b2"])
 def test_what_is_no_key(key):
     with pytest.raises(ValueError, match="no upload's key"):
         colleagues.split_key(key)

@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse
 from shim.app.guard import Guard
 from shim.asgi import LOCAL_PEER, LocalPeer
 from tests.fakes.loops import run
+from tests.support.series import series
 
 TOKEN = "a-token-of-some-length"
 PROBES = ["/healthz", "/readyz"]
@@ -69,7 +70,7 @@ def test_the_scheme_in_any_case(scheme):
     assert ask("/metrics", {"Authorization": f"{scheme} {TOKEN}"}).text == "seen"
 
 
-@pytest.mark.parametrize(
+@series(
     "host",
     ["localhost", "localhost:9293", "LOCALHOST.", "127.0.0.1", "[::1]:9293", "[::1]", "10.0.0.1:80", ""],
 )
@@ -77,10 +78,10 @@ def test_hosts_that_mean_this_machine(host):
     assert ask("/uploads", token=None, host=host).text == "seen"
 
 
-@pytest.mark.parametrize(
+@series(
     "host", ["evil.example", "evil.example:9293", "localhost.evil.example", "127.0.0.1.evil.example", "a:b:c"]
 )
-@pytest.mark.parametrize("server", ["127.0.0.1", "::1"])
+@series("server", ["127.0.0.1", "::1"])
 def test_a_name_that_was_made_to_lead_here(host, server):
     for path in ("/", "/uploads", "/metrics"):
         assert ask(path, token=None, host=host, server=server).status_code == 421
@@ -124,16 +125,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
-@pytest.mark.parametrize("options", [case[1] for case in ALLOWED], ids=[case[0] for case in ALLOWED])
+@series("method", ["POST", "DELETE", "PUT"])
+@series("options", [case[1] for case in ALLOWED])
 def test_who_may_change_something(method, options):
     assert ask(CALL, method=method, **options).text == "seen"
 
 
-@pytest.mark.parametrize("path", [CALL, "/", "/healthz"])
-@pytest.mark.parametrize(
-    ("status", "options"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
-)
+@series("path", [CALL, "/", "/healthz"])
+@series(("status", "options"), [case[1:] for case in REFUSED])
 def test_who_may_not(path, status, options):
     refusal = ask(path, method="POST", **options)
     # Probes answer to any name; to change something by them is not to be had all the same.

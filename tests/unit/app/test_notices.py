@@ -11,6 +11,7 @@ from shim.spool.disk import Space
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.probe import Health
+from tests.support.series import series
 
 ONE, TWO = parse_upstream("http://one:80"), parse_upstream("uwsgi://two:3031")
 UP, DOWN = Health(up=True, reason="ok"), Health(up=False, reason="http://one:80 refused.")
@@ -103,7 +104,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "state", "titles"), CASES)
+@series(("facts", "state", "titles"), CASES)
 def test_what_is_told(facts, state, titles):
     judged, notices = judge(facts)
     assert judged == state

@@ -25,6 +25,7 @@ from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
 from shim.upstream.probe import Health
 from tests.fakes.loops import run
+from tests.support.series import series
 
 ONE, TWO = "http://one:80", "http://two:80"
 DRAIN, RESTORE = "/servers/drain", "/servers/restore"
@@ -186,7 +187,7 @@ MAY = [
 ]
 
 
-@pytest.mark.parametrize(("listener", "token", "headers", "status"), MAY)
+@series(("listener", "token", "headers", "status"), MAY)
 def test_who_may(listener, token, headers, status):
     async def scene():
         worker = Worker(token=token, listener=listener)

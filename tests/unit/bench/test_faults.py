@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from shim.bench.faults import ADVICE, BenchFault, Refused, in_words, reason_in
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(("body", "reason"), [
+@series(("body", "reason"), [
     (b"", ""),
     (b"413 body_too_large: over the limit\n", "413 body_too_large: over the limit"),
     (b'{"code": "spool_full", "detail": "no room", "status": 503}', "spool_full: no room"),
@@ -38,7 +39,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
-@pytest.mark.parametrize(("error", "kind", "words"), [
+@series(("error", "kind", "words"), [
     (caused(httpx.ConnectError("All failed"), ConnectionRefusedError(111, "Connect call failed ('::1', 1)")),
      "unreachable", "no connection: Connection refused"),
     (caused(httpx.ConnectError(""), ssl.SSLCertVerificationError(1, "certificate verify failed")),

@@ -1,8 +1,7 @@
 """Which images a run left behind: tag, name, owner and visibility all have to fit."""
 
-import pytest
-
 from shim.bench.leftovers import is_leftover
+from tests.support.series import series
 
 RUN = "0123456789ab"
 OURS = {
@@ -15,7 +14,7 @@ OURS = {
 }
 
 
-@pytest.mark.parametrize(("changes", "is_ours"), [
+@series(("changes", "is_ours"), [
     ({}, True),
     ({"status": "deleted"}, False),
     ({"owner": "them"}, False),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shim.bench.plan import Case, Plan, is_name_of, is_run, mark_of, name_of, new_run
+from tests.support.series import series
 
 PLAN = Plan(
     run="0123456789ab",
@@ -50,7 +51,7 @@ def test_what_is_no_run(text):
     assert not is_run(text)
 
 
-@pytest.mark.parametrize(("name", "is_ours"), [
+@series(("name", "is_ours"), [
     (name_of(PLAN.run, 1), True),
     (name_of(PLAN.run, 1234567), True),
     (name_of("ba9876543210", 1), False),

@@ -15,6 +15,7 @@ from benchmarks.peers.starting import complaint, fill, in_a_line
 from benchmarks.progress import Progress
 from benchmarks.results import as_result, filesystem
 from benchmarks.scenario import Load, load_all, parse_scenario
+from tests.support.series import series
 
 TOLD = {
     "ok": 2,
@@ -76,7 +77,7 @@ def test_unknown_names_are_faults(words):
         choose(load_all(), read_options(words))
 
 
-@pytest.mark.parametrize(
+@series(
     ("words", "is_whole"),
     [
         ([], True),

@@ -3,6 +3,7 @@
 import pytest
 
 from shim.cloud.address import SharedAddress, parse_shared
+from tests.support.series import series
 
 MEANINGS = {
     "redis://h": SharedAddress("h"),
@@ -16,7 +17,7 @@ MEANINGS = {
 }
 
 
-@pytest.mark.parametrize(("text", "address"), MEANINGS.items())
+@series(("text", "address"), MEANINGS.items())
 def test_meaning(text, address):
     assert parse_shared(text) == address
     assert parse_shared(str(address)) == address
@@ -29,7 +30,7 @@ def test_a_password_is_taken_and_never_shown():
     assert parse_shared(str(address)).username == "sh@im"
 
 
-@pytest.mark.parametrize(
+@series(
     ("text", "message"),
     [
         ("http://u:secret@h", "not the URL of a Valkey or Redis server"),

@@ -2,12 +2,12 @@
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from shim.cloud.published import MOST_BYTES, decode_uploads, encode_uploads
+from tests.support.series import series
 
 UPLOAD = {
     "id": "req-1",
@@ -40,7 +40,7 @@ def test_a_list_is_never_longer_than_agreed():
     assert len(read[0]["path"]) == 256
 
 
-@pytest.mark.parametrize(
+@series(
     "data",
     [
         b"",
@@ -59,7 +59,7 @@ def test_what_is_no_list(data):
     assert decode_uploads(data) == []
 
 
-@pytest.mark.parametrize(
+@series(
     ("name", "value"),
     [
         ("path", 3),

@@ -4,6 +4,7 @@ import pytest
 
 from shim.cloud.script import Keys, arguments, field_name, read_outcome
 from shim.cloud.values import Change, CloudLimits, Outcome, Turn, Verdict
+from tests.support.series import series
 
 KEYS = Keys("prod", "host-1")
 CHANGE = Change("p", 1, 10)
@@ -37,7 +38,7 @@ def test_an_answer():
     assert read == Outcome(True, 2, 3, (Verdict.FITS, Verdict.TOTAL, Verdict.UPLOADS, Verdict.BYTES))
 
 
-@pytest.mark.parametrize(
+@series(
     "reply",
     [
         None,

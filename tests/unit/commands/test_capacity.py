@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from shim.cli import app
 from shim.commands.figures import seconds, size
+from tests.support.series import series
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "capacity.md"
 ALIKE = [
@@ -75,7 +76,7 @@ def test_workers_that_are_there():
     assert "uploads keep 1.6 workers busy, and may hold 1 of 2" in errors
 
 
-@pytest.mark.parametrize(("arguments", "reason"), [
+@series(("arguments", "reason"), [
     ([], "give one of --per-hour and --at-once"),
     (["--per-hour", "1", "--at-once", "1"], "give one of --per-hour and --at-once"),
     (["--per-hour", "0"], "--per-hour: must be more than 0"),

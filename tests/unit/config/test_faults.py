@@ -4,6 +4,7 @@ import pytest
 
 from shim.config.faults import ConfigurationError, Fault, dotted
 from shim.config.load import Flags, load
+from tests.support.series import series
 
 KEYS = [
     (("body",), "body"),
@@ -38,7 +39,7 @@ def test_keys_are_dotted(path, key):
     assert dotted(path) == key
 
 
-@pytest.mark.parametrize(("key", "message"), UNKNOWN, ids=[key for key, _ in UNKNOWN])
+@series(("key", "message"), UNKNOWN)
 def test_an_unknown_key_gets_the_nearest_known_one(key, message):
     faults = told(flags=Flags(settings=[f"{key}=1"]))
     assert any(text.startswith(message) for text in faults.values())

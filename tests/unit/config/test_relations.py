@@ -4,6 +4,7 @@ import pytest
 
 from shim.config.faults import dotted
 from shim.config.relations import NO_UPSTREAM, relation_faults
+from tests.support.series import series
 
 GLANCE = {"glance": {"servers": ["http://h"]}}
 TWO = GLANCE | {"volumes": {"servers": ["http://h"]}}
@@ -130,12 +131,12 @@ def faults(tree, *, upstream_required=True):
     return [(dotted(path), message) for path, message in found]
 
 
-@pytest.mark.parametrize("tree", FIT)
+@series("tree", FIT)
 def test_fit(tree):
     assert faults(tree) == []
 
 
-@pytest.mark.parametrize(("tree", "key", "message"), UNFIT)
+@series(("tree", "key", "message"), UNFIT)
 def test_unfit(tree, key, message):
     [(found, told)] = faults(tree)
     assert found == key

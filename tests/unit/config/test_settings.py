@@ -21,6 +21,7 @@ from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.stats import parse_stats
 from shim.wire.forwarding import TrustedProxies
+from tests.support.series import series
 
 # SPEC.md's table: a change here changes what operators rely on.
 DEFAULTS = {
@@ -212,7 +213,7 @@ def at(settings, key):
     return settings
 
 
-@pytest.mark.parametrize(("key", "value"), DEFAULTS.items(), ids=list(DEFAULTS))
+@series(("key", "value"), DEFAULTS.items())
 def test_default(key, value):
     assert at(Settings(), key) == value
 
@@ -223,19 +224,19 @@ def test_every_option_has_its_default_in_the_table_above():
     assert Settings().routes == ()
 
 
-@pytest.mark.parametrize(("key", "value", "expected"), TAKEN)
+@series(("key", "value", "expected"), TAKEN)
 def test_taken(key, value, expected):
     assert at(Settings.model_validate(nested(key, value)), key) == expected
 
 
-@pytest.mark.parametrize(("key", "value", "message"), REFUSED)
+@series(("key", "value", "message"), REFUSED)
 def test_refused_with_what_to_write(key, value, message):
     with pytest.raises(pydantic.ValidationError) as error:
         Settings.model_validate(nested(key, value))
     assert [message in details["msg"] for details in error.value.errors()] == [True]
 
 
-@pytest.mark.parametrize("key", [*all_keys(), "upstreams", "routes"])
+@series("key", [*all_keys(), "upstreams", "routes"])
 def test_every_option_has_a_reason(key):
     *table, name = key.split(".")
     assert len(table_at(table).model_fields[name].description) > 20
@@ -303,12 +304,12 @@ NO_SIZES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), SIZES)
+@series(("name", "value", "expected"), SIZES)
 def test_the_size_of_an_upstream(name, value, expected):
     assert getattr(UpstreamOptions(servers=["http://h"], **{name: value}), name) == expected
 
 
-@pytest.mark.parametrize(("name", "value", "message"), NO_SIZES)
+@series(("name", "value", "message"), NO_SIZES)
 def test_no_size_of_an_upstream(name, value, message):
     with pytest.raises(pydantic.ValidationError, match=re.escape(message)):
         UpstreamOptions(servers=["http://h"], **{name: value})

@@ -3,6 +3,7 @@
 import pytest
 
 from shim.config.sources import Entry, Flags, decode, from_defaults, from_environment, from_file, from_flags
+from tests.support.series import series
 
 DECODED = [
     ("8GiB", "8GiB"),
@@ -31,7 +32,7 @@ VARIABLES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "value"), DECODED, ids=[text or "empty" for text, _ in DECODED])
+@series(("text", "value"), DECODED)
 def test_text_outside_a_file(text, value):
     assert decode(text) == value
 

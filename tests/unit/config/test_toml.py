@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.config import toml
+from tests.support.series import series
 
 WRITTEN = [
     (True, "true"),
@@ -26,7 +27,7 @@ WRITTEN = [
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@pytest.mark.parametrize(("content", "text"), WRITTEN, ids=[text for _, text in WRITTEN])
+@series(("content", "text"), WRITTEN)
 def test_written(content, text):
     assert toml.value(content) == text
 

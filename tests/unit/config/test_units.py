@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from shim.config import units
 from shim.config.units import Share
 from shim.timing import UNLIMITED
+from tests.support.series import series
 
 SIZES = [
     (0, 0),
@@ -120,7 +121,7 @@ SHORTEST = [
 ]
 
 
-@pytest.mark.parametrize(
+@series(
     ("parse", "value", "expected"),
     [(units.parse_size, *case) for case in SIZES]
     + [(units.parse_duration, *case) for case in DURATIONS]
@@ -134,14 +135,14 @@ def test_read(parse, value, expected):
     assert type(read) is type(expected)
 
 
-@pytest.mark.parametrize(("parse", "value", "message"), REFUSED)
+@series(("parse", "value", "message"), REFUSED)
 def test_refused_with_what_to_write(parse, value, message):
     with pytest.raises(ValueError) as fault:
         parse(value)
     assert str(fault.value) == message
 
 
-@pytest.mark.parametrize(("write", "value", "text"), SHORTEST)
+@series(("write", "value", "text"), SHORTEST)
 def test_written_in_the_shortest_form(write, value, text):
     assert write(value) == text
 

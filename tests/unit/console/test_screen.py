@@ -9,6 +9,7 @@ from shim.console.screen import _health, draw, draw_lost
 from shim.console.watching import Watching
 from tests.browser import scenes
 from tests.browser.theatre import status_of
+from tests.support.series import series
 
 
 def shown(scene, width, height, *keys, **options):
@@ -24,8 +25,8 @@ def shown(scene, width, height, *keys, **options):
     return capture.get()
 
 
-@pytest.mark.parametrize("scene", [scenes.IDLE, scenes.BUSY, scenes.FULL, scenes.BROKEN])
-@pytest.mark.parametrize(("width", "height"), [(40, 24), (80, 24), (120, 40), (200, 60)])
+@series("scene", [scenes.IDLE, scenes.BUSY, scenes.FULL, scenes.BROKEN])
+@series(("width", "height"), [(40, 24), (80, 24), (120, 40), (200, 60)])
 def test_it_fits(scene, width, height):
     lines = shown(scene, width, height).splitlines()
     assert all(len(line) <= width for line in lines)

@@ -1,11 +1,10 @@
 """Keys by name, from what a terminal sends."""
 
-import pytest
-
 from shim.console.terminal import keys_of
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("data", "keys"),
     [
         ("", []),

@@ -6,9 +6,10 @@ import pytest
 
 from shim.demo import DemoError, interpreters
 from shim.demo.installing import count_collected, explain, install
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("output", "meaning"),
     [
         (

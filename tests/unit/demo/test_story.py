@@ -11,6 +11,7 @@ from shim.demo import story
 from shim.demo.client import ImageState, Upload
 from shim.demo.story import Outcome, Stage, stay_up, tell_straight, tell_through
 from shim.demo.terminal import Terminal
+from tests.support.series import series
 
 HASH = "f" * 128
 WHOLE = ImageState("active", 16777216, "sha512", HASH)
@@ -21,7 +22,7 @@ def outcome(state=WHOLE, downloaded=HASH, output="", status=0):
     return Outcome(Upload(["glance"], status, output, 1.5), state, HASH, downloaded)
 
 
-@pytest.mark.parametrize(
+@series(
     ("state", "downloaded", "active", "whole"),
     [
         (WHOLE, HASH, True, True),

@@ -4,11 +4,12 @@ import pytest
 
 from shim.ledger.counts import Held, Limits, LocalLedger, Pool, Resource, Verdict, decide
 from shim.timing import UNLIMITED
+from tests.support.series import series
 
 FITS, TOTAL, SHARE = Verdict.FITS, Verdict.TOTAL, Verdict.SHARE
 
 
-@pytest.mark.parametrize(
+@series(
     ("held", "amount", "limits", "verdict"),
     [
         pytest.param(Held(0), 100, Limits(100), FITS, id="exactly all of it"),

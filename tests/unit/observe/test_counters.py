@@ -3,9 +3,8 @@
 import math
 from collections import Counter
 
-import pytest
-
 from shim.observe.counters import KNOWN_METHODS, PHASE_BUCKETS, Counters, Histogram
+from tests.support.series import series
 
 EDGES = [
     # value, index of its bucket of (0.5, 1.0, 10.0)
@@ -22,7 +21,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("value", "bucket"), EDGES)
+@series(("value", "bucket"), EDGES)
 def test_upper_bounds_are_inclusive(value, bucket):
     histogram = Histogram((0.5, 1.0, 10.0))
     histogram.add(value)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from shim.observe.logs import JsonFormatter, TextFormatter, configure_logs, own_lines_kept
+from tests.support.series import series
 
 # Each would begin a new line, or a new command, for some terminal or collector.
 CONTROLS = [
@@ -48,7 +49,7 @@ def record(
 # -- JSON -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", WORDS, ids=ascii)
+@series("word", WORDS)
 def test_json_is_one_line_of_ascii_that_parses(word):
     line = JsonFormatter().format(record("path %s", word, fields={"client": word, "phases": {"wait": 0.5}}))
     assert line.isascii()
@@ -89,8 +90,8 @@ def test_fields_that_are_none_of_ours_are_left_alone(formatter):
 # -- text -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", WORDS, ids=ascii)
-@pytest.mark.parametrize("place", ["message", "client", "request_id", "image", "mode", "end", "detail"])
+@series("word", WORDS)
+@series("place", ["message", "client", "request_id", "image", "mode", "end", "detail"])
 def test_text_is_one_printable_line(word, place):
     made = record("path %s", word) if place == "message" else record(fields={place: word})
     line = TextFormatter().format(made)

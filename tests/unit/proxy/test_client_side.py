@@ -17,6 +17,7 @@ from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping, stays_quiet
+from tests.support.series import series
 
 
 async def after_turns(turns, event):
@@ -134,7 +135,7 @@ def test_a_receive_that_fails_says_nothing_of_leaving():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize(("turns_to_leave", "turns_to_end"), list(itertools.product(range(7), range(7))))
+@series(("turns_to_leave", "turns_to_end"), list(itertools.product(range(7), range(7))))
 @pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
 def test_leaving_and_ending_at_about_the_same_time(turns_to_leave, turns_to_end, fails):
     """Either it was done before, and is a success, or the client has gone; the rest is never touched."""
@@ -168,8 +169,8 @@ def test_leaving_and_ending_at_about_the_same_time(turns_to_leave, turns_to_end,
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("turns_to_leave", range(5))
-@pytest.mark.parametrize("turns_to_cancel", range(5))
+@series("turns_to_leave", range(5))
+@series("turns_to_cancel", range(5))
 def test_cancelled_from_outside(turns_to_leave, turns_to_cancel):
     """Whatever the client does at that time: it stays a cancellation, or the client had gone before."""
 
@@ -372,8 +373,8 @@ BODY_ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", BODY_ENDS)
-@pytest.mark.parametrize(("turns_of_body", "turns_of_block"), list(itertools.product(range(7), range(7))))
+@series("end", BODY_ENDS)
+@series(("turns_of_body", "turns_of_block"), list(itertools.product(range(7), range(7))))
 @pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
 def test_body_and_block_ending_at_about_the_same_time(end, turns_of_body, turns_of_block, fails):
     """Either the block was done before, or the body's failure is told; the rest is never touched."""
@@ -408,9 +409,9 @@ def test_body_and_block_ending_at_about_the_same_time(end, turns_of_body, turns_
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("end", BODY_ENDS)
-@pytest.mark.parametrize("turns_of_body", range(6))
-@pytest.mark.parametrize("turns_to_cancel", range(6))
+@series("end", BODY_ENDS)
+@series("turns_of_body", range(6))
+@series("turns_to_cancel", range(6))
 def test_cancelled_from_outside_while_the_body_ends(end, turns_of_body, turns_to_cancel):
     async def serve(upload):
         async with upload.side():
@@ -477,8 +478,8 @@ def test_how_a_dismissed_body_goes_wrong_is_nobodys_concern():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("end", BODY_ENDS)
-@pytest.mark.parametrize(("turns_of_body", "turns_to_dismiss"), list(itertools.product(range(7), range(7))))
+@series("end", BODY_ENDS)
+@series(("turns_of_body", "turns_to_dismiss"), list(itertools.product(range(7), range(7))))
 def test_dismissed_while_the_body_ends(end, turns_of_body, turns_to_dismiss):
     """An answer is there: what becomes of the body changes nothing, only a client that has gone does."""
     answered = []
@@ -514,8 +515,8 @@ def test_dismissed_while_the_body_ends(end, turns_of_body, turns_to_dismiss):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("turns", range(5))
+@series("times", [1, 2])
+@series("turns", range(5))
 def test_cancelled_while_it_dismisses(turns, times):
     async def serve(upload):
         async with upload.side() as side:

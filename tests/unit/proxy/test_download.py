@@ -16,6 +16,7 @@ from shim.wire.framing import UNTIL_CLOSE, BodyKind, Framing
 from tests.fakes.client import FakeClient
 from tests.fakes.disk import PLENTY, FakeDisk
 from tests.fakes.loops import loop_time, run_leaping
+from tests.support.series import series
 
 MIB = 1 << 20
 PIECE = MIB // 4
@@ -142,7 +143,7 @@ def test_a_slow_server_makes_no_client_slow():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize(
+@series(
     ("options", "server_waits"),
     [
         pytest.param({}, False, id="room"),
@@ -152,7 +153,7 @@ def test_a_slow_server_makes_no_client_slow():
         pytest.param({"free": 100, "reserve": 100}, True, id="no free space"),
     ],
 )
-@pytest.mark.parametrize("pours", [False, True])
+@series("pours", [False, True])
 def test_without_room_the_server_waits(options, server_waits, pours):
     """Nothing is lost, and it is asked for room again; a part of the room is better than none."""
 

@@ -38,6 +38,7 @@ from tests.fakes.client import GONE, FakeClient
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping, stays_quiet
 from tests.fakes.stream import EOF, FakeNetwork, FakeStream, Pause, Sent, Whole, answer
+from tests.support.series import series
 
 # -- forward --------------------------------------------------------------------------------------
 
@@ -445,8 +446,8 @@ def test_nothing_is_sent_again_of_a_body_that_does_not_become_whole(end):
     assert len(talk.network.streams) == 1
 
 
-@pytest.mark.parametrize("turns", range(12))
-@pytest.mark.parametrize("end", ["whole", "bad", "gone"])
+@series("turns", range(12))
+@series("end", ["whole", "bad", "gone"])
 def test_an_answer_and_the_bodys_end_at_about_the_same_time(turns, end):
     """The answer is relayed, or the body's failure told: never neither, and never a half of one."""
 
@@ -469,8 +470,8 @@ def test_an_answer_and_the_bodys_end_at_about_the_same_time(turns, end):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("turns", range(12))
-@pytest.mark.parametrize("times", [1, 2])
+@series("turns", range(12))
+@series("times", [1, 2])
 def test_cancelled_at_any_turn_of_an_upload(turns, times):
     async def scene():
         talk = Upload(FakeStream(Whole(), answer(204, b"")), client=FakeClient(PART, b"", REST))

@@ -3,11 +3,12 @@
 import pytest
 
 from shim.proxy.lag import KEEPING_UP, LOOK, Lag
+from tests.support.series import series
 
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize(
+@series(
     ("steps", "behind"),
     [
         pytest.param([(0, 0.99 * LOOK)], False, id="too early to say"),

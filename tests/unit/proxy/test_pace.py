@@ -18,6 +18,7 @@ from shim.proxy.pace import (
     choose_begin,
 )
 from shim.routes.route import BodyMode
+from tests.support.series import series
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 START = 1000.0
@@ -55,7 +56,7 @@ def test_the_table_is_whole():
     }
 
 
-@pytest.mark.parametrize(("mode", "growing", "chunked", "begins"), TABLE)
+@series(("mode", "growing", "chunked", "begins"), TABLE)
 def test_when_a_body_begins(mode, growing, chunked, begins):
     found = [
         choose_begin(mode, length, whole_up_to=LIMIT, takes_growing=growing, takes_chunked=chunked)
@@ -189,8 +190,8 @@ def test_a_slow_client_holds_a_worker_only_for_the_draining():
     assert total - begin == pytest.approx(100, rel=0.05)
 
 
-@pytest.mark.parametrize("stops_at", [0.1, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("silence", [10, 1000])
+@series("stops_at", [0.1, 0.5, 0.9, 0.999])
+@series("silence", [10, 1000])
 def test_a_client_that_falls_silent_does_not_begin(stops_at, silence):
     """However little is missing: whoever is silent may stay so. It was to begin long after that."""
     size = 100 * MIB
@@ -254,7 +255,7 @@ def after(*spells):
     return patience.left
 
 
-@pytest.mark.parametrize(
+@series(
     ("spells", "left"),
     [
         ([], STALL),

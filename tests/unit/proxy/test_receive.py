@@ -26,6 +26,7 @@ from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.series import series
 
 # Each test asks one thing of the client.
 ANY_PACE = BodyPace(idle=UNLIMITED, total=UNLIMITED, min_rate=0)
@@ -247,8 +248,8 @@ def test_another_size_than_declared(declared, script, kept, words):
     assert upload.record.received == kept
 
 
-@pytest.mark.parametrize("script", [[GONE], [b"foo", GONE], [b"foo", 1, b"", GONE]])
-@pytest.mark.parametrize("declared", [None, 3, 6])
+@series("script", [[GONE], [b"foo", GONE], [b"foo", 1, b"", GONE]])
+@series("declared", [None, 3, 6])
 def test_gone_in_the_middle(script, declared):
     """Also where all that was declared has come: the end has not."""
     run_upload(*script, declared=declared, error=ClientGone)

@@ -9,6 +9,7 @@ from shim.proxy.request import Answer, ClientRequest
 from shim.wire.forwarding import Peer
 from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
 from tests.fakes.client import FakeClient
+from tests.support.series import series
 
 
 def request_of(headers=(), framing=NOTHING, *, target=b"/", http_version="1.1"):
@@ -34,7 +35,7 @@ def image_size(*values):
     return tuple((b"x-openstack-image-size", value) for value in values)
 
 
-@pytest.mark.parametrize(
+@series(
     ("headers", "framing", "declared"),
     [
         ((), NOTHING, None),
@@ -66,7 +67,7 @@ def test_the_declared_length(headers, framing, declared):
         assert request.declared_length() == declared
 
 
-@pytest.mark.parametrize(
+@series(
     ("values", "http_version", "fails"),
     [
         ([], "1.1", False),

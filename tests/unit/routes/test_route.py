@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.routes.route import BodyMode, HeaderPattern, Miss, Route
+from tests.support.series import series
 
 PATTERNS = [
     # pattern, the paths it takes, the paths it does not
@@ -44,7 +45,7 @@ PATTERNS = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "taken", "left"), PATTERNS)
+@series(("pattern", "taken", "left"), PATTERNS)
 def test_patterns(pattern, taken, left):
     route = Route("name", "up", path=pattern)
     assert [path for path in [*taken, *left] if route.matches("GET", path)] == taken
@@ -133,7 +134,7 @@ MISSES = [
 ]
 
 
-@pytest.mark.parametrize(("conditions", "request_", "miss"), MISSES)
+@series(("conditions", "request_", "miss"), MISSES)
 def test_why_not(conditions, request_, miss):
     route = Route("name", "up", **conditions)
     assert route.miss("GET", b"/", **request_) is miss
@@ -178,7 +179,7 @@ def test_values_match_as_their_patterns_say(pattern, value):
 HOSTILE = 64 * 1024
 
 
-@pytest.mark.parametrize(
+@series(
     "pattern",
     [
         "/**/a/**/a/**/b",
@@ -190,7 +191,7 @@ HOSTILE = 64 * 1024
         "/**a*a*b/**",
     ],
 )
-@pytest.mark.parametrize("unit", [b"a", b"/a", b"/", b"aa/"])
+@series("unit", [b"a", b"/a", b"/", b"aa/"])
 def test_a_long_path_is_soon_decided(pattern, unit):
     """The plain expressions take from minutes to years for these."""
     path = b"/a" + unit * (HOSTILE // len(unit))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress, parse_listen
+from tests.support.series import series
 
 TAKEN = [
     ("127.0.0.1:9292", TcpAddress("127.0.0.1", 9292)),
@@ -40,13 +41,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "address"), TAKEN, ids=[text for text, _ in TAKEN])
+@series(("text", "address"), TAKEN)
 def test_taken_and_given_back(text, address):
     assert parse_listen(text) == address
     assert str(address) == text
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text or "empty" for text, _ in REFUSED])
+@series(("text", "message"), REFUSED)
 def test_refused_with_what_to_write(text, message):
     with pytest.raises(ValueError) as fault:
         parse_listen(text)

@@ -11,6 +11,7 @@ from shim.asgi import INBOUND
 from shim.errors import UpstreamClosed
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.session import Session, answer_with, read_answers
+from tests.support.series import series
 
 LINGER_0 = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -45,7 +46,7 @@ def run_talk(application, data, check, **options):
 # -- the request ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("target", "expected"),
     [
         (b"/", {"path": "/", "raw_path": b"/", "query_string": b""}),
@@ -236,10 +237,9 @@ FRAMED = [
 ]
 
 
-@pytest.mark.parametrize(
+@series(
     ("method", "version", "status", "headers", "parts", "expected"),
     [case[1:] for case in FRAMED],
-    ids=[case[0] for case in FRAMED],
 )
 def test_framing(method, version, status, headers, parts, expected):  # noqa: PLR0917 - a table's row
     def check(session):
@@ -326,10 +326,8 @@ CUTS = [
 ]
 
 
-@pytest.mark.parametrize("error", [KeyError("a bug"), UpstreamClosed("closed"), asyncio.CancelledError()])
-@pytest.mark.parametrize(
-    ("version", "headers", "parts"), [case[1:] for case in CUTS], ids=[case[0] for case in CUTS]
-)
+@series("error", [KeyError("a bug"), UpstreamClosed("closed"), asyncio.CancelledError()])
+@series(("version", "headers", "parts"), [case[1:] for case in CUTS])
 def test_a_broken_answer_is_visibly_cut(version, headers, parts, error):
     def check(session):
         assert session.transport.aborted

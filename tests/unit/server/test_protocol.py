@@ -21,6 +21,7 @@ from shim.server.protocol import HIGH_WATER, MOST_PIPELINED, Reading
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.session import Echo, Session, answer_with
 from tests.fakes.transport import READ_SIZE
+from tests.support.series import series
 
 GET = b"GET /v2/images HTTP/1.1\r\nHost: glance\r\n\r\n"
 PUT = b"PUT /file HTTP/1.1\r\nHost: glance\r\nContent-Length: 6\r\n\r\n"
@@ -61,9 +62,7 @@ def pieces_of(data, size):
 
 
 @both_ways
-@pytest.mark.parametrize(
-    ("data", "expected"), [case[1:] for case in REQUESTS], ids=[case[0] for case in REQUESTS]
-)
+@series(("data", "expected"), [case[1:] for case in REQUESTS])
 def test_a_request(data, expected, size):
     async def scene(session):
         await session.send(*pieces_of(data, size))
@@ -80,7 +79,7 @@ def test_a_request(data, expected, size):
 
 
 @both_ways
-@pytest.mark.parametrize("first", [0, 1, 2, 4])
+@series("first", [0, 1, 2, 4])
 def test_pipelined_requests_are_answered_in_order_and_unmixed(first, size):
     data = REQUESTS[first][1] + GET.replace(b"/v2/images", b"/second") + PUT + b"foobaz" + CHUNKED + CHUNKS
 
@@ -154,7 +153,7 @@ def test_nothing_of_a_body_is_read_before_it_is_asked_for(head):
     run_session(scene, application)
 
 
-@pytest.mark.parametrize(
+@series(
     ("first", "continues"),
     [
         (EXPECTING, True),
@@ -264,9 +263,7 @@ REFUSED_HEADS = [
 
 
 @both_ways
-@pytest.mark.parametrize(
-    ("data", "error"), [case[1:] for case in REFUSED_HEADS], ids=[case[0] for case in REFUSED_HEADS]
-)
+@series(("data", "error"), [case[1:] for case in REFUSED_HEADS])
 def test_a_refused_head(data, error, size):
     """The application answers it; whatever follows it is never taken for a request."""
 
@@ -303,7 +300,7 @@ def test_a_refusal_knows_the_request_as_far_as_it_could_be_read():
     run_session(scene, application)
 
 
-@pytest.mark.parametrize(
+@series(
     "body",
     [b"x\r\n", b"3\r\nfooX", b"3\nfoo\n0\n\n", b"-1\r\n", b"3\r\nfoo\r\n0\r\nbad trailer\r\n\r\n"],
 )

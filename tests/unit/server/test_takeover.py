@@ -16,6 +16,7 @@ from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import FakeSink, Line, cancelled, pumping
 from tests.fakes.session import answer_with, read_answers
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 GET = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -106,7 +107,7 @@ async def begun(application):
 
 @on_both_loops
 @pytest.mark.parametrize("size", [1000, 65_536, 1 << 30], ids=["small pieces", "64 KiB", "at once"])
-@pytest.mark.parametrize("framing", ["length", "chunked"])
+@series("framing", ["length", "chunked"])
 @pytest.mark.parametrize("rooms", [(), (0,), (1, 2, 3, 100_000)], ids=["one sink", "a full one", "several"])
 def test_a_body_and_the_request_behind_it(run, framing, size, rooms):
     chunks = b"".join(encode_chunk(DATA[start : start + 1000]) for start in range(0, len(DATA), 1000))

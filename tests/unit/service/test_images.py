@@ -11,6 +11,7 @@ from shim.wire.framing import NOTHING
 from tests.fakes.loops import loop_time, run_leaping
 from tests.fakes.stream import FakeNetwork, FakeStream, Pause, answer
 from tests.fakes.uploads import IMAGE, image_answer, upload_message, upstream_over
+from tests.support.series import series
 
 OF_THE_BODY = [
     (b"content-type", b"application/octet-stream"),
@@ -74,7 +75,7 @@ def test_an_answer_that_takes_too_long(script):
     assert run_leaping(story()) == pytest.approx(PATIENCE)
 
 
-@pytest.mark.parametrize(
+@series(
     ("status", "body", "image"),
     [
         (200, {"status": "queued", "owner": "p", "size": None}, Image("queued", "p")),

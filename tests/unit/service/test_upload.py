@@ -34,6 +34,7 @@ from shim.wire.framing import NOTHING
 from tests.fakes.loops import loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
 from tests.fakes.uploads import IMAGE, image_answer, telling, upload_message, upstream_over
+from tests.support.series import series
 
 CLOSED = UpstreamClosed("The upstream closed the connection.", for_operator="uwsgi://host closed.")
 SIZE = 4
@@ -112,7 +113,7 @@ def test_an_image_that_takes_no_data(state):
         admit(*telling(state))
 
 
-@pytest.mark.parametrize(
+@series(
     "outcome",
     [
         pytest.param(FakeStream(answer(500)), id="500"),
@@ -287,8 +288,8 @@ def recover(failure, *states, admitted=True, **options):
     return run_leaping(story())
 
 
-@pytest.mark.parametrize("admitted", [True, False])
-@pytest.mark.parametrize(
+@series("admitted", [True, False])
+@series(
     "failure", [CLOSED, UpstreamInvalid("garbage"), SendTimeout("stuck"), ResponseTimeout("late"), reply(500)]
 )
 def test_a_queued_image_takes_the_body_again(failure, admitted):

@@ -8,9 +8,10 @@ from shim.errors import BodyTooLarge, ProjectLimit, SpoolFull
 from shim.ledger.counts import Verdict
 from shim.spool.budget import LARGEST_STEP, Budget
 from shim.timing import UNLIMITED
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("limit", "held", "declared", "error"),
     [
         (100, 0, 100, None),

@@ -12,6 +12,7 @@ from shim.timing import UNLIMITED
 from tests.fakes.descriptors import none_left
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, run, run_leaping
+from tests.support.series import series
 
 MEMORY = 100
 
@@ -43,7 +44,7 @@ async def fill(spool, size, declared=None, **options):
 # -- what is known beforehand ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("declared", "spool", "options", "error"),
     [
         (1000, {}, {}, None),
@@ -61,7 +62,6 @@ async def fill(spool, size, declared=None, **options):
         (0, {"free": 0, "reserve": 500, "budget": 0}, {}, None),
         (None, {"free": 0, "reserve": 500, "budget": 0}, {}, None),
     ],
-    ids=str,
 )
 def test_a_declared_length(declared, spool, options, error):
     spool = Spool(**spool)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.upstream.address import Protocol, UpstreamAddress, parse_upstream
+from tests.support.series import series
 
 TAKEN = [
     ("http://glance:9292", UpstreamAddress(Protocol.HTTP, host="glance", port=9292)),
@@ -61,12 +62,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("url", "address"), TAKEN, ids=[url for url, _ in TAKEN])
+@series(("url", "address"), TAKEN)
 def test_taken(url, address):
     assert parse_upstream(url) == address
 
 
-@pytest.mark.parametrize(("url", "message"), REFUSED, ids=[url or "empty" for url, _ in REFUSED])
+@series(("url", "message"), REFUSED)
 def test_refused_with_what_to_write(url, message):
     with pytest.raises(ValueError) as fault:
         parse_upstream(url)

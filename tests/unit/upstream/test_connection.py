@@ -30,6 +30,7 @@ from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeStream, FileTakingStream, Pause, Sent, Whole, answer
+from tests.support.series import series
 
 HTTP = parse_upstream("http://glance:9292")
 UWSGI = parse_upstream("uwsgi://glance:3031")
@@ -280,7 +281,7 @@ INVALID = [
 ]
 
 
-@pytest.mark.parametrize("data", [data for _, data in INVALID], ids=[name for name, _ in INVALID])
+@series("data", [data for _, data in INVALID])
 def test_an_invalid_answer(data):
     async def scene():
         await fail(Talk(FakeStream(data)), UpstreamInvalid, get())
@@ -458,7 +459,7 @@ def test_a_small_request_is_taken_at_once_or_in_parts(request_, at_once):
 
 
 @SMALL_REQUESTS
-@pytest.mark.parametrize("taken", [0, 1, 20])
+@series("taken", [0, 1, 20])
 def test_a_pipe_that_breaks_at_once_with_an_answer_to_be_read(request_, taken):
     async def scene():
         talk = Talk(FakeStream(answer(401, b"no"), RESET, breaks_after=taken, at_once=MUCH))
@@ -667,7 +668,7 @@ class Upload:
 
 
 @BY_BOTH_WAYS
-@pytest.mark.parametrize("address", [HTTP, UWSGI])
+@series("address", [HTTP, UWSGI])
 @pytest.mark.parametrize("memory_limit", [0, 100, 20_000], ids=["file", "both", "memory"])
 def test_a_body_is_sent_as_it_comes_but_for_its_last_byte(address, memory_limit, files):
     async def scene():
@@ -707,7 +708,7 @@ def test_files_and_memory_take_turns(files):
 
 
 @BY_BOTH_WAYS
-@pytest.mark.parametrize("error", [BadFraming("malformed"), ClientGone("gone"), SizeMismatch("too long")])
+@series("error", [BadFraming("malformed"), ClientGone("gone"), SizeMismatch("too long")])
 def test_a_body_that_fails_is_never_sent_whole(error, files):
     async def scene():
         upload = Upload(Sent(len(BYTES) - 1), Pause(1), EOF, files=files)
@@ -849,7 +850,7 @@ def test_chunks_of_a_body_that_fails_have_no_end():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("turns", [None, *range(8)])
+@series("turns", [None, *range(8)])
 def test_a_body_that_ends_under_way_stays_as_its_head_announced_it(turns):
     """Its length is known by then, also before the first byte goes out; the head has said that it is not."""
 
@@ -871,7 +872,7 @@ def test_a_body_that_ends_under_way_stays_as_its_head_announced_it(turns):
 # -- no answer ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("address", "request_", "script", "words"),
     [
         (HTTP, get(), [EOF], "without an answer.$"),

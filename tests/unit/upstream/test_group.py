@@ -24,6 +24,7 @@ from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.pool import Server
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
+from tests.support.series import series
 
 FIRST = parse_upstream("http://one:80")
 SECOND = parse_upstream("http://two:80")
@@ -199,10 +200,8 @@ DELIVERED = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-@pytest.mark.parametrize(
-    ("script", "options", "error"), [case[1:] for case in DELIVERED], ids=[case[0] for case in DELIVERED]
-)
+@series("method", ["GET", "PUT"])
+@series(("script", "options", "error"), [case[1:] for case in DELIVERED])
 def test_what_was_delivered_is_not_tried_elsewhere(script, options, error, method):
     async def scene(group):
         with pytest.raises(error):

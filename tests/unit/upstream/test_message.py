@@ -7,6 +7,7 @@ import pytest
 from shim.errors import HeadTooLarge
 from shim.upstream.address import Protocol
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
+from tests.support.series import series
 
 FIELDS = [(b"host", b"glance"), (b"x-auth-token", b"t")]
 
@@ -81,7 +82,7 @@ def test_a_head_too_large_for_the_packet():
         request.encode_head(Protocol.UWSGI, keep_alive=True)
 
 
-@pytest.mark.parametrize(
+@series(
     ("method", "body", "repeatable"),
     [
         ("GET", None, True),

@@ -547,6 +547,13 @@ def test_reading_and_writing_at_the_same_time(run, kind, listening):
 # -- the end --------------------------------------------------------------------------------------
 
 
+async def news(stream):
+    """Wait until there is something to read, or an end."""
+    async with asyncio.timeout(10):
+        while not stream.is_readable():
+            await asyncio.sleep(0.001)
+
+
 @on_both_loops
 @on_both_families
 def test_whether_there_is_news(run, kind, listening):
@@ -556,13 +563,11 @@ def test_whether_there_is_news(run, kind, listening):
         async with connected(server) as (stream, peer):
             assert not stream.is_readable()
             peer.send(b"x")
-            await asyncio.sleep(0.01)
-            assert stream.is_readable()
+            await news(stream)
             assert await stream.read(10) == b"x", "looking takes nothing"
             assert not stream.is_readable()
             peer.close()
-            await asyncio.sleep(0.01)
-            assert stream.is_readable()
+            await news(stream)
         assert stream.is_readable()
 
     run(scene())
@@ -575,8 +580,7 @@ def test_a_reset_is_news(run, listening):
     async def scene():
         async with connected(server) as (stream, peer):
             reset(peer)
-            await asyncio.sleep(0.01)
-            assert stream.is_readable()
+            await news(stream)
 
     run(scene())
 

@@ -19,6 +19,7 @@ from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.pool import CLOSING_BELIEVED, MOST_CONNECTIONS, MOST_IDLE, Server
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.stream import EOF, Asked, FakeNetwork, FakeStream, answer
+from tests.support.series import series
 
 HTTP = parse_upstream("http://glance:9292")
 UWSGI = parse_upstream("uwsgi://glance:3031")
@@ -87,7 +88,7 @@ def serving(*answers):
 # -- reuse ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("method", "body", "reuses"),
     [
         ("GET", None, True),
@@ -329,10 +330,8 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-@pytest.mark.parametrize(
-    ("stream", "error"), [case[1:] for case in BROKEN], ids=[name for name, _, _ in BROKEN]
-)
+@series("method", ["GET", "PUT"])
+@series(("stream", "error"), [case[1:] for case in BROKEN])
 def test_a_failed_exchange_closes(stream, error, method):
     async def scene(pool):
         with pytest.raises(error):

@@ -10,6 +10,7 @@ from shim.errors import DiskFull, ResponseTimeout, UpstreamClosed
 from shim.upstream.network import SocketStream
 from tests.fakes.loops import REAL_LOOPS
 from tests.fakes.pumping import Line, cancelled, pumping
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 MIB = 1024 * 1024
@@ -35,8 +36,8 @@ async def pour(poller, line, sink, size, idle=60.0):
 
 
 @on_both_loops
-@pytest.mark.parametrize("tcp", [False, True])
-@pytest.mark.parametrize(
+@series("tcp", [False, True])
+@series(
     ("room", "size", "come"),
     [(10 * MIB, 3 * MIB, 3 * MIB), (10 * MIB, 1, 1), (1_000_001, 3 * MIB, 1_000_001), (MIB, MIB, MIB)],
 )

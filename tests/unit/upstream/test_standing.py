@@ -1,11 +1,11 @@
 """How a server stands after what was seen of it: a script of times and events, and the state after each."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.timing import UNLIMITED
 from shim.upstream.standing import FIRST_SHARE, LONGEST_EJECTION, Standing, StandingOptions, State
+from tests.support.series import series
 
 OPTIONS = StandingOptions(eject_after=3, eject_for=10, slow_return=30)
 
@@ -77,7 +77,7 @@ STORIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+@series("story", STORIES.values())
 def test_stories(story):
     standing = Standing(OPTIONS)
     for now, event, expected in story:

@@ -10,6 +10,7 @@ from shim.errors import ResponseTimeout, UpstreamClosed, UpstreamFault, Upstream
 from shim.upstream import stats
 from shim.upstream.stats import count_slots, parse_stats, read_slots
 from tests.fakes.loops import run
+from tests.support.series import series
 
 
 def statistics(*workers, **more):
@@ -48,7 +49,7 @@ def test_addresses(text, http, host, port, path):
     assert parse_stats(str(address)) == address
 
 
-@pytest.mark.parametrize(
+@series(
     ("text", "message"),
     [
         ("", "'': the host is missing"),
@@ -81,7 +82,7 @@ def test_slots_are_the_cores_of_all_workers(workers, expected):
     assert count_slots(statistics(*workers)) == expected
 
 
-@pytest.mark.parametrize(
+@series(
     "text",
     [
         b"",
@@ -99,7 +100,6 @@ def test_slots_are_the_cores_of_all_workers(workers, expected):
         b'{"workers": [{"cores": []}]}',
         b'{"workers": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
-    ids=lambda text: text[:30],
 )
 def test_what_is_no_statistics(text):
     with pytest.raises(UpstreamInvalid, match="not uWSGI's statistics"):

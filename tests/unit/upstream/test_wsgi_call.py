@@ -25,6 +25,7 @@ from tests.fakes.application import (
 )
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 LARGE = bytes(range(256)) * 4096
@@ -275,7 +276,7 @@ BAD_STATUSES = [
 ]
 
 
-@pytest.mark.parametrize("status", BAD_STATUSES, ids=repr)
+@series("status", BAD_STATUSES)
 def test_a_bad_status(status):
     error, made = get_error(answering(b"x", status=status), UpstreamInvalid)
     assert made.status is None
@@ -317,7 +318,7 @@ BAD_FIELDS = [
 ]
 
 
-@pytest.mark.parametrize("field", BAD_FIELDS, ids=repr)
+@series("field", BAD_FIELDS)
 def test_a_bad_field(field):
     error, made = get_error(answering(b"x", headers=[field]), UpstreamInvalid)
     assert made.status is None

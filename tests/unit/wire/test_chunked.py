@@ -14,6 +14,7 @@ from shim.wire.chunked import (
     UntilCloseDecoder,
     encode_chunk,
 )
+from tests.support.series import series
 
 CUTS = {
     "whole": lambda data: [data],
@@ -22,7 +23,7 @@ CUTS = {
     "empty buffers between": lambda data: [b"", *(piece for byte in data for piece in (bytes([byte]), b""))],
 }
 DELIVERIES = pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-FOLLOWERS = pytest.mark.parametrize(
+FOLLOWERS = series(
     "rest",
     [
         pytest.param(b"", id="nothing after"),
@@ -96,7 +97,7 @@ LEGAL = [
 
 @DELIVERIES
 @FOLLOWERS
-@pytest.mark.parametrize(("body", "payload"), LEGAL)
+@series(("body", "payload"), LEGAL)
 def test_legal_bodies(body, payload, cut, rest):
     assert take(ChunkedDecoder(), cut(body + rest)) == (payload, rest)
 
@@ -110,7 +111,7 @@ def test_what_follows_the_end_is_left_alone_though_it_looks_like_the_chunks_befo
 
 
 @DELIVERIES
-@pytest.mark.parametrize(("body", "payload"), LEGAL)
+@series(("body", "payload"), LEGAL)
 def test_a_body_cut_short_never_ends(body, payload, cut):
     for length in range(len(body)):
         got = take(ChunkedDecoder(), cut(body[:length]))
@@ -208,7 +209,7 @@ ILLEGAL = [
 
 @DELIVERIES
 @FOLLOWERS
-@pytest.mark.parametrize("body", ILLEGAL)
+@series("body", ILLEGAL)
 def test_illegal_bodies(body, cut, rest):
     with pytest.raises(BadFraming):
         take(ChunkedDecoder(), cut(body + rest))
@@ -293,7 +294,7 @@ def test_the_size_is_written_in_hexadecimal():
 
 @DELIVERIES
 @FOLLOWERS
-@pytest.mark.parametrize("body", [b"a", b"foobar", b"0\r\n\r\n", b"\x00" * 100], ids=len)
+@series("body", [b"a", b"foobar", b"0\r\n\r\n", b"\x00" * 100])
 def test_a_known_length(body, cut, rest):
     assert take(LengthDecoder(len(body)), cut(body + rest)) == (body, rest)
 

@@ -15,6 +15,7 @@ from shim.wire.forwarding import (
     request_id,
 )
 from shim.wire.headers import HOP_BY_HOP, get_all
+from tests.support.series import series
 
 ID = "req-00000000-0000-4000-8000-000000000001"
 STRANGER = Peer("203.0.113.9", "http")
@@ -138,7 +139,7 @@ BELIEVED = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "fields", "prefix", "told"), BELIEVED)
+@series(("peer", "fields", "prefix", "told"), BELIEVED)
 def test_what_the_upstream_is_told_of_the_client(peer, fields, prefix, told):
     headers = forward(*fields, peer=peer, prefix=prefix)
     names = (
@@ -205,7 +206,7 @@ DROPPED = [
 
 
 @pytest.mark.parametrize("peer", [STRANGER, FRIEND], ids=["stranger", "friend"])
-@pytest.mark.parametrize("name", DROPPED)
+@series("name", DROPPED)
 def test_dropped(name, peer):
     assert name not in dict(forward((name, b"evil"), peer=peer))
     assert b"evil" not in dict(forward((name, b"evil"), peer=peer)).values()
@@ -259,7 +260,7 @@ OTHER_ID = b"req-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 NEW = object()
 
 
-@pytest.mark.parametrize(
+@series(
     ("fields", "identity"),
     [
         pytest.param((), NEW, id="none"),
@@ -313,7 +314,7 @@ def test_the_identity_replaces_what_the_client_sent():
 # -- who is who -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("address", "trusted"),
     [
         ("10.0.0.1", True),
@@ -418,7 +419,7 @@ CLIENTS = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "fields", "client"), CLIENTS)
+@series(("peer", "fields", "client"), CLIENTS)
 def test_who_the_client_is(peer, fields, client):
     told = told_by(peer, fields)
     assert told.client == client
@@ -467,7 +468,7 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "told"), SAID)
+@series(("fields", "told"), SAID)
 def test_scheme_and_host_of_the_way_here(fields, told):
     headers = forward(*fields, peer=FRIEND)
     assert (joined(headers, b"x-forwarded-proto"), joined(headers, b"x-forwarded-host")) == told

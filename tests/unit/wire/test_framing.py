@@ -13,6 +13,7 @@ from shim.wire.framing import (
     request_framing,
     response_framing,
 )
+from tests.support.series import series
 
 
 def coded(*values: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -46,7 +47,7 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("version", "headers", "framing"), TAKEN)
+@series(("version", "headers", "framing"), TAKEN)
 def test_request_framing(version, headers, framing):
     assert request_framing(version, headers) == framing
 
@@ -122,7 +123,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("version", "headers", "error"), REFUSED)
+@series(("version", "headers", "error"), REFUSED)
 def test_request_framing_refused(version, headers, error):
     with pytest.raises(error) as refusal:
         request_framing(version, headers)
@@ -171,7 +172,7 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "status", "headers", "framing"), ANSWERS)
+@series(("method", "status", "headers", "framing"), ANSWERS)
 def test_response_framing(method, status, headers, framing):
     assert response_framing(method, status, headers) == framing
 
@@ -197,9 +198,9 @@ BAD_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("status", [200, 204, 304, 404])
-@pytest.mark.parametrize("headers", BAD_ANSWERS)
+@series("method", ["GET", "HEAD"])
+@series("status", [200, 204, 304, 404])
+@series("headers", BAD_ANSWERS)
 def test_response_framing_refused(method, status, headers):
     # Also where no body can follow: whoever sends such a head is not to be trusted with the next one.
     with pytest.raises(UpstreamInvalid):
@@ -227,7 +228,7 @@ def test_declared_size(headers, size):
     assert declared_size(headers) == size
 
 
-@pytest.mark.parametrize(
+@series(
     "headers",
     [
         pytest.param(sized(b""), id="empty"),

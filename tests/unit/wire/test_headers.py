@@ -12,6 +12,7 @@ from shim.wire.headers import (
     is_valid_value,
     list_members,
 )
+from tests.support.series import series
 
 FIELDS = ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"))
 
@@ -26,7 +27,7 @@ def test_the_first_value():
     assert get_first(FIELDS, b"c") is None
 
 
-@pytest.mark.parametrize(
+@series(
     ("values", "members"),
     [
         pytest.param([], [], id="no field"),
@@ -58,14 +59,14 @@ HOPS = [
 ]
 
 
-@pytest.mark.parametrize("of_this_hop", HOPS)
+@series("of_this_hop", HOPS)
 def test_fields_of_this_hop_stay_behind(of_this_hop):
     kept = [(b"accept", b"*/*"), (b"x-many", b"1"), (b"x-many", b"2")]
     headers = (kept[0], *of_this_hop, *kept[1:])
     assert end_to_end(headers) == kept
 
 
-@pytest.mark.parametrize("name", sorted(KEPT_DESPITE_CONNECTION), ids=lambda name: name.decode())
+@series("name", sorted(KEPT_DESPITE_CONNECTION))
 def test_connection_cannot_remove_what_others_rely_on(name):
     assert end_to_end(((b"connection", name.title()), (name, b"1"))) == [(name, b"1")]
 
@@ -75,7 +76,7 @@ def test_what_spec_says_is_kept():
     assert spec <= KEPT_DESPITE_CONNECTION
 
 
-@pytest.mark.parametrize("octet", range(256))
+@series("octet", range(256))
 def test_valid_values(octet):
     valid = octet == 0x09 or (octet >= 0x20 and octet != 0x7F)
     assert is_valid_value(b"a%cb" % octet) is valid

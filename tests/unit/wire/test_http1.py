@@ -12,6 +12,7 @@ from shim.wire.http1 import (
     parse_request_head,
     parse_response_head,
 )
+from tests.support.series import series
 
 HEAD = b"GET /v2/images HTTP/1.1\r\nHost: glance\r\nAccept: */*\r\n\r\n"
 
@@ -47,7 +48,7 @@ def gather(pieces: list[bytes], limit: int = 1024) -> tuple[bytes | None, bytes]
 
 
 @DELIVERIES
-@pytest.mark.parametrize(
+@series(
     "rest",
     [
         pytest.param(b"", id="nothing after"),
@@ -154,7 +155,7 @@ BARE_LF = [
 
 
 @DELIVERIES
-@pytest.mark.parametrize("data", BARE_LF)
+@series("data", BARE_LF)
 def test_a_bare_lf_is_refused_at_once(cut, data):
     with pytest.raises(BadRequest, match="LF instead of CRLF"):
         gather(cut(data))
@@ -237,12 +238,12 @@ PARSED = [
 ]
 
 
-@pytest.mark.parametrize(("head", "parsed"), PARSED)
+@series(("head", "parsed"), PARSED)
 def test_parse_request_head(head, parsed):
     assert parse_request_head(head) == parsed
 
 
-@pytest.mark.parametrize(
+@series(
     "host",
     [
         b"",
@@ -256,7 +257,6 @@ def test_parse_request_head(head, parsed):
         b"[::ffff:1.2.3.4]:80",
         b"a%20b",
     ],
-    ids=lambda host: host.decode() or "empty",
 )
 def test_hosts(host):
     parsed = parse_request_head(request(b"GET / HTTP/1.1", b"Host: " + host))
@@ -381,7 +381,7 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("head", MALFORMED)
+@series("head", MALFORMED)
 def test_malformed_requests_are_refused(head):
     with pytest.raises(BadRequest) as refusal:
         parse_request_head(head)
@@ -468,7 +468,7 @@ BAD_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("head", BAD_ANSWERS)
+@series("head", BAD_ANSWERS)
 def test_malformed_answers_are_refused(head):
     with pytest.raises(UpstreamInvalid):
         parse_response_head(head)

@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from shim.wire.proxy_protocol import MOST_V1, SIGNATURE, BadProxyHeader, ProxyHeader, ProxyHeaderReader
+from tests.support.series import series
 
 NOBODY = ProxyHeader()
 FROM_V4 = ProxyHeader(("203.0.113.9", 51234), ("10.0.0.5", 443))
@@ -44,10 +45,8 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize(
-    "rest", [b"", b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 6.6.6.6 6.6.6.6 6 6\r\n", SIGNATURE]
-)
-@pytest.mark.parametrize(("data", "header"), GOOD)
+@series("rest", [b"", b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 6.6.6.6 6.6.6.6 6 6\r\n", SIGNATURE])
+@series(("data", "header"), GOOD)
 def test_a_header(data, header, rest):
     reader = ProxyHeaderReader()
     assert reader.feed(data + rest) == header
@@ -109,7 +108,7 @@ def feed_all(reader: ProxyHeaderReader, pieces: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 1000], ids=["bytes", "whole"])
-@pytest.mark.parametrize("data", BAD, ids=repr)
+@series("data", BAD)
 def test_what_is_no_header_is_refused(data, pieces):
     with pytest.raises(BadProxyHeader) as refused:
         feed_all(ProxyHeaderReader(), [data[start : start + pieces] for start in range(0, len(data), pieces)])

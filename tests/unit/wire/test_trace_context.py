@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from shim.observe.trace import TraceContext
 from shim.wire.trace_context import read_trace_context, with_trace_context
+from tests.support.series import series
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01".encode()
@@ -27,7 +28,7 @@ def test_a_parent(value, flags):
     assert read_trace_context(((NAME, value),)) == TraceContext(TRACE, SPAN, flags)
 
 
-@pytest.mark.parametrize(
+@series(
     "value",
     [
         pytest.param(b"", id="empty"),
@@ -55,7 +56,7 @@ def test_there_is_one_parent_or_none(headers):
     assert read_trace_context(headers) is None
 
 
-@pytest.mark.parametrize(
+@series(
     ("values", "state"),
     [
         ([], b""),

@@ -14,6 +14,7 @@ from shim.wire.uwsgi import (
     request_variables,
     split_mount,
 )
+from tests.support.series import series
 
 PLAIN = UwsgiRequest(
     method="GET",
@@ -138,7 +139,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("target", "mount", "script_name", "path_info", "query"), PATHS)
+@series(("target", "mount", "script_name", "path_info", "query"), PATHS)
 def test_paths(target, mount, script_name, path_info, query):
     variables = request_variables(replace(PLAIN, target=target, mount=mount))
     assert variables[b"REQUEST_URI"] == target
@@ -186,7 +187,7 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("differs", "changed"), REQUESTS)
+@series(("differs", "changed"), REQUESTS)
 def test_variables(differs, changed):
     expected = request_variables(PLAIN) | changed
     expected = {name: value for name, value in expected.items() if value is not None}
@@ -230,7 +231,7 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "added"), HEADERS)
+@series(("fields", "added"), HEADERS)
 def test_header_variables(fields, added):
     assert request_variables(replace(PLAIN, headers=fields)) == request_variables(PLAIN) | added
 
