@@ -125,7 +125,7 @@ class Inbound(NamedTuple):
             that does not pay or is not possible, and nothing was moved.
         watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
         receive_now: Gives the part of the body that is here already, or in the socket, without a wait; asks
-            the client for it as ``receive()`` does.
+            the client for it as ``receive()`` does. Its ``body`` may be a view.
     """
 
     target: bytes

@@ -145,7 +145,10 @@ class Exchange:
             raise self._body_error
         if self._disconnected or self._end_told:
             return {"type": "http.disconnect"}
-        return self._take_body()
+        message = self._take_body()
+        # ASGI wants bytes, and nothing that looks like them.
+        message["body"] = bytes(message["body"])
+        return message
 
     def receive_now(self) -> Message | None:
         """What ``receive`` would give at once, None where it would wait or fail; an ``Inbound`` offer."""
@@ -172,7 +175,7 @@ class Exchange:
         self._end_told = self._body_ended
         if not self._body_ended:
             self._connection.stream.resume()
-        body = pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return {"type": "http.request", "body": body, "more_body": not self._body_ended}
 
     def take_unread(self) -> bytes:
