@@ -107,6 +107,8 @@ Moved: TypeAlias = Callable[[int, float], bool]
 WatchClient: TypeAlias = Callable[[Callable[[], None] | None], None]
 MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[Movement | None]]
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
+# What ``receive()`` would give at once; None where it would wait, or fail.
+ReceiveNow: TypeAlias = Callable[[], Message | None]
 
 
 class Inbound(NamedTuple):
@@ -122,6 +124,8 @@ class Inbound(NamedTuple):
         where
             that does not pay or is not possible, and nothing was moved.
         watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
+        receive_now: Gives the part of the body that is here already, or in the socket, without a wait; asks
+            the client for it as ``receive()`` does. Its ``body`` may be a view.
     """
 
     target: bytes
@@ -129,6 +133,7 @@ class Inbound(NamedTuple):
     take_over: TakeOver | None = None
     move_answer: MoveAnswer | None = None
     watch_client: WatchClient | None = None
+    receive_now: ReceiveNow | None = None
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

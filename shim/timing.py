@@ -58,9 +58,13 @@ class deadline:  # noqa: N801 - used like a function, as contextlib's own are
     twice as long, and as a generator longer still.
     """
 
-    def __init__(self, seconds: Seconds, expired: Callable[[], Exception]) -> None:
+    def __init__(
+        self, seconds: Seconds, expired: Callable[[], Exception], alarm: "Alarm | None" = None
+    ) -> None:
+        """Take how long, and the error; ``alarm``, which nobody else uses meanwhile, spares a new timer."""
         self._seconds = seconds
         self._expired = expired
+        self._alarm = alarm
         self._has_expired = False
         self._timer: asyncio.Handle | None = None
 
@@ -70,6 +74,9 @@ class deadline:  # noqa: N801 - used like a function, as contextlib's own are
         task = asyncio.current_task()
         assert task is not None
         self._task, self._others = task, task.cancelling()
+        if self._alarm is not None and self._seconds > 0:
+            self._alarm.set(self._seconds, self._expire)
+            return
         loop = asyncio.get_running_loop()
         # What has no time left gets no turn of the loop either, whatever its timers round to.
         self._timer = (
@@ -83,6 +90,8 @@ class deadline:  # noqa: N801 - used like a function, as contextlib's own are
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        elif self._alarm is not None:
+            self._alarm.stop()
         # The cancellation is ours only if nobody else asked for one too.
         if self._has_expired and self._task.uncancel() <= self._others and kind is asyncio.CancelledError:
             raise self._expired() from None

@@ -4,8 +4,8 @@ Small bodies pass uncounted, so that a full house of uploads does not shut out t
 of a cloud may let in together is asked of the cloud, where there is one, after our own limits have agreed.
 """
 
-import contextlib
-from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from shim.cloud.lease import CloudLease
 from shim.cloud.member import Member
@@ -37,15 +37,10 @@ class UploadGate:
         """Uploads that this process counts now."""
         return self._pool.taken
 
-    @contextlib.contextmanager
-    def ticket(self, project: str = "") -> Iterator["Ticket"]:
-        """A ticket for one request; what it counts is given back at the end."""
+    def ticket(self, project: str = "") -> "Ticket":
+        """A ticket for one request, as a block at whose end it gives back what it counts."""
         lease = None if self._cloud is None else CloudLease(self._cloud, project)
-        ticket = Ticket(self._pool, project, lease)
-        try:
-            yield ticket
-        finally:
-            ticket.release()
+        return Ticket(self._pool, project, lease)
 
 
 class Ticket:
@@ -56,6 +51,14 @@ class Ticket:
         self._project = project
         self._lease = lease
         self._counted = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
     async def cover(self, size: int) -> None:
         """Count the request once its body has, or declares, ``size`` bytes.

@@ -4,7 +4,7 @@ The line itself knows numbers only; health, weights and the like stay with those
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from shim.admission.slots import Waiter
@@ -38,5 +38,7 @@ def anywhere(servers: int) -> Prefer:
 
 def only(waiter: Waiter, servers: Sequence[int], count: int) -> Waiter:
     """The same waiter for slots of these servers alone, of ``count`` that there are."""
+    if len(servers) == count:
+        return waiter
     others = sum(1 << server for server in range(count) if server not in servers)
-    return replace(waiter, avoided=waiter.avoided | others) if others else waiter
+    return waiter._replace(avoided=waiter.avoided | others)

@@ -6,7 +6,6 @@ future; the body stays where it is.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -121,11 +120,15 @@ class SlotQueue:
             QueueTimeout: None came free within ``patience``.
             NowhereToGo: No server will do, or none any more.
         """
+        prefer = prefer or anywhere(len(self._slots))
+        preference = prefer(waiter.avoided)
+        # Nearly always there is a slot and nobody waits for it: then there is nothing to wait for.
+        if (holder := self._take(waiter, preference)) is not None:
+            return holder.server
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
-        prefer = prefer or anywhere(len(self._slots))
         try:
-            self._join(waiter, turn, prefer(waiter.avoided))
+            self._join(waiter, turn, preference)
             if not turn.done():
                 self._in_line[waiter.number] = waiter, prefer
                 await self._wait(waiter, turn, patience, on_wait)
@@ -145,6 +148,13 @@ class SlotQueue:
     def look(self) -> None:
         """Something may have changed elsewhere: another process has given a slot away, or has died."""
         self._tell(self._table.grant())
+
+    def _take(self, waiter: Waiter, preference: Preference) -> Holder | None:
+        """A slot without a place in line, of one of the best servers, else of any that will do."""
+        for server in preference.first:
+            if (holder := self._table.take(waiter, (server,))) is not None:
+                return holder
+        return self._table.take(waiter, preference.among)
 
     def _join(self, waiter: Waiter, turn: asyncio.Future[int], preference: Preference) -> None:
         """Take a slot of one of the best servers, or step into the line for all that will do."""
@@ -223,6 +233,10 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Leave the line, or give the slot back; safe to call twice."""
         self._queue.leave(self._waiter)
 
     async def take(self, *, on_wait: Callable[[], None], prefer: Prefer | None = None) -> int:
@@ -256,10 +270,10 @@ class Place:
         """Give the slot back, for its server took no connection; whether there is another server to try."""
         assert self._server is not None
         self._queue.leave(self._waiter)
-        self._waiter = replace(self._waiter, avoided=self._waiter.avoided | 1 << self._server)
+        self._waiter = self._waiter._replace(avoided=self._waiter.avoided | 1 << self._server)
         self._server = None
         return any(self._waiter.takes(server) for server in range(self._servers))
 
     def start_over(self) -> None:
         """All servers may be tried again."""
-        self._waiter = replace(self._waiter, avoided=0)
+        self._waiter = self._waiter._replace(avoided=0)

@@ -8,7 +8,7 @@ somebody would have to wait because of them.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shim.admission.slots import Capacity, Holder, Kind, Waiter
 from shim.admission.table import LocalTable
@@ -83,6 +83,9 @@ class SharedTable:
             self._note(place, row)
             self._own[waiter.number] = waiter
         return self._take_granted()
+
+    def take(self, waiter: Waiter, servers: Sequence[int]) -> None:
+        """Nothing: what the other processes hold and wait for is known only with a step."""
 
     def leave(self, number: int) -> list[Holder]:
         """Take a request out of the line, or its slot from it; who of this process got one then."""

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 # So many turns in a row may pass over whoever has waited longest; then the turn is theirs. Large enough that
 # the order below decides under any honest load, small enough that nobody waits for ever.
@@ -27,14 +27,16 @@ class Kind(enum.IntEnum):
     SMALL = 0
     UPLOAD = 1
 
+    # Kinds are keys, and the enum's own is a call of Python.
+    __hash__ = int.__hash__
+
 
 Share: TypeAlias = tuple[Kind, int]
 """What fairness counts by: a kind, and the key of a project."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
-    """A request in line.
+class Waiter(NamedTuple):
+    """A request in line; a tuple, as ``Holder`` is, for each request is both.
 
     Attributes:
         number: In the order in which they came; it stays with the request in line and out of it.
@@ -57,8 +59,7 @@ class Waiter:
         return not self.avoided >> server & 1
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """A request that has a slot of a server (its place in the upstream's list)."""
 
     number: int
@@ -90,12 +91,6 @@ class Capacity:
     def of(cls, servers: Sequence[float], upload_share: float, uploads_each: float = math.inf) -> "Capacity":
         """What these slots mean for uploads."""
         return cls(tuple(servers), upload_limit(sum(servers), upload_share), uploads_each)
-
-    def has_room(self, server: int, kind: Kind, held: "Held") -> bool:
-        """Whether a server has a slot for one more request of a kind."""
-        if held.servers[server] >= self.servers[server]:
-            return False
-        return kind is not Kind.UPLOAD or held.uploads[server] < self.uploads_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +159,14 @@ def choose(waiters: Iterable[Waiter], held: Held, capacity: Capacity, passed_ove
         chosen = longest_waiting(fitting)
     else:
         chosen = min(fitting, key=lambda waiter: _rank(waiter, held))
-    server = _free_server(chosen, held, capacity)
+    server = free_server(chosen, held, capacity)
     assert server is not None
     return Choice(chosen, server)
 
 
 def may_enter(waiter: Waiter, held: Held, capacity: Capacity) -> bool:
     """Whether there is a slot that this one could have."""
-    if waiter.kind is Kind.UPLOAD and held.kinds[Kind.UPLOAD] >= capacity.uploads:
-        return False
-    return _free_server(waiter, held, capacity) is not None
+    return free_server(waiter, held, capacity) is not None
 
 
 def longest_waiting(waiters: Iterable[Waiter]) -> Waiter:
@@ -187,12 +180,19 @@ def _rank(waiter: Waiter, held: Held) -> tuple[int, int, int, int]:
     return waiter.kind, held.shares[share], held.turns.get(share, 0), waiter.number
 
 
-def _free_server(waiter: Waiter, held: Held, capacity: Capacity) -> int | None:
-    """Of the servers with a free slot the one that does least; of equal ones the first."""
+def free_server(waiter: Waiter, held: Held, capacity: Capacity) -> int | None:
+    """Of the servers with a slot for a request the one that does least; of equal ones the first."""
+    is_upload = waiter.kind is Kind.UPLOAD
+    if is_upload and held.kinds[Kind.UPLOAD] >= capacity.uploads:
+        return None
     best: int | None = None
-    for server in range(len(capacity.servers)):
-        is_free = waiter.takes(server) and capacity.has_room(server, waiter.kind, held)
-        if is_free and (best is None or held.servers[server] < held.servers[best]):
+    for server, slots in enumerate(capacity.servers):
+        taken = held.servers[server]
+        if taken >= slots or waiter.avoided >> server & 1:
+            continue
+        if is_upload and held.uploads[server] >= capacity.uploads_each:
+            continue
+        if best is None or taken < held.servers[best]:
             best = server
     return best
 

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from shim.admission.preference import only
 from shim.admission.slots import (
     Capacity,
     Choice,
@@ -17,6 +18,7 @@ from shim.admission.slots import (
     Share,
     Waiter,
     choose,
+    free_server,
     longest_waiting,
     may_enter,
 )
@@ -43,6 +45,13 @@ class SlotTable(Protocol):
 
         Raises:
             LimitReached: There is no place left for it, or the table is not to be had.
+        """
+        ...
+
+    def take(self, waiter: Waiter, servers: Sequence[int]) -> Holder | None:
+        """A slot of one of these servers for a request that comes now and need not stand in line for it.
+
+        None where it has to, be it only because others are to be asked.
         """
         ...
 
@@ -101,6 +110,18 @@ class LocalTable:
         """Put it in line, at the place of its number; who got a slot then."""
         self.add(waiter)
         return self.grant()
+
+    def take(self, waiter: Waiter, servers: Sequence[int]) -> Holder | None:
+        """What ``join`` would come to where nobody waits, without the steps into the line and out of it."""
+        if self._waiters:
+            return None
+        server = free_server(only(waiter, servers, len(self.capacity.servers)), self._held, self.capacity)
+        if server is None:
+            return None
+        holder = Holder(waiter.number, waiter.kind, waiter.project, server)
+        self.turn, self.passed_over = self.turn + 1, 0
+        self.hold(holder, self.turn)
+        return holder
 
     def leave(self, number: int) -> list[Holder]:
         """Take a request out of the line, or its slot from it; who got one then."""

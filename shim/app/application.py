@@ -59,7 +59,7 @@ class ProxyApplication:
             try:
                 with Stoppable() as block:
                     record.stop = block.stop
-                    request = _request(scope, receive, record, headers, peer)
+                    request = _request(scope, offer, receive, record, headers, peer)
                     await self._proxy.serve(request, answer, record)
             except asyncio.CancelledError:
                 record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
@@ -83,8 +83,9 @@ def _headers(scope: Scope, offer: Inbound | None) -> Headers:
     return tuple((name.lower(), value) for name, value in scope["headers"])
 
 
-def _request(scope: Scope, receive: Receive, record: Record, headers: Headers, peer: Peer) -> ClientRequest:
-    offer = inbound_of(scope)
+def _request(  # noqa: PLR0917 - what a request is made of
+    scope: Scope, offer: Inbound | None, receive: Receive, record: Record, headers: Headers, peer: Peer
+) -> ClientRequest:
     if offer is not None and offer.refusal is not None:
         raise offer.refusal
     return ClientRequest(
@@ -100,6 +101,7 @@ def _request(scope: Scope, receive: Receive, record: Record, headers: Headers, p
         receive=receive,
         take_over=None if offer is None else offer.take_over,
         watch_client=None if offer is None else offer.watch_client,
+        receive_now=None if offer is None else offer.receive_now,
     )
 
 

@@ -68,6 +68,7 @@ class Counters:
 
     def add_phase(self, phase: str, seconds: float) -> None:
         """Count the time one request spent in a phase."""
-        if phase not in self.phases:
-            self.phases[phase] = Histogram()
-        self.phases[phase].add(seconds)
+        histogram = self.phases.get(phase)
+        if histogram is None:
+            histogram = self.phases[phase] = Histogram()
+        histogram.add(seconds)

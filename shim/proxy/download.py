@@ -41,7 +41,7 @@ class Download:
         self._record = record
         self._store = store
         self._clock = clock
-        self._stack = contextlib.AsyncExitStack()
+        self._stack: contextlib.AsyncExitStack | None = None
         self._tasks: list[asyncio.Future[Any]] = []
         self._sending: asyncio.Future[bool] | None = None
         self._draining: asyncio.Future[None] | None = None
@@ -49,7 +49,7 @@ class Download:
         self._patient_until: Seconds = 0.0
         self._waited: Seconds = 0.0
         self._since: Seconds | None = None  # when the write under way began
-        self._stop = asyncio.Event()
+        self._is_stopped = False
         self._held = b""
         self._last = b""
         self._left: int | None = None
@@ -61,10 +61,12 @@ class Download:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._end_tasks()
+            if self._tasks:
+                await self._end_tasks()
         finally:
-            # With what ended the block: the store names the disk in its faults.
-            await self._stack.__aexit__(kind, error, trace)
+            if self._stack is not None:
+                # With what ended the block: the store names the disk in its faults.
+                await self._stack.__aexit__(kind, error, trace)
 
     def keep(self, body: bytes) -> None:
         """Take a body that is whole already."""
@@ -102,25 +104,25 @@ class Download:
 
     async def _send_directly(self, response: Response, pieces: Pieces) -> bool:
         """Send on what comes as it comes; False where the client fell behind, with a write that may go on."""
-        self._stop.clear()
+        self._is_stopped = False
         self._sending = sending = self._start(self._relay(response, pieces))
         while not sending.done():
             await asyncio.wait({sending}, timeout=LOOK)
             # In the middle of a write: else the pieces are being read just now.
             if self._since is not None and self._is_behind():
-                self._stop.set()
+                self._is_stopped = True
                 return False
         return sending.result()
 
     async def _relay(self, response: Response, pieces: Pieces) -> bool:
         if self._held:
             await self._send_held()
-            if self._stop.is_set() or response.is_complete:
-                return not self._stop.is_set()
+            if self._is_stopped or response.is_complete:
+                return not self._is_stopped
         async for piece in pieces:
             self._count(len(piece))
             await self._write(piece)
-            if self._stop.is_set():
+            if self._is_stopped:
                 return False
             # A fast path is an offer: what is still in the upstream's socket need not come through here.
             if self._answer.move is None:
@@ -154,6 +156,8 @@ class Download:
         assert self._store is not None
         assert self._sending is not None
         room = self._store.overflow(self._left, project=self._record.project)
+        if self._stack is None:
+            self._stack = contextlib.AsyncExitStack()
         overflow = await self._stack.enter_async_context(room)
         if overflow is None:
             # Somebody else's bodies have all there is: the server waits for its client meanwhile.
@@ -178,6 +182,7 @@ class Download:
             return True
         await asyncio.wait({draining})
         draining.result()
+        assert self._stack is not None
         await self._stack.aclose()
         self._lag.begin(self._record.sent, self._waited)
         return False

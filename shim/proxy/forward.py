@@ -3,7 +3,7 @@
 Runs beside the client's own side (``client_side``): where that ends, all of this is cancelled.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shim.errors import ServerKeptWaiting, ShimError, UpstreamFault
 from shim.observe.journal import Journal, Phase, Record
@@ -93,8 +93,10 @@ class Delivery:
         if self.body is None:
             return self.message
         if self.body.is_whole:
-            return replace(self.message, is_handed_off=self.is_handed_off)
-        return replace(self.message, body=GrowingBody(self.body, self.stall))
+            if not self.is_handed_off:
+                return self.message
+            return self.message._replace(is_handed_off=self.is_handed_off)
+        return self.message._replace(body=GrowingBody(self.body, self.stall))
 
     async def _take(self, response: Response, download: Download) -> None:
         await self._begin_to_respond()

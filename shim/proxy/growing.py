@@ -9,6 +9,7 @@ from shim.errors import ServerKeptWaiting
 from shim.proxy.client_side import ClientSide
 from shim.proxy.pace import Pace, Patience
 from shim.spool.body import Body
+from shim.spool.disk import Piece
 from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, deadline, monotonic
 
 
@@ -50,6 +51,11 @@ class GrowingBody:
     def in_file(self) -> int:
         """Up to where its file holds what may be sent."""
         return self._body.in_file
+
+    @property
+    def in_memory(self) -> Piece | None:
+        """All of it, where it has become whole meanwhile; not where the head says chunks."""
+        return None if self.length is None else self._body.in_memory
 
     def fileno(self) -> int | None:
         """Its file's descriptor, None without one."""

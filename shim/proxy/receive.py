@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from shim.admission.gate import Ticket
 from shim.admission.limits import BodyPace, RateFloor
-from shim.asgi import BodyPump, Message, Receive, TakeOver
+from shim.asgi import BodyPump, Message, Receive, ReceiveNow, TakeOver
 from shim.errors import (
     BodyIdleTimeout,
     BodyTotalTimeout,
@@ -41,9 +41,10 @@ class BodyReceiver:
         ticket: Ticket,
         record: Record,
         take_over: TakeOver | None = None,
+        receive_now: ReceiveNow | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        """Take the source, the sink, and what is asked of the client."""
+        """Take the source, the sink, what is asked of the client, and the server's fast ways."""
         self.body = body
         self._receive = receive
         self._declared = declared
@@ -51,6 +52,7 @@ class BodyReceiver:
         self._ticket = ticket
         self._record = record
         self._take_over = take_over
+        self._receive_now = receive_now
         self._clock = clock
         self._floor = RateFloor(pace)
         self._waited: Seconds = 0.0  # in all
@@ -86,10 +88,11 @@ class BodyReceiver:
         return bool(message.get("more_body", False))
 
     async def _add(self, data: bytes) -> None:
-        size = self.body.received + len(data)
+        before = self.body.received
+        size = before + len(data)
         if self._declared is not None and size > self._declared:
             raise SizeMismatch(f"The body is longer than the {self._declared} bytes that were declared.")
-        if len(data) > self._ticket.room(self.body.received):
+        if len(data) > self._ticket.room(before):
             await self._ticket.cover(size)
         await self.body.append(data)
         self._record.received = size
@@ -139,6 +142,11 @@ class BodyReceiver:
     # -- waiting for the client -------------------------------------------------------------------
 
     async def _next(self) -> Message:
+        # A fast path is an offer: for what is here already nobody is waited for, and no task is needed.
+        if self._receive_now is not None and (message := self._receive_now()) is not None:
+            self._quiet = 0.0
+            self._floor.add(0.0, len(message.get("body", b"")))
+            return message
         waiting = asyncio.ensure_future(self._receive())
         try:
             while not waiting.done():

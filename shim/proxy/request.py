@@ -5,7 +5,7 @@ Made from an ASGI scope by ``app``; below here nobody knows the scope, only ``re
 
 from typing import NamedTuple
 
-from shim.asgi import MoveAnswer, Receive, Send, TakeOver, WatchClient
+from shim.asgi import MoveAnswer, Receive, ReceiveNow, Send, TakeOver, WatchClient
 from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
@@ -24,6 +24,7 @@ class ClientRequest(NamedTuple):
         receive: ASGI's; the first call asks the client for the body.
         take_over: The server's fast way for bodies, where it has one.
         watch_client: Tells of the client's leaving, where the server does so by itself.
+        receive_now: Gives what is here of the body already, where the server can say so.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ClientRequest(NamedTuple):
     receive: Receive
     take_over: TakeOver | None = None
     watch_client: WatchClient | None = None
+    receive_now: ReceiveNow | None = None
 
     @property
     def raw_path(self) -> bytes:

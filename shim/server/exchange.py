@@ -69,7 +69,8 @@ class Exchange:
         self._end_told = False
         self._body_error: ShimError | None = None
         self._disconnected = False
-        self._arrived = asyncio.Event()
+        # Made by who waits, for a request without a body, or with all of it here, waits for nothing.
+        self._arrived: asyncio.Event | None = None
         self._on_leaving: Callable[[], None] | None = None
         self.answering = Answering.NOT_BEGUN
         self._ending = Ending.NO_BODY
@@ -106,7 +107,7 @@ class Exchange:
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": self._request.http_version,
             "method": self._request.method,
-            "path": urllib.parse.unquote_to_bytes(raw_path).decode("utf-8", "replace"),
+            "path": _decoded(raw_path),
             "raw_path": raw_path,
             "query_string": query,
             "root_path": "",
@@ -119,6 +120,7 @@ class Exchange:
                     self._connection.take_over,
                     self.move_answer,
                     self.watch_client,
+                    self.receive_now,
                 ),
                 "http.response.early_hint": {},
             },
@@ -136,12 +138,27 @@ class Exchange:
             return {"type": "http.disconnect"}
         self._connection.ask_for_body(expects_continue=self._expects_continue)
         while not (self._pieces or self._disconnected or self._body_error or self._is_end_news):
-            self._arrived.clear()
+            if self._arrived is None or self._arrived.is_set():
+                self._arrived = asyncio.Event()
             await self._arrived.wait()
         if self._body_error is not None:
             raise self._body_error
         if self._disconnected or self._end_told:
             return {"type": "http.disconnect"}
+        message = self._take_body()
+        # ASGI wants bytes, and nothing that looks like them.
+        message["body"] = bytes(message["body"])
+        return message
+
+    def receive_now(self) -> Message | None:
+        """What ``receive`` would give at once, None where it would wait or fail; an ``Inbound`` offer."""
+        if self._disconnected or self._end_told or self.answering is Answering.COMPLETE:
+            return None
+        self._connection.ask_for_body(expects_continue=self._expects_continue)
+        if not (self._pieces or self._body_ended):
+            self._connection.read_now()
+        if self._body_error is not None or not (self._pieces or self._body_ended):
+            return None
         return self._take_body()
 
     @property
@@ -158,7 +175,8 @@ class Exchange:
         self._end_told = self._body_ended
         if not self._body_ended:
             self._connection.stream.resume()
-        return {"type": "http.request", "body": b"".join(pieces), "more_body": not self._body_ended}
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return {"type": "http.request", "body": body, "more_body": not self._body_ended}
 
     def take_unread(self) -> bytes:
         """The part of the body that has come and was not received yet."""
@@ -177,18 +195,22 @@ class Exchange:
             self._pieces.append(joined)
             self._buffered += len(joined)
         self._body_ended = ended
-        self._arrived.set()
+        self._tell_receiver()
         return self._buffered
+
+    def _tell_receiver(self) -> None:
+        if self._arrived is not None:
+            self._arrived.set()
 
     def fail_body(self, error: ShimError) -> None:
         """The body is malformed."""
         self._body_error = error
-        self._arrived.set()
+        self._tell_receiver()
 
     def disconnect(self) -> None:
         """The client has gone."""
         self._disconnected = True
-        self._arrived.set()
+        self._tell_receiver()
         if self._on_leaving is not None:
             self._on_leaving()
 
@@ -304,3 +326,10 @@ class Exchange:
     def _cut(self) -> None:
         if self.answering is not Answering.COMPLETE and not self._disconnected:
             self._connection.cut(with_reset=self._ending is Ending.CLOSE)
+
+
+def _decoded(raw_path: bytes) -> str:
+    """The path as ASGI has it; a target is ASCII, so where nothing is escaped there is nothing to be done."""
+    if b"%" not in raw_path:
+        return raw_path.decode("ascii")
+    return urllib.parse.unquote_to_bytes(raw_path).decode("utf-8", "replace")

@@ -7,6 +7,7 @@ client has not read yet. So each end is chosen here, once.
 import asyncio
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 import sys
@@ -67,6 +68,19 @@ class ClientStream:
         connection = self._transport.get_extra_info("socket")
         number: int = connection.fileno()
         return number
+
+    def read_now(self, most: int) -> bytes:
+        """What is in the socket, ``b""`` where that is nothing, or not what the client sent (TLS).
+
+        An end or an error is left to the transport: it finds them with its own next read.
+        """
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self.is_closing or not self.is_plain:
+            return b""
+        try:
+            return os.read(connection.fileno(), most)
+        except OSError:
+            return b""
 
     # -- flow control -----------------------------------------------------------------------------
 

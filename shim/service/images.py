@@ -4,7 +4,7 @@ What Glance answers to that token is all the shim ever learns; it has no rights 
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shim.errors import QueueFull, QueueTimeout, UpstreamFault
 from shim.timing import Seconds
@@ -80,7 +80,7 @@ class ImageQuestions:
         kept = [field for field in message.headers if field[0] not in _OF_THE_UPLOAD]
         # Without it a server in between might compress what is read here.
         fields = [*kept, (b"accept-encoding", b"identity")]
-        self.question = replace(message, method="GET", target=target, headers=fields, body=None)
+        self.question = message._replace(method="GET", target=target, headers=fields, body=None)
         self._upstream = upstream
 
     async def show(self, *, service_token: bytes | None = None) -> Reply:
@@ -89,14 +89,14 @@ class ImageQuestions:
 
     async def delete(self, *, service_token: bytes | None = None) -> bool:
         """Delete the image; whether Glance did so. Raises UpstreamFault."""
-        question = replace(self._with(service_token), method="DELETE")
+        question = self._with(service_token)._replace(method="DELETE")
         return (await ask(self._upstream, question, patience=PATIENCE)).status == _NO_CONTENT
 
     def _with(self, service_token: bytes | None) -> UpstreamRequest:
         if service_token is None:
             return self.question
         fields = [*self.question.headers, (b"x-service-token", service_token)]
-        return replace(self.question, headers=fields)
+        return self.question._replace(headers=fields)
 
 
 def read_image(reply: Reply) -> Image | None:

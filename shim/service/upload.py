@@ -8,7 +8,7 @@ again) or, where the worker was killed, ``saving`` for ever: then only deleting 
 import asyncio
 import enum
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shim.errors import (
     ConnectTimeout,
@@ -150,7 +150,7 @@ class ImageUpload:
             self._service_token = await self._tokens.token()
         if self._service_token is not None and get_first(headers, b"x-service-token") is None:
             headers.append((b"x-service-token", self._service_token))
-        return replace(message, headers=headers)
+        return message._replace(headers=headers)
 
     # -- after an attempt -------------------------------------------------------------------------
 

@@ -63,17 +63,19 @@ class Body:
         self._sink: FileSink | None = None
         self._admitted = 0
         self._error: ShimError | None = None
-        self._changed = asyncio.Event()
+        # Made by who waits first, for nearly always nobody does.
+        self._changed: asyncio.Event | None = None
         self.state = BodyState.GROWING
 
     @property
     def received(self) -> int:
         """Bytes that have come so far."""
-        return self._on_disk + self._pumped + len(self._memory)
+        return self._out_of_memory + len(self._memory)
 
     @property
-    def _pumped(self) -> int:
-        return 0 if self._sink is None else self._sink.written
+    def _out_of_memory(self) -> int:
+        """Bytes that are in the file, by the writer or by a pump."""
+        return self._on_disk if self._sink is None else self._on_disk + self._sink.written
 
     @property
     def length(self) -> int | None:
@@ -104,7 +106,12 @@ class Body:
     @property
     def in_file(self) -> int:
         """Up to where the file holds what readers may have."""
-        return min(self.readable, self._on_disk + self._pumped)
+        return min(self.readable, self._out_of_memory)
+
+    @property
+    def in_memory(self) -> Piece | None:
+        """All of it, where it is whole and in memory; else None. Valid until the body is closed."""
+        return memoryview(self._memory) if self.is_whole and self._file is None else None
 
     async def append(self, data: Piece) -> None:
         """Add bytes; returns when they are kept, so that a slow disk slows its own client only.
@@ -171,6 +178,8 @@ class Body:
                 return True
             if self.is_whole:
                 return False
+            if self._changed is None:
+                self._changed = asyncio.Event()
             await self._changed.wait()
 
     async def read(self, offset: int, most: int) -> bytes:
@@ -188,7 +197,7 @@ class Body:
         return bytes(memoryview(self._memory)[start:end])
 
     async def close(self) -> None:
-        """Drop the bytes and the file."""
+        """Drop the bytes and the file; without a file it waits for nothing."""
         file, self._file = self._file, None
         self._memory, self._on_disk = bytearray(), 0
         if file is not None:
@@ -212,5 +221,6 @@ class Body:
         return offset < self.readable
 
     def _wake_readers(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

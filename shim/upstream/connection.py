@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
-from shim.timing import Clock, Stopwatch, cancel_and_wait, deadline, monotonic
+from shim.timing import Alarm, Clock, Stopwatch, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
-from shim.upstream.network import NetworkStream
+from shim.upstream.network import NetworkStream, Piece
 from shim.upstream.response import Response
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from shim.wire.framing import BodyKind, Framing, response_framing
@@ -53,6 +53,8 @@ class Connection:
         self._answer = AnswerReader(stream, address.protocol, idle=timeouts.response_idle)
         self._all_sent = False
         self._clock = clock
+        # One answer at a time is waited for, and the timer of the last one does for the next.
+        self._alarm = Alarm(asyncio.get_running_loop())
         self.exchanges = 0
         self.drained = (0, 0.0)
 
@@ -70,6 +72,7 @@ class Connection:
 
     def close(self) -> None:
         """Close at once."""
+        self._alarm.close()
         self._stream.close()
 
     async def exchange(
@@ -103,7 +106,7 @@ class Connection:
         enter(Phase.SEND)
         body = request.body
         if offer is None:
-            head, body = await self._offer_small(head, body)
+            head, body = self._offer_small(head, body)
         if head or body is not None:
             answer = await self._converse(request, head, body, offer, interim=interim, enter=enter)
         else:
@@ -114,24 +117,24 @@ class Connection:
         reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
         return Response(self._answer, answer, framing, reusable=reusable)
 
-    async def _offer_small(self, head: bytes, body: BodySource | None) -> tuple[bytes, BodySource | None]:
+    def _offer_small(self, head: bytes, body: BodySource | None) -> tuple[bytes, BodySource | None]:
         """Send a small request as far as the kernel takes it at once: mostly that is all of it.
 
         It then needs no tasks that send and read at the same time. Gives what is left of head and body.
         """
-        if body is None:
-            whole = head
-        elif _is_small(body):
-            whole = head + await body.read(0, SEND_SIZE)
-        else:
-            return head, body
+        pieces: list[Piece] = [head]
+        if body is not None:
+            whole = body.in_memory
+            if whole is None or len(whole) > SEND_SIZE:
+                return head, body
+            pieces.append(whole)
         try:
-            rest = whole[self._stream.offer(whole) :]
+            sent = self._stream.offer(pieces)
         except UpstreamClosed:
             # The answer may be there to be read all the same.
             return b"", None
-        self._all_sent = not rest
-        return rest, None
+        self._all_sent = sent == sum(map(len, pieces))
+        return b"" if self._all_sent else b"".join(pieces)[sent:], None
 
     async def _converse(
         self,
@@ -237,10 +240,13 @@ class Connection:
 
     def _response_deadline(self, request: UpstreamRequest) -> contextlib.AbstractAsyncContextManager[None]:
         limit = self._timeouts.response_for(request.length)
-        expired = ResponseTimeout(
-            f"The upstream gave no answer within {limit:g} s after the request was sent."
-        )
-        return deadline(limit, lambda: expired)
+
+        def expired() -> ResponseTimeout:
+            return ResponseTimeout(
+                f"The upstream gave no answer within {limit:g} s after the request was sent."
+            )
+
+        return deadline(limit, expired, self._alarm)
 
     def _is_reusable(self, answer: ResponseHead, framing: Framing, *, keep_alive: bool) -> bool:
         return (
@@ -251,8 +257,3 @@ class Connection:
             and framing.kind is not BodyKind.UNTIL_CLOSE
             and b"close" not in connection_options(answer.headers)
         )
-
-
-def _is_small(body: BodySource) -> bool:
-    """Whether it is in memory, whole, and one packet; a length that the head does not tell needs chunks."""
-    return body.is_whole and body.fileno() is None and body.length is not None and body.length <= SEND_SIZE

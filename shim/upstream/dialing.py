@@ -9,7 +9,6 @@ import errno
 import functools
 import ipaddress
 import os
-import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +22,26 @@ UNIX_QUEUE_PAUSE: Seconds = 0.02
 UNIX_SEND_BUFFER = 1024 * 1024
 # More than an operator names.
 HOSTS_KEPT = 256
+
+
+def connect_near(host: str, port: int) -> socket.socket | None:
+    """A socket connected to a server on this machine, without a wait and so without a limit to it.
+
+    None where the host is another one, or the server is too busy for that; raises OSError where it refuses.
+    """
+    if not _is_near(host):
+        return None
+    connection = socket.socket(_family(host), socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        if _is_connected(connection, (host, port)):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
 
 
 async def connect_unix(path: str) -> socket.socket:
@@ -85,20 +104,33 @@ def _family(host: str) -> int:
 
 
 async def _connect(connection: socket.socket, place: Any) -> None:
-    """What the loop's own ``sock_connect`` does, but that a server on this machine is not waited for.
+    """What the loop's own ``sock_connect`` does, but that a server on this machine is not waited for."""
+    if _is_connected(connection, place):
+        return
+    loop = asyncio.get_running_loop()
+    await wait_ready(connection.fileno(), loop.add_writer, loop.remove_writer)
+    if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(error, os.strerror(error))
 
-    It is connected to by the time that the call returns, though the call says otherwise.
+
+def _is_connected(connection: socket.socket, place: Any) -> bool:
+    """Connect; whether that is done, False while it goes on. Raises OSError.
+
+    A server on this machine is connected to by the time that the call returns, though the call says
+    otherwise: asked again, it says how that went (connect(2)).
     """
     result = connection.connect_ex(place)
     if result == errno.EINPROGRESS:
-        look = select.poll()
-        look.register(connection, select.POLLOUT)
-        if not look.poll(0):
-            loop = asyncio.get_running_loop()
-            await wait_ready(connection.fileno(), loop.add_writer, loop.remove_writer)
-        result = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if result:
+        result = connection.connect_ex(place)
+    # Other systems than Linux say EISCONN of what has become of the first call.
+    if result not in (0, errno.EALREADY, errno.EISCONN):
         raise OSError(result, os.strerror(result))
+    return result != errno.EALREADY
+
+
+@functools.lru_cache(HOSTS_KEPT)
+def _is_near(host: str) -> bool:
+    return _family(host) != 0 and ipaddress.ip_address(host).is_loopback
 
 
 async def wait_ready(descriptor: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:

@@ -7,33 +7,30 @@ a request that may have been delivered can be sent anew is for the service room 
 
 import asyncio
 import contextlib
-import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from shim.admission.preference import NowhereToGo, Preference
-from shim.admission.queue import Place, SlotQueue
-from shim.errors import ConnectTimeout, NoDescriptor, UpstreamFault, UpstreamRefused
-from shim.observe.journal import Phase
+from shim.admission.preference import Preference
+from shim.admission.queue import SlotQueue
+from shim.errors import NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.passage import Passage
 from shim.upstream.roster import Change, Member, NamedPlace, Roster
 from shim.upstream.watch import SizeWatch
 
 log = logging.getLogger("shim.upstream")
-
-FIRST_PAUSE: Seconds = 0.05
-LONGEST_PAUSE: Seconds = 1.0
 
 
 class Upstream:
     """A named group of servers.
 
     Attributes:
+        watch: Finds out how many slots the servers have; None where none can be asked.
         resolved: Set when the names among its servers have been looked up for the first time.
     """
 
@@ -73,7 +70,7 @@ class Upstream:
         self.queue = queue or SlotQueue(self.roster.positions, clock=clock)
         self.clock = clock
         self._slots = slots
-        self._watch = watch
+        self.watch = watch
         self._connect_retry = connect_retry
         self._count_failure = count_failure
         self.resolved = asyncio.Event()
@@ -103,15 +100,14 @@ class Upstream:
         """How fast its servers take bodies in, in bytes per second: the fastest, for it may be the one."""
         return max((rate for server in self.servers if (rate := server.drain_rate) is not None), default=None)
 
-    @contextlib.asynccontextmanager
-    async def exchange(
+    def exchange(
         self,
         request: UpstreamRequest,
         *,
         interim: Interim,
         enter: EnterPhase,
         choose: Callable[[str], None] = lambda _server: None,
-    ) -> AsyncIterator[Response]:
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
 
         Args:
@@ -125,17 +121,7 @@ class Upstream:
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
-        if self._watch is not None:
-            await self._watch.refresh()
-        async with contextlib.AsyncExitStack() as stack:
-            # What has no length yet may become large.
-            length = UNLIMITED if request.is_chunked else request.length
-            place = stack.enter_context(self.queue.place(request.project, length, request.waits))
-            member, response = await self._first_answer(
-                stack, place, request, interim=interim, enter=enter, choose=choose
-            )
-            with self._watched(member):
-                yield response
+        return Passage(self, request, interim=interim, enter=enter, choose=choose)
 
     def take_out(self, drained: frozenset[str]) -> None:
         """Exactly these servers get no more requests, until they are called back; those in them go on."""
@@ -152,7 +138,7 @@ class Upstream:
         change = self.roster.resolve(name, addresses, make)
         for member in change.ended:
             self.queue.limit(member.position, 0)
-        known = None if self._watch is None else self._watch.size
+        known = None if self.watch is None else self.watch.size
         for member in change.added:
             self.queue.limit(member.position, self._slots if known is None else known)
         self.queue.reconsider()
@@ -181,61 +167,13 @@ class Upstream:
         for server in self.servers:
             await server.close()
 
-    async def _first_answer(
-        self,
-        stack: contextlib.AsyncExitStack,
-        place: Place,
-        request: UpstreamRequest,
-        *,
-        interim: Interim,
-        enter: EnterPhase,
-        choose: Callable[[str], None],
-    ) -> tuple[Member, Response]:
-        give_up: Seconds | None = None
-        pause = FIRST_PAUSE
-        retry = self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
-        prefer = functools.partial(self._prefer, request.about)
-        await self._names_known()
-        while True:
-            self.roster.check()
-            try:
-                position = await place.take(on_wait=lambda: enter(Phase.QUEUE), prefer=prefer)
-            except NowhereToGo:
-                # Who it waited for was taken out, or has gone: there may be one that had refused it before.
-                place.start_over()
-                continue
-            member = self.roster.at(position)
-            if member is None or not member.takes_new:
-                # Taken out in the moment between the slot and our turn; all others are asked anew.
-                place.refuse()
-                place.start_over()
-                continue
-            # From the first attempt on: the time in line has a limit of its own.
-            give_up = give_up or self.clock() + retry
-            self.roster.note(member, self.clock())
-            if self.roster.positions > 1:
-                choose(member.name)
-            try:
-                with self._watched(member):
-                    exchange = member.server.exchange(request, interim=interim, enter=enter)
-                    response = await stack.enter_async_context(exchange)
-                    member.standing.succeed(self.clock())
-                    return member, response
-            except (UpstreamRefused, ConnectTimeout) as error:
-                failure = error
-            if self._watch is not None:
-                self._watch.doubt()
-            place.refuse()
-            if self.roster.has_untried(place.avoided):
-                continue
-            if self.clock() + pause > give_up:
-                raise failure
-            # Without a slot: others may find the server back meanwhile.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-            place.start_over()
+    # -- for a passage ------------------------------------------------------------------------------
 
-    async def _names_known(self) -> None:
+    def retry_for(self, request: UpstreamRequest) -> Seconds:
+        """How long connections for a request are tried anew."""
+        return self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
+
+    async def names_known(self) -> None:
         """Before the first answer of DNS nobody knows where to go; afterwards the last one holds."""
         if self.resolved.is_set():
             return
@@ -244,23 +182,19 @@ class Upstream:
         async with deadline(self._connect_retry, lambda: expired):
             await self.resolved.wait()
 
-    def _prefer(self, about: str, avoided: int) -> Preference:
+    def prefer(self, about: str, avoided: int) -> Preference:
+        """Which servers a request about something would go to, that some have refused already."""
         return self.roster.preference(self.clock(), about, avoided, self.queue)
 
-    @contextlib.contextmanager
-    def _watched(self, member: Member) -> Iterator[None]:
-        """What fails in the block speaks against its server."""
-        try:
-            yield
-        except NoDescriptor:
+    def note_fault(self, member: Member, fault: UpstreamFault) -> None:
+        """A request has failed in a server, and that speaks against it."""
+        if isinstance(fault, NoDescriptor):
             # We could not even try: to eject servers for that would turn a full process into an outage.
-            raise
-        except UpstreamFault as fault:
-            self._count_failure(self.name, member.name)
-            if seconds := member.standing.fail(self.clock()):
-                text = "upstream %s: %s failed again and is left out for %g s: %s"
-                log.warning(text, self.name, member.name, seconds, fault.for_operator)
-                self.queue.reconsider()
-                # Who waits in line by then may go there again.
-                asyncio.get_running_loop().call_later(seconds, self.queue.reconsider)
-            raise
+            return
+        self._count_failure(self.name, member.name)
+        if seconds := member.standing.fail(self.clock()):
+            text = "upstream %s: %s failed again and is left out for %g s: %s"
+            log.warning(text, self.name, member.name, seconds, fault.for_operator)
+            self.queue.reconsider()
+            # Who waits in line by then may go there again.
+            asyncio.get_running_loop().call_later(seconds, self.queue.reconsider)

@@ -1,7 +1,7 @@
 """What goes to a server and how long it may take: values shared by both protocols and by all callers."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shim.admission.room import QueueOptions
 from shim.timing import Seconds
@@ -34,6 +34,11 @@ class BodySource(Protocol):
         """Up to where the file behind ``fileno`` holds its bytes now."""
         ...
 
+    @property
+    def in_memory(self) -> bytes | bytearray | memoryview | None:
+        """All of it, where it is whole and in memory, so that it can be sent with its head; else None."""
+        ...
+
     async def wait(self, offset: int) -> bool:
         """Wait until bytes from ``offset`` on are there; False where the body ends."""
         ...
@@ -60,6 +65,11 @@ class BytesBody:
     def length(self) -> int:
         """Bytes in all."""
         return len(self._data)
+
+    @property
+    def in_memory(self) -> bytes:
+        """All of it."""
+        return self._data
 
     async def wait(self, offset: int) -> bool:
         """All is there."""
@@ -95,9 +105,8 @@ class UpstreamTimeouts:
         return RESPONSE_BASE + (length or 0) / RESPONSE_RATE
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """One request as the upstream shall see it.
+class UpstreamRequest(NamedTuple):
+    """One request as the upstream shall see it; a tuple, for one or more are made of every request.
 
     Attributes:
         target: Raw target, byte for byte.
@@ -158,10 +167,11 @@ class UpstreamRequest:
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
             return encode_packet(request_variables(replace(self._as_uwsgi(), post_file=post_file)))
         headers = list(self.headers)
-        if self.is_chunked:
-            headers.append((b"transfer-encoding", b"chunked"))
-        if self.length is not None:
-            headers.append((b"content-length", b"%d" % self.length))
+        if self.body is not None:
+            length = self.body.length
+            headers.append(
+                (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+            )
         if not keep_alive:
             headers.append((b"connection", b"close"))
         return encode_request_head(self.method, self.target, headers)

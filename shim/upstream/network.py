@@ -12,17 +12,19 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from shim.asgi import BodySink
 from shim.errors import ConnectTimeout, NoDescriptor, SendTimeout, ShimError, UpstreamClosed, UpstreamRefused
 from shim.poller import Poller
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
 from shim.upstream.address import UpstreamAddress
-from shim.upstream.dialing import connect_tcp, connect_unix, wait_ready
+from shim.upstream.dialing import connect_near, connect_tcp, connect_unix, wait_ready
 from shim.upstream.pouring import Pouring
 from shim.upstream.sending import FileSender
+
+Piece: TypeAlias = bytes | bytearray | memoryview
 
 # Reads of one connection that find bytes there already, before others get their turn.
 READS_IN_A_ROW = 4
@@ -37,7 +39,7 @@ class NetworkStream(Protocol):
         """Some bytes, or ``b""`` at the end; raises UpstreamClosed on a reset."""
         ...
 
-    def offer(self, data: bytes) -> int:
+    def offer(self, pieces: Sequence[Piece]) -> int:
         """Send what is taken at once; gives how many bytes. Raises UpstreamClosed as ``write`` does."""
         ...
 
@@ -92,11 +94,19 @@ async def connect(
         UpstreamRefused: Nobody listens there, or the name or the certificate is wrong.
         ConnectTimeout: No answer in time.
     """
-    expired = ConnectTimeout(
-        f"The server behind took no connection within {timeout:g} s.",
-        for_operator=f"No connection to {address} within {timeout:g} s.",
-    )
-    async with deadline(timeout, lambda: expired):
+
+    def expired() -> ConnectTimeout:
+        return ConnectTimeout(
+            f"The server behind took no connection within {timeout:g} s.",
+            for_operator=f"No connection to {address} within {timeout:g} s.",
+        )
+
+    with _connect_errors(address):
+        if address.host is not None and address.port is not None and not address.tls:
+            near = connect_near(address.host, address.port)
+            if near is not None:
+                return SocketStream(near, poller)
+    async with deadline(timeout, expired):
         with _connect_errors(address):
             if address.socket_path:
                 return SocketStream(await connect_unix(address.socket_path), poller)
@@ -115,8 +125,7 @@ class SocketStream:
         self._poller = poller
         self._loop = asyncio.get_running_loop()
         self._read_in_a_row = 0
-        self._look = select.poll()
-        self._look.register(connection, select.POLLIN)
+        self._look: select.poll | None = None
 
     async def read(self, most: int) -> bytes:
         """Receive some bytes; others get their turn now and then, also where bytes are there already.
@@ -139,10 +148,10 @@ class SocketStream:
                 self._read_in_a_row += 1
                 return data
 
-    def offer(self, data: bytes) -> int:
-        """Send what the kernel takes."""
+    def offer(self, pieces: Sequence[Piece]) -> int:
+        """Send what the kernel takes, all pieces by one call and without joining them."""
         try:
-            return self._socket.send(data)
+            return self._socket.sendmsg(pieces)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -207,6 +216,9 @@ class SocketStream:
 
     def is_readable(self) -> bool:
         """Look without taking."""
+        if self._look is None:
+            self._look = select.poll()
+            self._look.register(self._socket, select.POLLIN)
         return bool(self._look.poll(0))
 
     def close(self) -> None:
@@ -254,7 +266,7 @@ class TlsStream:
         """Never: what is in the socket is encrypted."""
         return None
 
-    def offer(self, data: bytes) -> int:  # noqa: ARG002 - the interface
+    def offer(self, pieces: Sequence[Piece]) -> int:  # noqa: ARG002 - the interface
         """Nothing: what asyncio takes it keeps, and its progress is not known."""
         return 0
 

@@ -101,12 +101,14 @@ class Server:
         self, request: UpstreamRequest, interim: Interim, enter: EnterPhase
     ) -> tuple[Connection, Response]:
         """The answer's head, and the connection that its body is to be read from; for ``exchange``."""
+        # For a connection that there will be no place for the server need not wait.
+        keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
         # Encoded first: what does not fit the protocol must not cost a connection.
-        head = request.encode_head(self.address.protocol, keep_alive=self.keeps_alive)
+        head = request.encode_head(self.address.protocol, keep_alive=keep_alive)
         enter(Phase.CONNECT)
         if self._is_ordinary(request) and request.is_repeatable and (idle := self._take_idle()) is not None:
             try:
-                return idle, await self._on(idle, request, head, interim, enter)
+                return idle, await self._on(idle, request, head, interim, enter, keep_alive=keep_alive)
             except UpstreamClosed:
                 # Closed under our hands: that was to be expected, and nobody needs to hear of it.
                 if idle.heard:
@@ -118,11 +120,16 @@ class Server:
         connection = Connection(stream, self.address, timeouts, clock=self._clock)
         file = request.body.fileno() if request.is_handed_off and request.body is not None else None
         if file is None:
-            return connection, await self._on(connection, request, head, interim, enter)
+            return connection, await self._on(
+                connection, request, head, interim, enter, keep_alive=keep_alive
+            )
         async with self._handoff.offer(file, stream) as offer:
             if offer is not None:
                 head = request.encode_head(self.address.protocol, keep_alive=False, post_file=offer.path)
-            return connection, await self._on(connection, request, head, interim, enter, offer=offer)
+            keep_alive &= offer is None
+            return connection, await self._on(
+                connection, request, head, interim, enter, keep_alive=keep_alive, offer=offer
+            )
 
     async def _on(
         self,
@@ -132,11 +139,14 @@ class Server:
         interim: Interim,
         enter: EnterPhase,
         *,
+        keep_alive: bool,
         offer: Offer | None = None,
     ) -> Response:
+        # What was said to a server before it was found out is no longer held to.
+        keep_alive &= self.keeps_alive
         try:
             response = await connection.exchange(
-                request, head, keep_alive=self.keeps_alive, offer=offer, interim=interim, enter=enter
+                request, head, keep_alive=keep_alive, offer=offer, interim=interim, enter=enter
             )
         except BaseException:
             connection.close()

@@ -26,6 +26,9 @@ MOST_POSITIONS = 62
 # A drained server is back when its maintenance is over; nobody knows when.
 RETRY_AFTER = 10
 
+_ONLY_ONE = Preference((), (0,))
+_NONE = Preference((), ())
+
 DRAINING = "draining"
 """The state of a server that gets nothing new, however it stands."""
 
@@ -107,6 +110,7 @@ class Roster:
     Attributes:
         standing: When they are ejected.
         names: Whose addresses are servers too.
+        protocols: What is spoken with its servers, also with those that a name will lead to.
     """
 
     balancer: Balancer = field(default_factory=Balancer)
@@ -118,6 +122,8 @@ class Roster:
         self._members: dict[int, Member] = {}
         self._in_order: list[Member] = []
         self._drained: frozenset[str] = frozenset()
+        self.protocols: frozenset[UpstreamProtocol] = frozenset()
+        self._sort()
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._in_order)
@@ -126,12 +132,6 @@ class Roster:
     def members(self) -> list[Member]:
         """All servers there are, by position."""
         return list(self._in_order)
-
-    @property
-    def protocols(self) -> set[UpstreamProtocol]:
-        """What is spoken with its servers, also with those that a name will lead to."""
-        addresses = [member.server.address for member in self] + [name.address for name in self.names]
-        return {address.protocol for address in addresses}
 
     def at(self, position: int) -> Member | None:
         """The server at a position, None where there is none (any more)."""
@@ -149,6 +149,7 @@ class Roster:
         positions = range(self.positions, self.positions + MOST_ADDRESSES)
         self.names.append(NamedPlace(address, weight, positions))
         self.positions += MOST_ADDRESSES
+        self._sort()
 
     def resolve(
         self,
@@ -189,6 +190,8 @@ class Roster:
     def _sort(self) -> None:
         # Once for each change: every request goes through them.
         self._in_order = [self._members[position] for position in sorted(self._members)]
+        addresses = [member.server.address for member in self] + [name.address for name in self.names]
+        self.protocols = frozenset(address.protocol for address in addresses)
 
     def _behind(self, name: NamedPlace) -> list[Member]:
         return [member for member in self if member.position in name.positions]
@@ -220,7 +223,7 @@ class Roster:
         """
         if self.positions == 1:
             # Nothing is to be chosen; most upstreams have one server, and this is asked for every request.
-            return Preference((), (0,) if all(member.takes_new for member in self) else ())
+            return _ONLY_ONE if self._in_order and self._in_order[0].takes_new else _NONE
         untried = [member for member in self if member.takes_new and not avoided >> member.position & 1]
         fit = [member for member in untried if member.standing.is_fit(now)]
         candidates = [member.candidate(now, slots.used(member.position)) for member in fit or untried]
@@ -232,12 +235,14 @@ class Roster:
 
     def check(self) -> None:
         """Raise NoUpstream where there is no server that takes anything new."""
-        if not any(member.takes_new for member in self):
-            raise NoUpstream(
-                "No server takes requests for this service at the moment.",
-                retry_after=RETRY_AFTER,
-                for_operator="All servers of this upstream are drained, or its name leads to none.",
-            )
+        for member in self._in_order:
+            if member.takes_new:
+                return
+        raise NoUpstream(
+            "No server takes requests for this service at the moment.",
+            retry_after=RETRY_AFTER,
+            for_operator="All servers of this upstream are drained, or its name leads to none.",
+        )
 
     def has_untried(self, avoided: int) -> bool:
         """Whether there is a server that has not refused a request yet."""

@@ -60,8 +60,7 @@ def request_framing(http_version: str, headers: Headers) -> Framing:
         BadFraming: Both fields, a repeated or malformed one, or a coding on HTTP/1.0.
         UnknownCoding: A coding other than ``chunked`` alone.
     """
-    codings = get_all(headers, b"transfer-encoding")
-    lengths = get_all(headers, b"content-length")
+    codings, lengths = _framing_fields(headers)
     if codings:
         # RFC 9112 section 6.1: a coding on HTTP/1.0, or beside a length, may be refused; so it is.
         if http_version != "1.1":
@@ -81,8 +80,7 @@ def response_framing(method: str, status: int, headers: Headers) -> Framing:
     Raises:
         UpstreamInvalid: Two lengths, a length beside a coding, or another coding than ``chunked``.
     """
-    codings = get_all(headers, b"transfer-encoding")
-    lengths = get_all(headers, b"content-length")
+    codings, lengths = _framing_fields(headers)
     if codings and lengths:
         raise UpstreamInvalid("The upstream sent Transfer-Encoding and Content-Length together.")
     if codings and list_members(codings) != [b"chunked"]:
@@ -107,6 +105,18 @@ def declared_size(headers: Headers) -> int | None:
     if len(values) > 1 or not LENGTH.fullmatch(value := values.pop()):
         raise BadFraming("x-openstack-image-size must be one number of bytes.")
     return int(value) or None
+
+
+def _framing_fields(headers: Headers) -> tuple[list[bytes], list[bytes]]:
+    """All values of Transfer-Encoding, and all of Content-Length."""
+    codings: list[bytes] = []
+    lengths: list[bytes] = []
+    for name, value in headers:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    return codings, lengths
 
 
 def _check_coding(codings: list[bytes]) -> None:

@@ -4,7 +4,7 @@ ASGI, HTTP/1.1 and the uwsgi protocol all start from this form; RFC 9110 section
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -57,7 +57,12 @@ _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 def get_all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """All values of a field, in order; ``name`` in lower case."""
-    return [value for key, value in headers if key == name]
+    # A loop, for it is asked some ten times for each request: as a comprehension it is two calls.
+    values = []
+    for key, value in headers:
+        if key == name:
+            values.append(value)
+    return values
 
 
 def get_first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -73,10 +78,12 @@ def list_members(values: Iterable[bytes]) -> list[bytes]:
     return [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
 
 
-def connection_options(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+def connection_options(headers: Collection[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """What the Connection header names: options such as ``close``, and fields of this hop only."""
-    values = get_all(headers, b"connection")
-    return frozenset(list_members(values)) if values else _NO_OPTIONS
+    for key, _ in headers:
+        if key == b"connection":
+            return frozenset(list_members(get_all(headers, b"connection")))
+    return _NO_OPTIONS
 
 
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:

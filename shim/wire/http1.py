@@ -4,6 +4,7 @@ The grammar is ours and strict because a proxy's parser must refuse what the par
 read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no folding, one Host.
 """
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ _ABSOLUTE = re.compile(rb"https?://([^/?:][^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECAS
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
 
 _END = b"\r\n\r\n"
+
+# The same few names come again and again; a longer one is nobody's.
+NAMES_KEPT = 1024
+LONGEST_NAME_KEPT = 64
 
 
 class RequestHead(NamedTuple):
@@ -98,6 +103,9 @@ class HeadBuffer:
 
     def take_rest(self) -> bytes:
         """The bytes that came after the head; the buffer is empty afterwards."""
+        if not self._data:
+            self._may_pass_over = True
+            return b""
         rest = bytes(self._data)
         self._data.clear()
         self._seen, self._may_pass_over = 0, True
@@ -128,7 +136,7 @@ def parse_request_head(head: bytes) -> RequestHead:
     method, target = match[1].decode("ascii"), match[2]
     if method == "CONNECT":
         raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
-    headers = tuple([_parse_field(field, BadRequest) for field in fields])
+    headers = _parse_fields(fields, BadRequest)
     version = "1." + match[3].decode("ascii")
     _check_host(version, headers)
     if not target.startswith(b"/"):
@@ -148,7 +156,7 @@ def parse_response_head(head: bytes) -> ResponseHead:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamInvalid("The upstream's answer has no valid status line.")
-    headers = tuple([_parse_field(field, UpstreamInvalid) for field in fields])
+    headers = _parse_fields(fields, UpstreamInvalid)
     return ResponseHead(int(match[2]), match[3] or b"", "1." + match[1].decode("ascii"), headers)
 
 
@@ -166,11 +174,25 @@ def _encode_head(line: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> b
     return b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
 
 
-def _parse_field(field: bytes, error: type[BadRequest] | type[UpstreamInvalid]) -> tuple[bytes, bytes]:
-    name, colon, value = field.partition(b":")
-    if not (colon and is_token(name) and is_valid_value(value)):
-        raise error(f"{_told(field)} is malformed.")
-    return name.lower(), value.strip(b" \t")
+def _parse_fields(fields: list[bytes], error: type[BadRequest] | type[UpstreamInvalid]) -> Headers:
+    # One look at all octets of all values; which of them is malformed is found out only where one is.
+    is_clean = is_valid_value(b"".join(fields))
+    headers = []
+    for field in fields:
+        name, colon, value = field.partition(b":")
+        known = _kept_name(name) if len(name) <= LONGEST_NAME_KEPT else _field_name(name)
+        if not (colon and known and (is_clean or is_valid_value(value))):
+            raise error(f"{_told(field)} is malformed.")
+        headers.append((known, value.strip(b" \t")))
+    return tuple(headers)
+
+
+def _field_name(name: bytes) -> bytes:
+    """The name in lower case, empty where it can be none."""
+    return name.lower() if is_token(name) else b""
+
+
+_kept_name = functools.lru_cache(NAMES_KEPT)(_field_name)
 
 
 def _told(field: bytes) -> str:

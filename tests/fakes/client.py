@@ -34,6 +34,11 @@ class FakeClient:
         self._send_gate: asyncio.Event | None = None
         self.send_error: Exception | None = None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is anything left in the script."""
+        return bool(self._script)
+
     async def receive(self) -> Message:
         """The next message."""
         self.receives += 1

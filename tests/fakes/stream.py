@@ -4,12 +4,13 @@
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from shim.errors import SendTimeout, UpstreamClosed
 from shim.timing import Seconds, deadline
 from shim.upstream.address import UpstreamAddress
+from shim.upstream.network import Piece
 from tests.fakes.disk import FakeDisk
 
 EOF = b""
@@ -97,8 +98,9 @@ class FakeStream:
         finally:
             self._reading = False
 
-    def offer(self, data: bytes) -> int:
+    def offer(self, pieces: Sequence[Piece]) -> int:
         """Take what is taken at once."""
+        data = b"".join(pieces)
         assert not self._writing, "two writes at a time"
         assert not self.closed, "write on a closed stream"
         self.offers.append(data)

@@ -12,6 +12,7 @@ from shim.errors import BadRequest, HeadTooLarge, ShimError, UpstreamInvalid
 from shim.wire.framing import BodyKind, Framing, request_framing, response_framing
 from shim.wire.headers import Headers
 from shim.wire.http1 import (
+    LONGEST_NAME_KEPT,
     HeadBuffer,
     RequestHead,
     ResponseHead,
@@ -188,21 +189,28 @@ FIELD = re.compile(
 )
 
 
-@given(
+well_formed = st.from_regex(FIELD, fullmatch=True)
+any_line = (
     st.binary(max_size=20)
-    | st.from_regex(FIELD, fullmatch=True)
+    | well_formed
+    # Of a name that is kept, and of one that is too long for it.
+    | st.sampled_from([b"A-B: c", b"A" * LONGEST_NAME_KEPT + b": c", b"A" * (LONGEST_NAME_KEPT + 1) + b": c"])
     | st.text('aZ_:("= \t\r\n\0\x7f\x80\xff', max_size=8).map(lambda text: text.encode("latin-1"))
 )
-def test_a_field_is_what_its_grammar_says(line):
-    assume(b"\r\n" not in line)
-    match = FIELD.fullmatch(line)
+
+
+@given(st.lists(well_formed, max_size=2), any_line, st.lists(well_formed, max_size=2))
+def test_a_field_is_what_its_grammar_says(before, line, after):
+    lines = [*before, line, *after]
+    assume(not any(b"\r\n" in line for line in lines))
+    matches = [match for line in lines if (match := FIELD.fullmatch(line)) is not None]
     try:
-        answer = parse_response_head(head(b"HTTP/1.1 200", [line]))
+        answer = parse_response_head(head(b"HTTP/1.1 200", lines))
     except UpstreamInvalid:
-        assert match is None
+        assert len(matches) < len(lines)
     else:
-        assert match is not None
-        assert answer.headers == ((match[1].lower(), match[2]),)
+        assert answer.headers == tuple((match[1].lower(), match[2]) for match in matches)
+        assert len(matches) == len(lines)
 
 
 # -- answers beside h11 ---------------------------------------------------------------------------

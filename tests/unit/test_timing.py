@@ -142,20 +142,32 @@ def test_unlimited_is_no_number_of_seconds():
     assert math.isinf(UNLIMITED)
 
 
+# By a timer of its own, or by an alarm that one deadline after the other has.
+on_both_timers = pytest.mark.parametrize("has_alarm", [False, True], ids=["timer", "alarm"])
+
+
+@on_both_timers
 @pytest.mark.parametrize("seconds", [60.0, UNLIMITED], ids=["60 s", "unlimited"])
-def test_within_the_deadline_nothing_happens(seconds):
+def test_within_the_deadline_nothing_happens(seconds, has_alarm):
     async def story() -> str:
-        async with deadline(seconds, Expired):
-            await let_others_run()
+        alarm = Alarm(asyncio.get_running_loop()) if has_alarm else None
+        for _ in range(2):
+            async with deadline(seconds, Expired, alarm):
+                await let_others_run()
+        await asyncio.sleep(100)
         return "done"
 
     assert run(story()) == "done"
 
 
+@on_both_timers
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 0.001])
-def test_after_it_comes_an_error_of_its_own(seconds):
+def test_after_it_comes_an_error_of_its_own(seconds, has_alarm):
     async def story() -> None:
-        async with deadline(seconds, Expired):
+        alarm = Alarm(asyncio.get_running_loop()) if has_alarm else None
+        async with deadline(50, Expired, alarm):
+            await asyncio.sleep(40)
+        async with deadline(seconds, Expired, alarm):
             await asyncio.sleep(60)
 
     with pytest.raises(Expired) as expiry:

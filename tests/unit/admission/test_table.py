@@ -1,10 +1,9 @@
 """Who waits and who holds: turns as they are given one after the other, and places in line."""
 
-from dataclasses import replace
-
 import pytest
 
 from shim.admission import table
+from shim.admission.preference import only
 from shim.admission.slots import MOST_PASSED_OVER, Capacity, Kind
 from shim.admission.table import LocalTable
 
@@ -170,12 +169,28 @@ def test_a_line_for_servers_without_a_slot_costs_one_look(monkeypatch):
     monkeypatch.setattr(table, "may_enter", may_enter)
     story = Story(1, 1)
     holds = story.table.enter(Kind.SMALL, MODEST)
-    story.table.add(replace(holds, avoided=0b10))
+    story.table.add(holds._replace(avoided=0b10))
     story.grants()
     for _ in range(1000):
-        story.table.add(replace(story.table.enter(Kind.SMALL, GREEDY), avoided=0b10))
-    last = replace(story.table.enter(Kind.SMALL, GREEDY), avoided=0b01)
+        story.table.add(story.table.enter(Kind.SMALL, GREEDY)._replace(avoided=0b10))
+    last = story.table.enter(Kind.SMALL, GREEDY)._replace(avoided=0b01)
     story.table.add(last)
     looks.clear()
     assert story.grants() == [last.number], "who avoids others is not passed over"
     assert len(looks) <= 4
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("servers", [(0, 1, 2), (1,), (2, 0)], ids=str)
+def test_taking_a_slot_at_once_is_joining_and_being_granted_one(servers, kind):
+    """However much is held by then; and nobody takes one that somebody waits for."""
+    short, full = Story(1, 3, 2), Story(1, 3, 2)
+    while True:
+        waiter = short.table.enter(kind, GREEDY)
+        (granted,) = [*full.table.join(only(full.table.enter(kind, GREEDY), servers, 3)), None][:1]
+        assert short.table.take(waiter, servers) == granted
+        if granted is None:
+            break
+        assert (short.table.turn, repr(short.table)) == (full.table.turn, repr(full.table))
+    assert short.table.waiting() == 0
+    assert full.table.take(full.table.enter(Kind.SMALL, MODEST), (0, 1, 2)) is None

@@ -218,3 +218,19 @@ def test_the_access_log_can_be_off(clock, caplog):
         pass
     assert caplog.records == []
     assert journal.counters.requests.total() == 1
+
+
+def test_an_access_line_is_a_record_of_logging_like_any_other(journal, caplog):
+    caplog.set_level(logging.INFO)
+    with journal.record(**HEAD) as record:
+        record.status = 201
+    (line,) = caplog.records
+    extra = {"fields": line.fields, "head": None}
+    logging.getLogger("shim.access").info("%s %s %d", *line.args, extra=extra)
+    other = caplog.records[-1]
+    assert line.getMessage() == other.getMessage() == "PUT /v2/images/x/file 201"
+    assert vars(line).keys() >= vars(other).keys()
+    same = {"name", "msg", "args", "levelno", "levelname", "fields", "head", "exc_info", "stack_info"}
+    assert {key: vars(line)[key] for key in same} == {key: vars(other)[key] for key in same}
+    assert 0 <= other.created - line.created < 60
+    assert line.msecs == pytest.approx(line.created % 1 * 1000)

@@ -1,7 +1,6 @@
 """Forwarding while the client is there: with nothing to send, a whole body, or one that still comes in."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -70,7 +69,7 @@ class Forwarding:
 
     async def forward(self, body=None):
         message = upstream_request(self.request, self.upstream.mount)
-        message = replace(message, body=None if body is None else BytesBody(body))
+        message = message._replace(body=None if body is None else BytesBody(body))
         with self.journal.record(id="req-1", method="GET", path="/", client="c") as self.record:
             try:
                 async with ClientSide(self.request.receive) as client:
@@ -299,7 +298,7 @@ class Upload(Forwarding):
         self.phases = []
 
     async def forward(self, body=None):
-        message = replace(upstream_request(self.request, self.upstream.mount), body=self.body)
+        message = upstream_request(self.request, self.upstream.mount)._replace(body=self.body)
         record = Record("req-1", "PUT", "/", "c", loop_time())
         with UploadGate(1).ticket() as ticket:
             receiver = BodyReceiver(

@@ -39,7 +39,7 @@ MEMORY = 100
 class Upload:
     """One body being received, with everything around it in view."""
 
-    def __init__(self, *script, declared=None, pace=ANY_PACE, uploads=1, admit=None, disk=None):
+    def __init__(self, *script, declared=None, pace=ANY_PACE, uploads=1, admit=None, disk=None, here=()):
         self.client = FakeClient(*script)
         self.disk = disk or FakeDisk()
         self.body = Body(self.disk.create, memory_limit=MEMORY, admit=admit or (lambda _size: None))
@@ -47,6 +47,7 @@ class Upload:
         self.record = Record("req-1", "PUT", "/", "192.0.2.7", 0.0)
         self.declared = declared
         self.pace = pace
+        self.here = list(here)
         self.lasted = 0.0
 
     async def fill(self):
@@ -58,6 +59,7 @@ class Upload:
                 pace=self.pace,
                 ticket=ticket,
                 record=self.record,
+                receive_now=self.receive_now if self.here else None,
                 clock=loop_time,
             )
             started = loop_time()
@@ -65,6 +67,13 @@ class Upload:
                 await receiver.fill()
             finally:
                 self.lasted = loop_time() - started
+
+    def receive_now(self):
+        """The server's offer: what is here already; the script comes after it."""
+        if not self.here:
+            return None
+        body = self.here.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(self.here or self.client.has_more)}
 
     async def contents(self):
         data = b""
@@ -400,3 +409,43 @@ def test_a_receive_that_takes_its_time_to_be_cancelled():
 def test_families():
     for error in (DiskFull, DiskError, BodyTooLarge, UploadsFull):
         assert issubclass(error, LimitReached)
+
+
+# -- what is here already -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("here", [[b"foobar"], [b"foo", b"bar"], [b""]], ids=["one", "two", "nothing"])
+def test_a_body_that_is_here_takes_no_turn_of_the_loop(here):
+    async def scene():
+        upload = Upload(here=here, pace=IDLE)
+        with pytest.raises(StopIteration):
+            upload.fill().send(None)
+        assert await upload.contents() == b"".join(here)
+        assert upload.client.receives == 0
+        assert upload.record.received == len(b"".join(here))
+        await upload.body.close()
+
+    run_leaping(scene())
+
+
+def test_what_is_not_here_is_waited_for():
+    upload = run_upload(10.0, b"bar", here=[b"foo"], pace=IDLE)
+    assert (upload.data, upload.lasted) == (b"foobar", 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"declared": 5}, SizeMismatch),
+        ({"declared": 7}, SizeMismatch),
+        ({"here": [bytes(COUNTED_FROM + 1)], "uploads": 0}, UploadsFull),
+    ],
+    ids=["too long", "too short", "too many"],
+)
+def test_limits_hold_for_what_is_here(options, error):
+    run_upload(error=error, **{"here": [b"foo", b"bar"], **options})
+
+
+def test_a_client_is_given_its_time_anew_after_what_was_here():
+    upload = run_upload(61.0, here=[b"foo"], pace=IDLE, error=BodyIdleTimeout)
+    assert upload.lasted == 60

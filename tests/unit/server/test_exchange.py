@@ -1,6 +1,7 @@
 """One request as ASGI, and its answer on the wire: framing for every kind of answer, and visible cuts."""
 
 import asyncio
+import contextlib
 import http.client
 import socket
 import struct
@@ -8,7 +9,7 @@ import struct
 import pytest
 
 from shim.asgi import INBOUND
-from shim.errors import UpstreamClosed
+from shim.errors import BadFraming, UpstreamClosed
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.session import Session, answer_with, read_answers
 from tests.support.series import series
@@ -166,6 +167,45 @@ def test_receive_after_the_body_waits_for_the_clients_leaving():
         assert messages == [{"type": "http.request", "body": b"", "more_body": False}]
         await session.end()
         assert messages[1:] == [{"type": "http.disconnect"}] * 2
+
+    run_leaping(scene())
+
+
+CHUNKED = request_of("PUT", b"/", b"1.1", b"Transfer-Encoding: chunked")
+HERE = [
+    # what comes with the head, and what receive_now() gives, call after call
+    pytest.param(PUT, [None], id="nothing"),
+    pytest.param(PUT + b"foo", [(b"foo", True), None], id="a part"),
+    pytest.param(PUT + b"foobar", [(b"foobar", False), None], id="all"),
+    pytest.param(PUT + b"foobar" + PUT, [(b"foobar", False), None], id="all, and more"),
+    pytest.param(CHUNKED + b"3\r\nfoo\r\n0\r\n\r\n", [(b"foo", False), None], id="chunks"),
+    pytest.param(CHUNKED + b"3\r\nfoo\r\n3\r\nbar\r\n", [(b"foobar", True), None], id="a part in chunks"),
+    pytest.param(CHUNKED + b"3\r\nfooxx", [None, None], id="malformed"),
+    pytest.param(request_of(), [(b"", False), None], id="no body"),
+]
+
+
+@pytest.mark.parametrize(("data", "expected"), HERE)
+def test_what_is_here_already(data, expected):
+    """And nothing of it comes again by ``receive()``, which goes on behind it."""
+    told = []
+
+    async def application(scope, receive, send):
+        receive_now = scope["extensions"][INBOUND].receive_now
+        told.extend(receive_now() for _ in expected)
+        with contextlib.suppress(BadFraming):
+            told.append(await receive())
+        await answer_with(send)
+        told.append(receive_now())
+
+    async def scene():
+        session = await talk(application, data)
+        if len(told) == len(expected):
+            session.transport.leave()
+        await session.end()
+        parts = [part and (part["body"], part["more_body"]) for part in told[: len(expected)]]
+        assert parts == expected
+        assert all(part in (None, {"type": "http.disconnect"}) for part in told[len(expected) :])
 
     run_leaping(scene())
 

@@ -8,7 +8,9 @@ import pytest
 from uvicorn.server import ServerState
 
 from shim.admission.limits import AnswerPace
+from shim.asgi import INBOUND
 from shim.errors import ClientTooSlow
+from shim.poller import Poller
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from tests.fakes.loops import REAL_LOOPS
 from tests.fakes.session import Echo, answer_with, read_answers
@@ -19,14 +21,14 @@ LARGE = 32 * 1024 * 1024
 
 
 @contextlib.asynccontextmanager
-async def serving(application, path=None, **options):
+async def serving(application, path=None, poller=None, **options):
     """Serve on a loopback or unix socket; gives how to connect, and the server's state."""
     state = ServerState()
     config = SimpleNamespace(loaded_app=application)
     loop = asyncio.get_running_loop()
 
     def connection():
-        return ClientConnection(config, state, {}, options=ConnectionOptions(**options))
+        return ClientConnection(config, state, {}, options=ConnectionOptions(**options), poller=poller)
 
     if path is None:
         server = await loop.create_server(connection, "127.0.0.1", 0)
@@ -129,6 +131,38 @@ def test_a_body_nobody_asks_for_stays_with_its_client(run):
             writer.transport.abort()
             await hang_up(writer)
 
+    run(scene())
+
+
+@on_both_loops
+def test_a_body_right_behind_its_head_is_taken_from_the_socket(run):
+    """Though the loop, which reads nothing before it is asked, has not had a turn to read it."""
+    here = []
+
+    async def application(scope, receive, send):
+        await sent.wait()
+        receive_now = scope["extensions"][INBOUND].receive_now
+        while not (here and not here[-1]["more_body"]):
+            if (part := receive_now()) is not None:
+                here.append(part)
+        assert receive_now() is None
+        await answer_with(send)
+
+    async def scene():
+        nonlocal sent
+        sent = asyncio.Event()
+        async with serving(application, poller=Poller()) as (connect, _state):
+            reader, writer = await connect()
+            writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n")
+            await asyncio.sleep(0.05)
+            writer.write(bytes(200_000))
+            await writer.drain()
+            sent.set()
+            read_answers(await reader.read(), "PUT")
+            assert b"".join(part["body"] for part in here) == bytes(200_000)
+            await hang_up(writer)
+
+    sent = None
     run(scene())
 
 

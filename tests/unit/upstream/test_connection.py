@@ -399,6 +399,7 @@ class SlowBody:
 
     is_whole = False
     in_file = 0
+    in_memory = None
 
     def __init__(self, length, step, seconds, *, fails_at=None):
         self.length = length
@@ -1050,6 +1051,7 @@ class StubbornBody:
 
     is_whole = False
     in_file = 0
+    in_memory = None
 
     def __init__(self, length):
         self.length = length

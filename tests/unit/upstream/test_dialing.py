@@ -17,6 +17,37 @@ def server():
         yield listening
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_server_on_this_machine_is_connected_to_without_a_wait(host):
+    with socket.create_server((host, 0)) as server:
+        place = server.getsockname()
+        with dialing.connect_near(*place) as connection:
+            assert connection.getpeername() == place
+            assert not connection.getblocking()
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with pytest.raises(ConnectionRefusedError):
+        dialing.connect_near(*place)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "localhost", "::ffff:192.0.2.1", "fe80::1%lo", "glance"])
+def test_no_other_host_is_connected_to_without_a_limit(host, monkeypatch):
+    monkeypatch.setattr(dialing.socket, "socket", None)
+    assert dialing.connect_near(host, 80) is None
+
+
+def test_a_server_that_is_too_busy_is_left_to_who_waits(server, monkeypatch):
+    made = []
+
+    class Busy(socket.socket):
+        def connect_ex(self, _place):
+            made.append(self)
+            return errno.EALREADY
+
+    monkeypatch.setattr(dialing.socket, "socket", Busy)
+    assert dialing.connect_near(*server.getsockname()) is None
+    assert [connection.fileno() for connection in made] == [-1]
+
+
 @on_both_loops
 def test_an_address_is_connected_to_within_the_call(run, server):
     async def scene():
@@ -34,16 +65,18 @@ def test_an_address_is_connected_to_within_the_call(run, server):
 
 @on_both_loops
 def test_a_server_that_is_farther_away_is_waited_for(run, server, monkeypatch):
-    class Slow:
-        """Says that nothing is ready."""
+    class Far(socket.socket):
+        """Says, when asked how connecting goes, that it still does."""
 
-        def register(self, *_arguments):
-            pass
+        asked = False
 
-        def poll(self, _timeout):
-            return []
+        def connect_ex(self, place):
+            if self.asked:
+                return errno.EALREADY
+            self.asked = True
+            return super().connect_ex(place)
 
-    monkeypatch.setattr(dialing.select, "poll", Slow)
+    monkeypatch.setattr(dialing.socket, "socket", Far)
 
     async def scene():
         with await dialing.connect_tcp(*server.getsockname()) as connection:

@@ -19,8 +19,9 @@ from shim.errors import (
 from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
 from shim.upstream.balance import Balance
-from shim.upstream.group import LONGEST_PAUSE, Upstream
+from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
+from shim.upstream.passage import LONGEST_PAUSE
 from shim.upstream.pool import Server
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeNetwork, FakeStream, answer
@@ -347,7 +348,7 @@ def test_who_finds_out_the_size_is_asked_before_each_request_and_told_of_refusal
             self.told += ("doubt",)
 
     async def scene(group):
-        watch = group.upstream._watch = Watch()
+        watch = group.upstream.watch = Watch()
         await group.ask()
         assert watch.told == ("refresh", "doubt")
 

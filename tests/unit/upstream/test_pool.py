@@ -174,8 +174,12 @@ def test_so_many_are_kept_and_no_more():
         go_on.set()
         await asyncio.wait(tasks)
         assert len(pool.open_streams) == MOST_CONNECTIONS
+        # What would find no place is said beforehand: the server then closes, and need not be told.
+        await pool.ask("POST")
+        assert closing(pool, -1)
+        assert len(pool.open_streams) == MOST_CONNECTIONS
 
-    run_pool(scene, *[serving(answer()) for _ in range(MOST_CONNECTIONS + 3)])
+    run_pool(scene, *[serving(answer()) for _ in range(MOST_CONNECTIONS + 4)])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""One request on its way through an upstream: a slot in line, a server that takes it, and its answer.
+
+What it decides by stands in ``group``, ``roster`` and the line for slots; here is the order in which they are
+asked, and what is given back at the end.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from shim.admission.preference import NowhereToGo
+from shim.admission.queue import Place
+from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
+from shim.observe.journal import Phase
+from shim.timing import UNLIMITED, Seconds
+from shim.upstream.answer import Interim
+from shim.upstream.connection import EnterPhase
+from shim.upstream.exchange import Response
+from shim.upstream.message import UpstreamRequest
+from shim.upstream.roster import Member
+
+if TYPE_CHECKING:
+    from shim.upstream.group import Upstream
+
+FIRST_PAUSE: Seconds = 0.05
+LONGEST_PAUSE: Seconds = 1.0
+
+
+class Passage:
+    """An ``async with`` block around the reading of an answer; what fails in it speaks against the server.
+
+    A class, for it stands in the way of every request: as a generator it took three times as long.
+    """
+
+    def __init__(
+        self,
+        upstream: "Upstream",
+        request: UpstreamRequest,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+        choose: Callable[[str], None],
+    ) -> None:
+        """Take what ``Upstream.exchange`` was given."""
+        self._upstream = upstream
+        self._request = request
+        self._interim = interim
+        self._enter = enter
+        self._choose = choose
+        self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
+
+    async def __aenter__(self) -> Response:
+        upstream, request = self._upstream, self._request
+        if upstream.watch is not None:
+            await upstream.watch.refresh()
+        # What has no length yet may become large.
+        length = UNLIMITED if request.is_chunked else request.length
+        self._place = upstream.queue.place(request.project, length, request.waits)
+        try:
+            return await self._first_answer()
+        except BaseException:
+            self._place.give_back()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._exchange is not None
+        try:
+            if isinstance(error, UpstreamFault):
+                self._upstream.note_fault(self._member, error)
+            await self._exchange.__aexit__(kind, error, trace)
+        finally:
+            self._place.give_back()
+
+    async def _first_answer(self) -> Response:
+        upstream, place = self._upstream, self._place
+        give_up: Seconds | None = None
+        pause = FIRST_PAUSE
+        await upstream.names_known()
+        while True:
+            member = await self._server(place)
+            if member is None:
+                continue
+            # From the first attempt on: the time in line has a limit of its own.
+            give_up = give_up or upstream.clock() + upstream.retry_for(self._request)
+            try:
+                return await self._ask(member)
+            except (UpstreamRefused, ConnectTimeout) as error:
+                failure = error
+            if upstream.watch is not None:
+                upstream.watch.doubt()
+            place.refuse()
+            if upstream.roster.has_untried(place.avoided):
+                continue
+            if upstream.clock() + pause > give_up:
+                raise failure
+            # Without a slot: others may find the server back meanwhile.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            place.start_over()
+
+    async def _server(self, place: Place) -> Member | None:
+        """A server whose slot the request has now; None where all are to be asked anew."""
+        roster = self._upstream.roster
+        roster.check()
+        prefer = functools.partial(self._upstream.prefer, self._request.about)
+        try:
+            position = await place.take(on_wait=self._wait, prefer=prefer)
+        except NowhereToGo:
+            # Who it waited for was taken out, or has gone: there may be one that had refused it before.
+            place.start_over()
+            return None
+        member = roster.at(position)
+        if member is None or not member.takes_new:
+            # Taken out in the moment between the slot and our turn; all others are asked anew.
+            place.refuse()
+            place.start_over()
+            return None
+        return member
+
+    async def _ask(self, member: Member) -> Response:
+        upstream = self._upstream
+        upstream.roster.note(member, upstream.clock())
+        if upstream.roster.positions > 1:
+            self._choose(member.name)
+        exchange = member.server.exchange(self._request, interim=self._interim, enter=self._enter)
+        try:
+            response = await exchange.__aenter__()
+        except UpstreamFault as fault:
+            upstream.note_fault(member, fault)
+            raise
+        self._member, self._exchange = member, exchange
+        member.standing.succeed(upstream.clock())
+        return response
+
+    def _wait(self) -> None:
+        self._enter(Phase.QUEUE)
