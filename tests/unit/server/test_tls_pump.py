@@ -1,0 +1,283 @@
+"""The pump over TLS: real sockets and threads, a client in memory, records cut anywhere, and every end."""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import ssl
+
+import pytest
+
+from shim.errors import BadFraming
+from shim.poller import BUFFER
+from shim.server.pump import SLACK, Ended, Outcome
+from shim.server.records import MOST_IN_MEMORY, RECORD
+from shim.server.tls import Tls
+from shim.server.tls_pump import CIPHERTEXT
+from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
+from tests.fakes.application import Gate
+from tests.fakes.loops import let_others_run
+from tests.fakes.pumping import PLENTY, FakeSink, Pumping, cancelled, pumping, waits
+from tests.fakes.tls import TlsLine, make_identity
+
+NEXT = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+MIB = 1024 * 1024
+DATA = bytes(position * 7 % 251 for position in range(300_000))
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+both_versions = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory):
+    return make_identity(tmp_path_factory.mktemp("identity"))
+
+
+async def pumped(poller, line, decoder, pieces):
+    """Send pieces, each read before the next; gives payload, outcome, and what the loop then reads."""
+    with contextlib.closing(line.intake(poller, decoder)) as intake:
+        sink = FakeSink()
+        task = asyncio.ensure_future(intake.run(sink))
+        for piece in pieces:
+            await line.send(piece)
+            while line.unread and not task.done():
+                await asyncio.sleep(0)
+        outcome = await task
+    line.take_back()
+    await let_others_run()
+    return bytes(sink.data), outcome, line.pair.upper.received
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+@both_versions
+def test_records_cut_anywhere(identity, version):
+    """Payload, the body's end and a request behind it in records of their own; the cut is at every byte."""
+    plain = [b"3\r\nfo", b"o\r\n", LAST_CHUNK + NEXT[:5], NEXT[5:]]
+
+    async def scene(poller):
+        with TlsLine(identity, version=version) as line:
+            for cut in itertools.count(1):
+                sealed = line.pair.sealed(*plain)
+                halves = [sealed[:cut], sealed[cut:]]
+                payload, outcome, later = await pumped(poller, line, ChunkedDecoder(), halves)
+                assert (payload, outcome.ended) == (b"foo", Ended.WHOLE)
+                # In order, wherever the bytes were when the socket was given back.
+                assert outcome.rest + later == NEXT
+                if cut == len(sealed):
+                    return
+                line.pair.upper.received = b""
+                line.transport.pause_reading()
+
+    pumping(scene)
+
+
+@both_versions
+def test_a_byte_at_a_time(identity, version):
+    async def scene(poller):
+        with TlsLine(identity, version=version) as line:
+            sealed = line.pair.sealed(b"6\r\nfoo", b"bar\r\n" + LAST_CHUNK, NEXT)
+            pieces = [sealed[start : start + 1] for start in range(len(sealed))]
+            payload, outcome, later = await pumped(poller, line, ChunkedDecoder(), pieces)
+            assert (payload, outcome.rest + later) == (b"foobar", NEXT)
+
+    pumping(scene)
+
+
+@pytest.mark.parametrize("rooms", [(), (0, 1, 5000, 0, 2 * MIB)], ids=["one sink", "several"])
+def test_a_large_body(identity, rooms):
+    """As much as the buffer holds is read at a time; what a sink has no room for is little, and not lost."""
+    data = DATA * 28
+    body = b"".join(encode_chunk(data[start : start + MIB]) for start in range(0, len(data), MIB))
+
+    async def scene(poller):
+        line = TlsLine(identity)
+        sealed = line.pair.sealed(*_records(body + LAST_CHUNK + NEXT))
+        with Pumping(poller, ChunkedDecoder(), line=line) as pump:
+            sending = asyncio.ensure_future(line.send(sealed))
+            digest, outcome = hashlib.sha256(), None
+            sinks = [*map(FakeSink, rooms), FakeSink()]
+            for sink in sinks:
+                outcome = await pump.intake.run(sink)
+                digest.update(sink.data + outcome.overflow)
+                assert len(outcome.overflow) <= SLACK + RECORD
+            await sending
+            line.take_back()
+            await let_others_run()
+            assert outcome.ended is Ended.WHOLE
+            assert outcome.rest + line.pair.upper.received == NEXT
+            assert digest.digest() == hashlib.sha256(data).digest()
+            assert MOST_IN_MEMORY < max(sinks[-1].sizes) <= BUFFER - CIPHERTEXT
+
+    pumping(scene)
+
+
+def _records(data):
+    """A write of 16 KiB is a record; one that is not whole at the end of a piece fed comes with the next."""
+    return [data[start : start + RECORD] for start in range(0, len(data), RECORD)]
+
+
+def test_a_malformed_body(identity):
+    async def scene(poller):
+        with TlsLine(identity) as line, pytest.raises(BadFraming):
+            await pumped(poller, line, ChunkedDecoder(), [line.pair.sealed(b"3\r\nfooxx")])
+
+    pumping(scene)
+
+
+# -- the client leaves, or is not who it was ----------------------------------------------------------
+
+
+@both_versions
+@pytest.mark.parametrize("before", [b"", b"foo"], ids=["alone", "behind bytes"])
+def test_a_goodbye_in_the_body(identity, version, before):
+    """Without a FIN: it is seen in the same turn, for nothing would wake a thread again."""
+
+    async def scene(poller):
+        with TlsLine(identity, version=version) as line:
+            sealed = (line.pair.sealed(before) if before else b"") + line.pair.goodbye()
+            payload, outcome, _ = await pumped(poller, line, LengthDecoder(6), [sealed])
+            assert (payload, outcome) == (before, Outcome(Ended.GONE))
+
+    pumping(scene)
+
+
+def test_a_goodbye_that_came_when_the_sink_was_full(identity):
+    async def scene(poller):
+        line = TlsLine(identity)
+        with Pumping(poller, LengthDecoder(6), line=line) as pump:
+            await line.send(line.pair.sealed(b"foo") + line.pair.goodbye())
+            assert await pump.intake.run(FakeSink(3)) == Outcome(Ended.FULL)
+            assert await pump.intake.run(FakeSink()) == Outcome(Ended.GONE)
+
+    pumping(scene)
+
+
+def test_a_goodbye_behind_the_body(identity):
+    """The body is whole; the loop hears of the goodbye."""
+
+    async def scene(poller):
+        with TlsLine(identity) as line:
+            sealed = line.pair.sealed(b"foobar") + line.pair.goodbye()
+            payload, outcome, _ = await pumped(poller, line, LengthDecoder(6), [sealed])
+            assert (payload, outcome) == (b"foobar", Outcome(Ended.WHOLE))
+            assert line.pair.upper.calls[1:] == ["eof", "lost"]
+
+    pumping(scene)
+
+
+@pytest.mark.parametrize("before", [b"", b"foo"], ids=["alone", "behind bytes"])
+@pytest.mark.parametrize("how", ["fin", "reset", "altered", "no TLS"])
+def test_a_line_that_breaks(identity, how, before):
+    async def scene(poller):
+        with TlsLine(identity) as line:
+            sealed = line.pair.sealed(before) if before else b""
+            bad = bytearray(line.pair.sealed(b"bar"))
+            bad[-1] ^= 1
+            pieces = {"altered": [sealed, bad], "no TLS": [sealed, b"GET / HTTP/1.1\r\n\r\n"]}.get(
+                how, [sealed]
+            )
+            with Pumping(poller, LengthDecoder(6), line=line) as pump:
+                sink = FakeSink()
+                task = pump.start(sink)
+                for piece in pieces:
+                    await line.send(piece)
+                    await line.is_read()
+                if how == "fin":
+                    line.finish()
+                elif how == "reset":
+                    line.reset()
+                assert await task == Outcome(Ended.GONE)
+                assert sink.data == before
+
+    pumping(scene)
+
+
+def test_a_connection_that_the_loop_has_given_up(identity):
+    async def scene(poller):
+        line = TlsLine(identity)
+        with Pumping(poller, LengthDecoder(6), line=line) as pump:
+            task = pump.start(FakeSink())
+            await waits(pump.intake)
+            line.transport.abort()
+            assert line.transport.state is Tls.ENDED
+            await line.send(line.pair.sealed(b"foo"))
+            assert await task == Outcome(Ended.GONE)
+            assert await pump.intake.run(FakeSink()) == Outcome(Ended.GONE)
+
+    pumping(scene)
+
+
+# -- both sides at work -----------------------------------------------------------------------------
+
+
+def test_the_loop_writes_while_a_thread_reads(identity):
+    """Early hints, say. Each side's records come out whole and in order."""
+
+    async def scene(poller):
+        line = TlsLine(identity)
+        sealed = line.pair.sealed(*_records(DATA * 10))
+        with Pumping(poller, LengthDecoder(10 * len(DATA)), line=line) as pump:
+            sink = FakeSink()
+            task = pump.start(sink)
+            sending = asyncio.ensure_future(line.send(sealed))
+            hints = 0
+            while not task.done():
+                line.transport.write(b"%08d" % hints)
+                hints += 1
+                # A loop that never waits would keep the interpreter from the thread, record by record.
+                await asyncio.sleep(0.001)
+            await sending
+            assert (await task).ended is Ended.WHOLE
+            assert sink.data == DATA * 10
+            line.pair.hear()
+            for hint in range(hints):
+                assert line.pair.client.read(8) == b"%08d" % hint
+            assert hints > 1
+
+    pumping(scene)
+
+
+def test_what_tls_has_to_say_is_sent_before_more_is_read(identity):
+    """Else it would become more as long as the body lasts: a client may ask for new keys with each record."""
+
+    async def scene(poller):
+        line = TlsLine(identity)
+        with Pumping(poller, LengthDecoder(6), line=line) as pump:
+            sink = FakeSink()
+            task = pump.start(sink)
+            await waits(pump.intake)
+            line.transport.records.write(b"in place of a message")
+            await line.send(line.pair.sealed(b"foo"))
+            assert await task == Outcome(Ended.OWING)
+            line.pair.hear()
+            with pytest.raises(ssl.SSLWantReadError):
+                line.pair.client.read(100)
+            await line.send(line.pair.sealed(b"bar"))
+            assert (await pump.intake.run(sink)).ended is Ended.WHOLE
+            line.pair.hear()
+            assert line.pair.client.read(100) == b"in place of a message"
+            assert sink.data == b"foobar"
+
+    pumping(scene)
+
+
+def test_cancelled_between_two_records(identity):
+    """Nothing is lost: the loop goes on with the next, to drop it."""
+
+    async def scene(poller):
+        line, gate = TlsLine(identity), Gate()
+        with Pumping(poller, LengthDecoder(PLENTY), line=line) as pump:
+            task = pump.start(FakeSink(gate=gate))
+            sealed = line.pair.sealed(b"foo", b"bar")
+            await line.send(sealed[:-1])
+            await gate.reached()
+            task.cancel()
+            gate.open()
+            assert await cancelled(task)
+            await line.send(sealed[-1:])
+            line.take_back()
+            await let_others_run()
+            assert line.pair.upper.received == b"bar"
+
+    pumping(scene)
