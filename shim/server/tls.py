@@ -178,9 +178,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what waits to be sent, also what TLS itself has to say."""
-        if not self.records.unsent or self._below.is_closing():
+        unsent = self.records.take_unsent()
+        if not unsent or self._below.is_closing():
             return
-        self._below.write(self.records.take_unsent())
+        self._below.write(unsent)
         if self._below.get_write_buffer_size() > MOST_UNSENT:
             self.abort()
 
