@@ -2,22 +2,30 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import itertools
 import ssl
+from types import SimpleNamespace
 
 import pytest
+from uvicorn.server import ServerState
 
+from shim.asgi import inbound_of
 from shim.errors import BadFraming
 from shim.poller import BUFFER
+from shim.server.certificates import ServerCertificate, TlsFiles
+from shim.server.entrance import EntranceOptions, entered_by
+from shim.server.protocol import ClientConnection, ConnectionOptions
 from shim.server.pump import SLACK, Ended, Outcome
 from shim.server.records import MOST_IN_MEMORY, RECORD
 from shim.server.tls import Tls
 from shim.server.tls_pump import CIPHERTEXT
 from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
 from tests.fakes.application import Gate
-from tests.fakes.loops import let_others_run
+from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import PLENTY, FakeSink, Pumping, cancelled, pumping, waits
+from tests.fakes.session import answer_with, read_answers
 from tests.fakes.tls import TlsLine, make_identity
 
 NEXT = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -239,7 +247,7 @@ def test_the_loop_writes_while_a_thread_reads(identity):
 
 
 def test_what_tls_has_to_say_is_sent_before_more_is_read(identity):
-    """Else it would become more as long as the body lasts: a client may ask for new keys with each record."""
+    """Else it would become more as long as the body lasts: TLS 1.2 declines each new negotiation."""
 
     async def scene(poller):
         line = TlsLine(identity)
@@ -279,5 +287,113 @@ def test_cancelled_between_two_records(identity):
             line.take_back()
             await let_others_run()
             assert line.pair.upper.received == b"bar"
+
+    pumping(scene)
+
+
+# -- the whole connection -----------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def serving(identity, application, poller):
+    """Serve TLS on loopback, with the pump; gives the port and the server's state."""
+    state, config = ServerState(), SimpleNamespace(loaded_app=application)
+    certificate = ServerCertificate(TlsFiles(identity / "shim.pem", identity / "shim.key"))
+    make = functools.partial(ClientConnection, options=ConnectionOptions(), poller=poller)
+    enter = entered_by(EntranceOptions(certificate), make)
+    server = await asyncio.get_running_loop().create_server(lambda: enter(config, state, {}), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], state
+        async with asyncio.timeout(10):
+            while state.connections or state.tasks:
+                await asyncio.sleep(0.001)
+    finally:
+        server.close()
+
+
+class Digester:
+    """Answers a PUT with its body's SHA-256, which a pump takes where it can; others with their method."""
+
+    def __init__(self, *rooms):
+        self.rooms = iter(rooms)
+        self.filling = asyncio.Event()
+        self.pumped = 0
+        self.answered = asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        if scope["method"] != "PUT":
+            await answer_with(send, scope["method"].encode())
+            return
+        digest, ended = hashlib.sha256(), False
+        while not ended:
+            message = await receive()
+            digest.update(message["body"])
+            ended = not message["more_body"]
+            offer = None if ended else inbound_of(scope).take_over()
+            if offer is not None:
+                await self._pump(offer, digest)
+                ended = True
+        await answer_with(send, digest.hexdigest().encode())
+        self.answered.set()
+
+    async def _pump(self, offer, digest):
+        ended = False
+        with offer as pump:
+            while not ended:
+                self.filling.set()
+                sink = FakeSink(next(self.rooms, PLENTY))
+                ended, overflow = await pump.fill(sink)
+                self.pumped += sink.written
+                digest.update(sink.data + overflow)
+
+
+def head(length):
+    return b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
+
+
+@pytest.mark.parametrize("run", REAL_LOOPS)
+def test_bodies_and_the_requests_behind_them(identity, run):
+    """Twice on one connection, pipelined, faster than the loop reads: what it has read goes on in order."""
+    data = DATA * 10
+
+    async def scene(poller):
+        application = Digester(0, 1, 100_000)
+        async with serving(identity, application, poller) as (port, _):
+            context = ssl.create_default_context(cafile=identity / "authority.pem")
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=context, server_hostname="shim"
+            )
+            last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            writer.write(2 * (head(len(data)) + data) + last)
+            answers = read_answers(await reader.read(), "PUT", "PUT", "GET")
+            digest = hashlib.sha256(data).hexdigest().encode()
+            assert [answer.body for answer in answers] == [digest, digest, b"GET"]
+            assert application.pumped > len(data)
+            writer.close()
+
+    pumping(scene, run=run)
+
+
+def test_a_client_that_asks_for_new_keys(identity):
+    """TLS 1.3's KeyUpdate in a body: what follows has new keys, and so has the answer."""
+
+    async def scene(poller):
+        application = Digester()
+        async with serving(identity, application, poller) as (port, _):
+            command = ("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "shim", "-msg")
+            pipe = asyncio.subprocess.PIPE
+            client = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+            client.stdin.write(head(6) + b"foo")
+            await application.filling.wait()
+            # The command's own letter for it, where that is the first of what it reads at once.
+            client.stdin.write(b"K\n")
+            await client.stderr.readuntil(b"KEYUPDATE")
+            client.stdin.write(b"bar")
+            await application.answered.wait()
+            client.stdin.close()
+            told, _ = await client.communicate()
+            assert b"<<< TLS 1.3, Handshake [length 0005], KeyUpdate" in told
+            assert hashlib.sha256(b"foobar").hexdigest().encode() in told
+            assert application.pumped == 3
 
     pumping(scene)
