@@ -1,7 +1,7 @@
 """TLS as a transport over a plain one: OpenSSL works on memory, and the connection's ends stay ours.
 
 The loops' own TLS transports cannot stop sending and go on reading, and take the first byte of a
-connection for TLS, where a PROXY header may stand (``docs/decisions/0014``).
+connection for TLS, where a PROXY header may stand (``docs/decisions/0014``). A pump may borrow what decrypts.
 """
 
 import asyncio
