@@ -119,7 +119,7 @@ class Inbound(NamedTuple):
         refusal: Set where the head itself is refused (malformed, too large, too slow): the
             application answers it like any error of its own, so that all answers look alike.
         take_over: Gives a pump for the rest of the body, once all of it that came before was received;
-            None where this connection offers none (TLS). Leaving the block gives the socket back.
+            None where this connection offers none. Leaving the block gives the socket back.
         move_answer: Moves the rest of an answer's body to the client, as far as the client keeps up; None
         where
             that does not pay or is not possible, and nothing was moved.

@@ -17,9 +17,9 @@ from shim.admission.limits import AnswerPace
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
 from shim.server.exchange import Answering, Exchange
-from shim.server.pump import Intake
 from shim.server.stream import ClientStream
 from shim.server.takeover import Takeover
+from shim.server.tls_pump import make_intake
 from shim.timing import Alarm, Seconds
 from shim.wire.chunked import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder
 from shim.wire.framing import BodyKind, Framing, request_framing
@@ -310,18 +310,22 @@ class ClientConnection(asyncio.Protocol):
 
     def take_over(self) -> Takeover | None:
         """Let a pump read the rest of the body; None where it has ended, or only the loop can read it."""
-        if self._poller is None or self.state is not Reading.BODY or not self.stream.is_plain:
+        if self._poller is None or self.state is not Reading.BODY or not self._is_rest_in_socket():
             return None
         assert self._exchange is not None
         assert self._decoder is not None
         try:
-            intake = Intake(self._poller, self.stream.fileno(), self._decoder)
+            intake = make_intake(self._poller, self.stream, self._decoder)
         except OSError:
             # No descriptor left: the plain way needs none.
             return None
         self.stream.pause()
         self.state = Reading.PUMPED
         return Takeover(self, intake, self._exchange.take_unread())
+
+    def _is_rest_in_socket(self) -> bool:
+        # What is delivered for this may be the body's end, or none.
+        return self.stream.settle() and self.state is Reading.BODY
 
     def take_back(self, rest: bytes | None) -> None:
         """Go on after a pump; ``rest`` came after the body's end, None where that was not reached."""

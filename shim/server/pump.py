@@ -30,6 +30,7 @@ class Ended(enum.Enum):
     WHOLE = "whole"  # the body has ended as it should
     FULL = "full"  # the sink has no room for more
     GONE = "gone"  # the client has closed its connection
+    OWING = "owing"  # the loop has something to send before more is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Outcome:
 
 class Intake(Job[Outcome]):
     """One body on its way from a client's socket to a sink."""
+
+    _most_read = BUFFER
 
     def __init__(self, poller: Poller, descriptor: int, decoder: BodyDecoder) -> None:
         """Take the socket, and the decoder in the state that it is in."""
@@ -79,7 +82,7 @@ class Intake(Job[Outcome]):
         left = sink.room - sink.written
         most = min(self._read_size, left + SLACK)
         try:
-            size = os.readv(self._descriptor, [buffer[:most]])
+            taken, size = self._read(buffer, most)
         except BlockingIOError:
             return None
         except OSError:
@@ -88,7 +91,7 @@ class Intake(Job[Outcome]):
         if size == 0:
             return Outcome(Ended.GONE)
         decoded = self._decoder.decode(buffer[:size])
-        self._adapt(size, len(decoded.payload))
+        self._adapt(taken, len(decoded.payload))
         fitting, overflow = _split(decoded.payload, left)
         if decoded.payload:
             self._last_byte = self._waited
@@ -98,14 +101,24 @@ class Intake(Job[Outcome]):
             return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
         if overflow or sink.written == sink.room:
             return Outcome(Ended.FULL, overflow)
-        return READY if size == most else None
+        return READY if taken == most else None
+
+    def _read(self, buffer: memoryview, most: int) -> tuple[int, int]:
+        """Take up to ``most`` bytes from the socket; gives how many, and how many of the buffer they fill.
+
+        Raises:
+            BlockingIOError: There is none yet.
+            OSError: The connection broke.
+        """
+        size = os.readv(self._descriptor, [buffer[:most]])
+        return size, size
 
     def _adapt(self, size: int, pieces: int) -> None:
         """Read as much at a time as the client sends, but few pieces."""
         if pieces > MANY_PIECES:
             self._read_size = LEAST_READ
         elif size == self._read_size:
-            self._read_size = min(2 * self._read_size, BUFFER)
+            self._read_size = min(2 * self._read_size, self._most_read)
 
 
 def _split(pieces: Sequence[memoryview], room: int) -> tuple[Sequence[memoryview], bytes]:

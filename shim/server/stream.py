@@ -18,6 +18,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from shim.admission.limits import AnswerFloor, AnswerPace
 from shim.errors import ClientTooSlow
+from shim.server.tls import TlsTransport
 from shim.timing import UNLIMITED, Seconds
 from shim.wire.proxy_protocol import ProxyHeader
 
@@ -57,6 +58,15 @@ class ClientStream:
     def is_plain(self) -> bool:
         """Whether what the socket carries is what the client sent; over TLS it is not."""
         return not is_ssl(self._transport)
+
+    @property
+    def tls(self) -> TlsTransport | None:
+        """What can be lent together with the socket, where it carries TLS of our own."""
+        return self._transport if isinstance(self._transport, TlsTransport) else None
+
+    def settle(self) -> bool:
+        """Deliver what has been read; whether all that comes next is in the socket, for others to read."""
+        return self.is_plain if self.tls is None else self.tls.settle()
 
     @property
     def is_closing(self) -> bool:

@@ -1,20 +1,17 @@
 """TLS as a transport over a plain one: OpenSSL works on memory, and the connection's ends stay ours.
 
 The loops' own TLS transports cannot stop sending and go on reading, and take the first byte of a
-connection for TLS, where a PROXY header may stand (``docs/decisions/0014``).
+connection for TLS, where a PROXY header may stand (``docs/decisions/0014``). A pump may borrow what decrypts.
 """
 
 import asyncio
-import contextlib
 import enum
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# One TLS record holds no more; a larger buffer for each read would only be allocated for nothing.
-RECORD = 16 * 1024
-# OpenSSL's memory buffers never shrink, and an idle connection keeps what it once needed.
-MOST_IN_MEMORY = 64 * 1024
+from shim.server.records import MOST_IN_MEMORY, Records
+
 # An answer leaves its own limit in the transport, and what it writes at once. More is messages of TLS
 # itself (key updates) that a client asked for without end and does not read.
 MOST_UNSENT = 8 * 1024 * 1024
@@ -41,7 +38,11 @@ class Handshake(Protocol):
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """The server's side of one TLS connection: a protocol to the transport below, a transport to ours."""
+    """The server's side of one TLS connection: a protocol to the transport below, a transport to ours.
+
+    Attributes:
+        records: Its TLS itself, which may be lent to a pump with the socket.
+    """
 
     def __init__(
         self, below: asyncio.Transport, context: ssl.SSLContext, protocol: asyncio.Protocol, shake: Handshake
@@ -52,13 +53,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._context = context
         self._protocol = protocol
         self._shake = shake
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.records = Records(context)
         self._is_paused = False
         self.state = Tls.HANDSHAKE
 
     def __repr__(self) -> str:
-        return f"<TlsTransport {self.state.value} {self._tls.version() or ''}>"
+        return f"<TlsTransport {self.state.value} {self.records.session.version() or ''}>"
 
     # -- the calls of the transport below ---------------------------------------------------------
 
@@ -67,11 +67,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         for start in range(0, len(data), MOST_IN_MEMORY):
             if self.state is Tls.ENDED:
                 return
-            self._incoming.write(memoryview(data)[start : start + MOST_IN_MEMORY])
+            self.records.feed(memoryview(data)[start : start + MOST_IN_MEMORY])
             if self.state is Tls.HANDSHAKE:
                 self._go_on_shaking()
             else:
-                self._deliver()
+                self._deliver_unless_paused()
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
@@ -94,26 +94,30 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _go_on_shaking(self) -> None:
         try:
-            self._tls.do_handshake()
+            self.records.shake_hands()
         except ssl.SSLWantReadError:
-            self._flush()
+            self.flush()
         except ssl.SSLError as error:
-            self._flush()
+            self.flush()
             self.state = Tls.ENDED
             self._shake.failed(error)
         else:
-            self._flush()
+            self.flush()
             self.state = Tls.OPEN
             self._shake.established()
+            self._deliver_unless_paused()
+
+    def _deliver_unless_paused(self) -> None:
+        if not self._is_paused:
             self._deliver()
 
     def _deliver(self) -> None:
         """Hand on all that is decrypted, at once: what is left would have nobody to remind of it."""
-        if self.state is not Tls.OPEN or self._is_paused:
+        if self.state is not Tls.OPEN:
             return
         pieces: list[bytes] = []
         try:
-            while piece := self._tls.read(RECORD):
+            while piece := self.records.read():
                 pieces.append(piece)
             is_over = True
         except ssl.SSLWantReadError:
@@ -122,7 +126,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             # Altered on its way, or no TLS at all: nothing of it can be believed.
             self.abort()
             return
-        self._flush()
+        self.flush()
         if pieces:
             self._protocol.data_received(b"".join(pieces))
         if is_over:
@@ -139,8 +143,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Deliver again, also what came before."""
         self._is_paused = False
         self._below.resume_reading()
-        if self._incoming.pending:
-            asyncio.get_running_loop().call_soon(self._deliver)
+        if self.records.has_news:
+            asyncio.get_running_loop().call_soon(self._deliver_unless_paused)
+
+    def settle(self) -> bool:
+        """Deliver what has come, though reading is paused; whether another may read on from the socket.
+
+        What is left then is a part of a record, which only what follows it makes readable.
+        """
+        self._deliver()
+        return self.state is Tls.OPEN and not self._below.is_closing()
 
     def is_reading(self) -> bool:
         """Whether bytes are delivered."""
@@ -156,18 +168,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         try:
             while left:
                 # A record at a time: OpenSSL is told to return after each.
-                left = left[self._tls.write(left) :]
-                if self._outgoing.pending >= MOST_IN_MEMORY:
-                    self._flush()
+                left = left[self.records.write(left) :]
+                if self.records.unsent >= MOST_IN_MEMORY:
+                    self.flush()
         except ssl.SSLError:
             self.abort()
             return
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
-        if not self._outgoing.pending or self._below.is_closing():
+    def flush(self) -> None:
+        """Send what waits to be sent, also what TLS itself has to say."""
+        unsent = self.records.take_unsent()
+        if not unsent or self._below.is_closing():
             return
-        self._below.write(self._outgoing.read())
+        self._below.write(unsent)
         if self._below.get_write_buffer_size() > MOST_UNSENT:
             self.abort()
 
@@ -199,10 +213,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _say_goodbye(self) -> None:
         if self.state is Tls.OPEN:
-            # It complains that the other side has not said goodbye too, which nobody waits for.
-            with contextlib.suppress(ssl.SSLError):
-                self._tls.unwrap()
-            self._flush()
+            self.records.say_goodbye()
+            self.flush()
         self.state = Tls.ENDED
 
     # -- what a transport is asked ----------------------------------------------------------------
@@ -220,9 +232,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """What is known of the connection; ``sslcontext`` is how others see that it is TLS."""
         own: dict[str, Callable[[], Any]] = {
             "sslcontext": lambda: self._context,
-            "ssl_object": lambda: self._tls,
-            "cipher": self._tls.cipher,
-            "peercert": self._tls.getpeercert,
+            "ssl_object": lambda: self.records.session,
+            "cipher": self.records.session.cipher,
+            "peercert": self.records.session.getpeercert,
         }
         return own[name]() if name in own else self._below.get_extra_info(name, default)
 

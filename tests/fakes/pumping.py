@@ -84,6 +84,10 @@ class Line:
         self.client.close()
         self.ours.close()
 
+    def intake(self, poller, decoder):
+        """What reads a body from it."""
+        return Intake(poller, self.ours.fileno(), decoder)
+
     async def send(self, data):
         """All of it, however long the pump takes."""
         await asyncio.get_running_loop().sock_sendall(self.client, data)
@@ -161,7 +165,7 @@ class Pumping:
 
     def __init__(self, poller, decoder, *, tcp=False, line=None):
         self.line = line or Line(tcp=tcp)
-        self.intake = Intake(poller, self.line.ours.fileno(), decoder)
+        self.intake = self.line.intake(poller, decoder)
 
     def __enter__(self):
         return self

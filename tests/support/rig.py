@@ -35,13 +35,19 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {"server.fast": False},
     # From the first byte on, for most bodies of these tests are small.
     "fast": {"server.fast": True, "spool.memory_limit": "0B"},
-    # The fast way is asked for, and cannot be had; certificate and key are the pool's.
+    # The same two for clients that speak TLS; certificate and key are the pool's.
     "tls": {"server.fast": True, "spool.memory_limit": "0B"},
+    "tls_plain": {"server.fast": False},
 }
 """How the shim works inside: settings that choose it."""
 
+_BODIES = ("cut_through", "early_answers", "ends", "expect", "limits")
+_CONNECTIONS = ("answers", "declared", "edges", "framing", "large_answers", "reuse", "workers")
+TLS = {"tls": (*_BODIES, *_CONNECTIONS), "tls_plain": _BODIES}
+"""Ways over TLS, and the modules of tests that it can change; those of bodies on their way in, in both."""
+
 # What a client's TLS does is the same whatever stands behind: one kind is enough for it.
-NAMES = [f"{kind}-{way}" for way in WAYS for kind in KINDS if way != "tls" or kind == "http-tcp"]
+NAMES = [f"{kind}-{way}" for way in WAYS for kind in KINDS if way not in TLS or kind == "http-tcp"]
 FEW = ("http-tcp-plain", "uwsgi-unix-fast")
 CASES = [pytest.param(name, marks=() if name in FEW else pytest.mark.more) for name in NAMES]
 """Every kind in every way, as the parameter of the ``case`` fixture; those that differ least are marked."""
@@ -121,6 +127,12 @@ REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: hidden\r\n\r\n"
 """Follows every refused request, and must never be served."""
+
+
+def can_differ(module: str, case: str) -> bool:
+    """Whether the tests of a module (its name without ``test_``) are worth their time over a case."""
+    way = case.rpartition("-")[2]
+    return way not in TLS or module in TLS[way]
 
 
 def only(*kinds: str) -> pytest.MarkDecorator:
@@ -369,7 +381,7 @@ class RigPool:
     ) -> tuple[Rig, contextlib.ExitStack]:
         self._await_option(settings)
         kind, _, way = case.rpartition("-")
-        identity = self._make_identity() if way == "tls" else None
+        identity = self._make_identity() if way in TLS else None
         folder = Path(self._folder.name) / str(next(self._numbers))
         folder.mkdir()
         with contextlib.ExitStack() as stack:
@@ -459,6 +471,7 @@ __all__ = [
     "WAYS",
     "Rig",
     "RigPool",
+    "can_differ",
     "cases",
     "each_once",
     "only",

@@ -5,76 +5,14 @@ import ssl
 
 import pytest
 
-from shim.server.certificates import TlsFiles, make_context
-from shim.server.tls import Tls, TlsTransport
-from tests.fakes.certificates import make_authority, make_certificate
+from shim.server.tls import Tls
 from tests.fakes.loops import run
-from tests.fakes.transport import FakeTransport
+from tests.fakes.tls import Pair, make_identity
 
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("identity")
-    make_authority(folder)
-    make_certificate(folder, "shim", "DNS:shim")
-    return folder
-
-
-class Upper(asyncio.Protocol):
-    """What stands above: remembers, and does as told at the handshake's end."""
-
-    def __init__(self):
-        self.received = b""
-        self.calls = []
-        self.at_first = lambda: None
-
-    def established(self):
-        self.calls.append("established")
-        self.at_first()
-
-    def failed(self, error):
-        self.calls.append(error.reason)
-
-    def data_received(self, data):
-        self.calls.append("data")
-        self.received += data
-
-    def connection_lost(self, exc):
-        self.calls.append("lost")
-
-
-class Pair:
-    """A transport and its client; ``talk`` carries what each has for the other."""
-
-    def __init__(self, identity, **fake):
-        self.below = FakeTransport(**fake)
-        self.upper = Upper()
-        context = make_context(TlsFiles(identity / "shim.pem", identity / "shim.key"))
-        self.transport = TlsTransport(self.below, context, self.upper, self.upper)
-        self.below.protocol = self.transport
-        self.to_client, self.to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = ssl.create_default_context(cafile=identity / "authority.pem")
-        self.client = client.wrap_bio(self.to_client, self.to_server, server_hostname="shim")
-        self.taken = 0
-
-    def shake(self):
-        while True:
-            try:
-                self.client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self.talk()
-        self.talk()
-        return self
-
-    def talk(self):
-        self.below.arrive(self.to_server.read())
-        self.to_client.write(self.below.received[self.taken :])
-        self.taken = len(self.below.received)
-
-    def send(self, data):
-        self.client.write(data)
-        self.talk()
+    return make_identity(tmp_path_factory.mktemp("identity"))
 
 
 def test_what_came_with_the_handshake_waits_while_reading_is_paused(identity):
