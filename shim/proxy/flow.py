@@ -5,11 +5,12 @@ Leaving it, by whatever way, gives back file, lease and ticket.
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shim.admission.drain import Drain
 from shim.admission.gate import UploadGate
 from shim.admission.limits import BodyPace
+from shim.admission.turnstile import Turnstile
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
@@ -36,6 +37,7 @@ class Proxy:
         pace: What is asked of a client that sends a body.
         stall: How long a client may keep a server waiting after forwarding began, in seconds.
         least_paced: Bodies of so many bytes are received whole in any case.
+        turnstile: Where uploads pass that begin to be received, or to be forwarded.
     """
 
     routes: RouteTable
@@ -49,6 +51,7 @@ class Proxy:
     stall: Seconds = 30.0
     least_paced: int = LEAST_PACED
     clock: Clock = monotonic
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     async def serve(self, request: ClientRequest, answer: Answer, record: Record) -> None:
         """Serve one request.
@@ -56,6 +59,8 @@ class Proxy:
         Raises:
             ShimError: Why it could not be served; ``answer.has_begun`` says whether it can still be answered.
         """
+        if request.framing.has_body:
+            await self.turnstile.pass_through()
         self.drain.check()
         request.check_expectation()
         route = self.routes.find(request.method, request.raw_path, request.headers, request.routed_size)
@@ -78,6 +83,9 @@ class Proxy:
             begin = self._choose_begin(route, declared, upstream)
             if receiver is not None and begin is Begin.WHOLE:
                 await receiver.fill()
+                if receiver.body.is_in_file:
+                    # Those that began together often end together.
+                    await self.turnstile.pass_through()
             async with ClientSide(request.receive, receiver, watch_client=request.watch_client) as client:
                 if receiver is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(receiver.body, begin, client, upstream)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.asgi import BodySink
-from shim.job import READY, Job, Ready
+from shim.job import READY, Delay, Job, Ready
 from shim.poller import BUFFER, Poller
+from shim.server.lull import Lull
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder
 
@@ -56,6 +57,7 @@ class Intake(Job[Outcome]):
         self._sink: BodySink | None = None
         self._read_size = 2 * LEAST_READ
         self._last_byte: Seconds = 0.0
+        self._lull = Lull()
 
     @property
     def quiet(self) -> Seconds:
@@ -72,7 +74,7 @@ class Intake(Job[Outcome]):
         self._sink = sink
         return await self.perform()
 
-    def work(self, buffer: memoryview) -> Outcome | Ready | None:
+    def work(self, buffer: memoryview) -> Outcome | Delay | Ready | None:
         """Read once and write it, on a thread."""
         sink = self._sink
         assert sink is not None
@@ -98,7 +100,12 @@ class Intake(Job[Outcome]):
             return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
         if overflow or sink.written == sink.room:
             return Outcome(Ended.FULL, overflow)
-        return READY if size == most else None
+        return READY if size == most else self._pause(size, sink)
+
+    def _pause(self, size: int, sink: BodySink) -> Delay | None:
+        """Leave a slow client alone for a while, unless a reader waits for its bytes (cut-through)."""
+        pause = self._lull.after(size, self._waited)
+        return Delay(pause) if pause and not sink.is_awaited else None
 
     def _adapt(self, size: int, pieces: int) -> None:
         """Read as much at a time as the client sends, but few pieces."""
