@@ -11,7 +11,7 @@ EACH_TURN = 1
 
 
 class Turnstile:
-    """Lets a few pass in each turn of the loop; nobody waits for another's work, so that nobody holds it up."""
+    """Lets a few pass in each turn of the loop; nobody waits for another's work, so none holds it up."""
 
     def __init__(self, each_turn: int = EACH_TURN) -> None:
         """Take how many pass in one turn."""

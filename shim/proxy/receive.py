@@ -221,7 +221,7 @@ class BodyReceiver:
 class _Look:
     """Looks at a pump at work again and again.
 
-    By a timer of the loop: with five hundred clients a task's turns for each look were most of what they cost.
+    By a timer of the loop: with five hundred clients a task's turns for each look cost more than the pump.
     """
 
     def __init__(self, judge: Callable[[], Seconds], filling: asyncio.Future[Filled]) -> None:
