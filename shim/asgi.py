@@ -18,6 +18,8 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 INBOUND = "glance_shim.inbound"
 LOCAL_PEER = "glance_shim.local_peer"
 ABORT = "glance_shim.abort"
+# In a message of the body: how many bytes are known to come after it, at least.
+TO_COME = "glance_shim.to_come"
 
 
 class BodySink(Protocol):
@@ -26,10 +28,12 @@ class BodySink(Protocol):
     Attributes:
         room: Bytes that it takes in all.
         written: Bytes that it has taken.
+        is_awaited: Whether somebody waits for the next bytes.
     """
 
     room: int
     written: int
+    is_awaited: bool
 
     def write(self, pieces: Sequence[memoryview]) -> None:
         """Add pieces that fit, on the calling thread."""

@@ -36,7 +36,12 @@ class Holder(enum.Enum):
 
     LOOP = "loop"
     EPOLL = "epoll"  # nobody, until the peer does something
+    LANE = "lane"  # nobody, until a delay is over
     THREAD = "thread"
+
+
+# Then whoever comes first may take it.
+_NOBODY = frozenset({Holder.EPOLL, Holder.LANE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,19 @@ class Wait:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """What a job waits for: so many seconds, whatever its peers do meanwhile; then it takes its next turn."""
+
+    seconds: Seconds
+
+
 class Job(abc.ABC, Generic[Result]):
     """Sockets in the hands of the poller, as often as ``perform`` is called.
 
     A socket is used through a descriptor of our own, so that nothing its owner does can let the number
-    become somebody else's while a thread works. At any moment one socket is waited for, or one thread is
-    at work; all that both sides touch changes hands under one lock.
+    become somebody else's while a thread works. At any moment one socket is waited for, or a delay, or one
+    thread is at work; all that both sides touch changes hands under one lock.
     """
 
     def __init__(self, poller: Poller, descriptor: int, events: int) -> None:
@@ -82,7 +94,11 @@ class Job(abc.ABC, Generic[Result]):
 
     @property
     def waited(self) -> Seconds:
-        """Seconds that a peer was waited for, in all; what a disk took does not count."""
+        """Seconds that a peer was waited for, in all; what a disk took does not count.
+
+        A delay counts as well, for the peer may go on meanwhile, but only once it is over: until then nobody
+        knows what the peer did with it.
+        """
         # With the lock, or a turn that begins just now would be counted twice, and a client timed out by it.
         with self._lock:
             return self._waited + self._waiting
@@ -134,15 +150,15 @@ class Job(abc.ABC, Generic[Result]):
         """Take the sockets back; False where a thread works with them just now, and will return them."""
         with self._lock:
             self._is_called_back = True
-            if self._holder is Holder.EPOLL:
+            if self._holder in _NOBODY:
                 self._let_go()
             return self._holder is Holder.LOOP
 
     # -- for the threads --------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def work(self, buffer: memoryview) -> Result | Wait | Ready | None:
-        """One turn, without waiting for a peer: the result, or what to wait for (None: the same again)."""
+    def work(self, buffer: memoryview) -> Result | Wait | Delay | Ready | None:
+        """One turn, without waiting for a peer: the result, or what to wait for (None: the last socket)."""
 
     def step(self, buffer: memoryview) -> None:
         """Take a turn or several, and wait for a peer again or return to the loop."""
@@ -159,13 +175,13 @@ class Job(abc.ABC, Generic[Result]):
 
     def _take_hold(self) -> bool:
         with self._lock:
-            if self._holder is not Holder.EPOLL:
+            if self._holder not in _NOBODY:
                 return False
-            self._count_waiting(self._waiting)
+            self._count_waiting(self._poller.clock() - self._since)
             self._holder = Holder.THREAD
             return True
 
-    def _take_turns(self, buffer: memoryview) -> Wait | None:
+    def _take_turns(self, buffer: memoryview) -> Wait | Delay | None:
         """Work; what to wait for next, or None where the job is over.
 
         A thread stays with a peer that is ahead: by way of epoll the next turn would be another thread's,
@@ -180,7 +196,7 @@ class Job(abc.ABC, Generic[Result]):
     def _is_wanted_elsewhere(self, began: Seconds) -> bool:
         return not self._poller.has_free_thread and self._poller.clock() - began > LONGEST_STAY
 
-    def _take_turn(self, buffer: memoryview) -> Wait | Ready | None:
+    def _take_turn(self, buffer: memoryview) -> Wait | Delay | Ready | None:
         try:
             outcome = self.work(buffer)
         except Exception as error:  # noqa: BLE001 - the loop raises it; a thread has nobody to tell
@@ -188,12 +204,17 @@ class Job(abc.ABC, Generic[Result]):
             return None
         if outcome is None:
             return self._wait
-        if isinstance(outcome, Wait | Ready):
+        if isinstance(outcome, Wait | Delay | Ready):
             return outcome
         self._result = outcome
         return None
 
-    def _waits_again(self, wait: Wait) -> bool:
+    def _waits_again(self, wait: Wait | Delay) -> bool:
+        if isinstance(wait, Delay):
+            if self._is_delayed(wait):
+                return True
+            # No thread for that: the socket is waited for as ever.
+            wait = self._wait
         try:
             self._wait_for(wait)
         except OSError as error:
@@ -218,7 +239,17 @@ class Job(abc.ABC, Generic[Result]):
             raise
         self._watched.add(wait.descriptor)
 
+    def _is_delayed(self, delay: Delay) -> bool:
+        # Nobody watches the socket meanwhile: its registration is one-shot, and has had its event.
+        before, self._holder = self._holder, Holder.LANE
+        self._since = self._poller.clock()
+        if not self._poller.delay(self, delay.seconds):
+            self._holder = before
+        return self._holder is Holder.LANE
+
     def _let_go(self) -> None:
+        # In any case: an old turn may have come between, and left it there.
+        self._poller.hurry(self)
         while self._watched:
             self._poller.forget(self._watched.pop())
         self._holder = Holder.LOOP

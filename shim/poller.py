@@ -9,7 +9,8 @@ import select
 from typing import Protocol
 
 from shim.crew import Crew
-from shim.timing import Clock, monotonic
+from shim.lane import LateTurns
+from shim.timing import Clock, Seconds, monotonic
 
 # 64 KiB cost 1.09 times the CPU of this, 4 MiB 1.12 times (measured).
 BUFFER = 1024 * 1024
@@ -47,6 +48,7 @@ class Poller:
         self._epoll: select.epoll | None = None
         self._closing = -1
         self._workers: dict[int, Worker] = {}
+        self._late = LateTurns(most, name=f"{name}-late", clock=clock)
 
     def __repr__(self) -> str:
         return f"<Poller {self._name}: {len(self._crew)} threads, {len(self._workers)} sockets>"
@@ -86,11 +88,20 @@ class Poller:
         self._epoll.unregister(descriptor)
         del self._workers[descriptor]
 
+    def delay(self, worker: Worker, seconds: Seconds) -> bool:
+        """Give a turn after so many seconds, whatever the sockets do; False where that is not to be had."""
+        return self._late.enter(worker, seconds)
+
+    def hurry(self, worker: Worker) -> None:
+        """Give no such turn any more; a worker that has none coming may ask for that too."""
+        self._late.leave(worker)
+
     def close(self) -> None:
         """End the threads; no job may be active."""
         assert not self._workers, "sockets are still being served"
         if self._epoll is None:
             return
+        self._late.close()
         os.eventfd_write(self._closing, 1)
         self._crew.join()
         self._end()

@@ -5,12 +5,13 @@ Leaving it, by whatever way, gives back file, lease and ticket.
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from shim.admission.drain import Drain
 from shim.admission.gate import Ticket, UploadGate
 from shim.admission.limits import BodyPace
+from shim.admission.turnstile import Turnstile
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
@@ -37,6 +38,7 @@ class Proxy:
         pace: What is asked of a client that sends a body.
         stall: How long a client may keep a server waiting after forwarding began, in seconds.
         least_paced: Bodies of so many bytes are received whole in any case.
+        turnstile: Where uploads pass that begin to be received, or to be forwarded.
     """
 
     routes: RouteTable
@@ -50,6 +52,7 @@ class Proxy:
     stall: Seconds = 30.0
     least_paced: int = LEAST_PACED
     clock: Clock = monotonic
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     async def serve(self, request: ClientRequest, answer: Answer, record: Record) -> None:
         """Serve one request.
@@ -57,6 +60,8 @@ class Proxy:
         Raises:
             ShimError: Why it could not be served; ``answer.has_begun`` says whether it can still be answered.
         """
+        if request.framing.has_body:
+            await self.turnstile.pass_through()
         self.drain.check()
         request.check_expectation()
         path = request.raw_path
@@ -82,6 +87,9 @@ class Proxy:
                 body, begin = receiver.body, self._choose_begin(route, declared, upstream)
                 if begin is Begin.WHOLE:
                     await receiver.fill()
+                    if body.is_in_file:
+                        # Those that began together often end together.
+                        await self.turnstile.pass_through()
             async with ClientSide(request.receive, receiver, watch_client=request.watch_client) as client:
                 if body is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(body, begin, client, upstream)

@@ -6,11 +6,12 @@ one. Time counts only while the shim waits for the client: what the disk takes i
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import TypeAlias
 
 from shim.admission.gate import Ticket
 from shim.admission.limits import BodyPace, RateFloor
-from shim.asgi import BodyPump, Message, Receive, ReceiveNow, TakeOver
+from shim.asgi import TO_COME, BodyPump, Message, Receive, ReceiveNow, TakeOver
 from shim.errors import (
     BodyIdleTimeout,
     BodyTotalTimeout,
@@ -20,6 +21,7 @@ from shim.errors import (
 )
 from shim.observe.journal import Record
 from shim.spool.body import Body
+from shim.spool.budget import LARGEST_STEP
 from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, monotonic
 
 # How often a pump is looked at: as old as the numbers of the live view may be.
@@ -67,11 +69,17 @@ class BodyReceiver:
             LimitReached: It does not fit; nothing of it is kept.
         """
         try:
-            while await self._take_part():
+            more = True
+            while more:
+                data, to_come, more = await self._take_part()
                 # A fast path is an offer: who makes none is received from as before.
-                if self.body.is_in_file and self._take_over and (pump := self._take_over()) is not None:
-                    await self._fill_by(pump)
-                    break
+                if more and self._take_over and self.body.outgrows_memory(len(data) + to_come):
+                    # Taken before the disk is waited for, or the loop would read on meanwhile.
+                    pump, self._take_over = self._take_over(), None
+                    if pump is not None:
+                        await self._fill_by(pump, data, to_come)
+                        break
+                await self._add(data, to_come)
             self._check_length()
             await self.body.seal()
             self._record.length = self.body.received
@@ -79,22 +87,24 @@ class BodyReceiver:
             self.body.fail(error)
             raise
 
-    async def _take_part(self) -> bool:
-        """Take what the client sent next; whether more is to come."""
+    async def _take_part(self) -> tuple[bytes, int, bool]:
+        """What the client sent next, how much is known to follow it, and whether the body goes on."""
         message = await self._next()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client closed the connection in the middle of the body.")
-        await self._add(message.get("body", b""))
-        return bool(message.get("more_body", False))
+        # As much as is leased at once, whatever a client announces: it may never send it.
+        to_come = min(message.get(TO_COME, 0), LARGEST_STEP)
+        return message.get("body", b""), to_come, bool(message.get("more_body", False))
 
-    async def _add(self, data: bytes) -> None:
-        before = self.body.received
-        size = before + len(data)
+    async def _add(self, data: bytes, to_come: int = 0) -> None:
+        received = self.body.received
+        size = received + len(data)
         if self._declared is not None and size > self._declared:
             raise SizeMismatch(f"The body is longer than the {self._declared} bytes that were declared.")
-        if len(data) > self._ticket.room(before):
-            await self._ticket.cover(size)
-        await self.body.append(data)
+        # What is known to come counts already: no upload gets a file that has no ticket.
+        if len(data) + to_come > self._ticket.room(received):
+            await self._ticket.cover(size + to_come)
+        await self.body.append(data, to_come=to_come)
         self._record.received = size
 
     def _check_length(self) -> None:
@@ -105,9 +115,12 @@ class BodyReceiver:
 
     # -- the fast way -----------------------------------------------------------------------------
 
-    async def _fill_by(self, pump: contextlib.AbstractContextManager[BodyPump]) -> None:
-        """Have the rest of the body written by a pump; what it has no room for goes through ``_add``."""
+    async def _fill_by(
+        self, pump: contextlib.AbstractContextManager[BodyPump], data: bytes, to_come: int
+    ) -> None:
+        """Have what follows ``data`` written by a pump; what it has no room for goes through ``_add``."""
         with pump as source:
+            await self._add(data, to_come)
             ended = False
             while not ended:
                 async with self.body.sink() as sink:
@@ -120,17 +133,27 @@ class BodyReceiver:
 
     async def _watch(self, filling: asyncio.Future[Filled], source: BodyPump) -> Filled:
         """Judge the client's pace until the pump returns."""
+        look = _Look(lambda: self._judge(source), filling)
+        look.again_in(self._until_next_look())
         try:
-            while not filling.done():
-                await asyncio.wait({filling}, timeout=min(LOOK_ON, self._until_nearest_limit()))
-                self._look_at(source)
-                if not filling.done():
-                    self._check_limits()
+            await asyncio.wait({filling})
+            self._look_at(source)
         except BaseException:
             # It writes into our file until it has really stopped.
             await cancel_and_wait(filling)
             raise
-        return filling.result()
+        finally:
+            look.end()
+        return look.outcome()
+
+    def _judge(self, source: BodyPump) -> Seconds:
+        """Raise where the client is too slow; else the seconds until the next look."""
+        self._look_at(source)
+        self._check_limits()
+        return self._until_next_look()
+
+    def _until_next_look(self) -> Seconds:
+        return min(LOOK_ON, self._until_nearest_limit())
 
     def _look_at(self, source: BodyPump) -> None:
         waited, size = source.waited, self.body.received
@@ -200,3 +223,42 @@ class BodyReceiver:
             raise BodyIdleTimeout(f"No byte of the body came for {self._pace.idle:g} s.")
         if self._waited >= self._pace.total:
             raise BodyTotalTimeout(f"The body took longer than {self._pace.total:g} s.")
+
+
+class _Look:
+    """Looks at a pump at work again and again.
+
+    By a timer of the loop: with five hundred clients a task's turns for each look cost more than the pump.
+    """
+
+    def __init__(self, judge: Callable[[], Seconds], filling: asyncio.Future[Filled]) -> None:
+        """Take what judges, and says when to look again; a fault of the client ends ``filling``."""
+        self._judge = judge
+        self._filling = filling
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._fault: ShimError | None = None
+
+    def again_in(self, seconds: Seconds) -> None:
+        """Look in so many seconds."""
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def outcome(self) -> Filled:
+        """What the pump gave; raises what it, or the look, found fault with."""
+        if self._fault is not None:
+            raise self._fault
+        return self._filling.result()
+
+    def _look(self) -> None:
+        if self._filling.done():
+            return
+        try:
+            self.again_in(self._judge())
+        except ShimError as fault:
+            self._fault = fault
+            self._filling.cancel()

@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shim.asgi import INBOUND, AnswerSource, Application, Inbound, Message, Moved, Movement, Scope
+from shim.asgi import INBOUND, TO_COME, AnswerSource, Application, Inbound, Message, Moved, Movement, Scope
 from shim.errors import ShimError
 from shim.server.relay import relay_answer
 from shim.wire.chunked import LAST_CHUNK
@@ -137,6 +137,9 @@ class Exchange:
             # As ASGI has it; and a body that the connection holds by now is the next request's.
             return {"type": "http.disconnect"}
         self._connection.ask_for_body(expects_continue=self._expects_continue)
+        if not (self._pieces or self._body_ended):
+            # Not when the last part was taken: whoever lets a pump go on wants no more of it here.
+            self._connection.read_body()
         while not (self._pieces or self._disconnected or self._body_error or self._is_end_news):
             if self._arrived is None or self._arrived.is_set():
                 self._arrived = asyncio.Event()
@@ -173,10 +176,10 @@ class Exchange:
     def _take_body(self) -> Message:
         pieces, self._pieces, self._buffered = self._pieces, [], 0
         self._end_told = self._body_ended
-        if not self._body_ended:
-            self._connection.stream.resume()
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return {"type": "http.request", "body": body, "more_body": not self._body_ended}
+        if self._body_ended:
+            return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": True, TO_COME: self._connection.to_come}
 
     def take_unread(self) -> bytes:
         """The part of the body that has come and was not received yet."""

@@ -27,7 +27,8 @@ from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
 from shim.wire.proxy_protocol import ProxyHeader
 
 # Decoded bytes waiting for the application; beyond it the client is held back.
-HIGH_WATER = 256 * 1024
+# (uvloop reads 250 KB at a time: after one such read nothing more comes unasked for.)
+HIGH_WATER = 192 * 1024
 # Bytes of following requests kept while an answer is under way.
 MOST_PIPELINED = 64 * 1024
 # What is taken of a body in one read of our own: a small body with its chunks' lines.
@@ -264,6 +265,11 @@ class ClientConnection(asyncio.Protocol):
         """Whether the request was read to its end, so that another may follow."""
         return self.state is Reading.AFTER
 
+    @property
+    def to_come(self) -> int:
+        """Bytes of the body that are known to come yet."""
+        return 0 if self._decoder is None else self._decoder.left
+
     def ask_for_body(self, *, expects_continue: bool) -> None:
         """Begin to take the body; the client is told to go on where it waits for that."""
         if self.state is not Reading.HELD:
@@ -277,6 +283,11 @@ class ClientConnection(asyncio.Protocol):
         if held:
             self._read_body(held)
         if self.state is not Reading.REFUSED:
+            self.stream.resume()
+
+    def read_body(self) -> None:
+        """Go on where enough of the body had come for the moment."""
+        if self.state is Reading.BODY:
             self.stream.resume()
 
     def _read_body(self, data: bytes) -> None:

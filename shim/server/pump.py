@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shim.asgi import BodySink
-from shim.job import READY, Job, Ready
+from shim.job import READY, Delay, Job, Ready
 from shim.poller import BUFFER, Poller
+from shim.server.lull import Lull
 from shim.timing import Seconds
 from shim.wire.chunked import BodyDecoder
 
@@ -59,6 +60,7 @@ class Intake(Job[Outcome]):
         self._sink: BodySink | None = None
         self._read_size = 2 * LEAST_READ
         self._last_byte: Seconds = 0.0
+        self._lull = Lull()
 
     @property
     def quiet(self) -> Seconds:
@@ -75,7 +77,7 @@ class Intake(Job[Outcome]):
         self._sink = sink
         return await self.perform()
 
-    def work(self, buffer: memoryview) -> Outcome | Ready | None:
+    def work(self, buffer: memoryview) -> Outcome | Delay | Ready | None:
         """Read once and write it, on a thread."""
         sink = self._sink
         assert sink is not None
@@ -101,7 +103,14 @@ class Intake(Job[Outcome]):
             return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
         if overflow or sink.written == sink.room:
             return Outcome(Ended.FULL, overflow)
-        return READY if taken == most else None
+        return self._go_on(taken, most, sink)
+
+    def _go_on(self, taken: int, most: int, sink: BodySink) -> Delay | Ready | None:
+        """At once where there is more; a slow client is left alone for a while, unless a reader waits for it."""
+        pause = self._lull.after(taken, self._waited)
+        if taken == most:
+            return READY
+        return Delay(pause) if pause and not sink.is_awaited else None
 
     def _read(self, buffer: memoryview, most: int) -> tuple[int, int]:
         """Take up to ``most`` bytes from the socket; gives how many, and how many of the buffer they fill.

@@ -40,6 +40,10 @@ from shim.wire.forwarding import TrustedProxies
 
 log = logging.getLogger("shim.server")
 
+# libuv takes one connection a turn from each descriptor that it watches. With one alone, who comes behind
+# five hundred uploads that connect in the same moment waits for five hundred turns, full of their work.
+TAKEN_AT_ONCE = 8
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -139,7 +143,7 @@ async def _serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.drain)
     async with service.presence(), asyncio.TaskGroup() as group:
         following = group.create_task(_follow_orders(leaving, station))
-        serving = group.create_task(main.serve([*station.listeners]))
+        serving = group.create_task(main.serve(_handles(station.listeners)))
         if station.admin_listeners:
             group.create_task(control.serve([*station.admin_listeners]))
         beside = [following, group.create_task(_beat(main, service, station))]
@@ -153,6 +157,16 @@ async def _serve(
             await cancel_and_wait(task)
         await leaving.settle()
     station.post.close()
+
+
+def _handles(listeners: Sequence[socket.socket]) -> list[socket.socket]:
+    """The listeners, each as often as connections are to be taken from it in one turn of the loop."""
+    often = 1 if uvloop is None else TAKEN_AT_ONCE
+    return [handle for listener in listeners for handle in (listener, *_duplicates(listener, often - 1))]
+
+
+def _duplicates(listener: socket.socket, number: int) -> list[socket.socket]:
+    return [listener.dup() for _ in range(number)]
 
 
 async def _follow_orders(leaving: Leaving, station: Station) -> None:

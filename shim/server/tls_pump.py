@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from shim.asgi import BodySink
-from shim.job import Ready
+from shim.job import Delay, Ready
 from shim.poller import BUFFER, Poller
 from shim.server.pump import Ended, Intake, Outcome
 from shim.server.records import MOST_IN_MEMORY, RECORD
@@ -46,7 +46,7 @@ class TlsIntake(Intake):
         # A goodbye that came with bytes before it is in no socket any more: nobody would be woken by it.
         return self._records.is_goodbye_read or self._transport.state is not Tls.OPEN
 
-    def work(self, buffer: memoryview) -> Outcome | Ready | None:
+    def work(self, buffer: memoryview) -> Outcome | Delay | Ready | None:
         """Read, decrypt and write, on a thread."""
         outcome = super().work(buffer)
         if isinstance(outcome, Outcome):
@@ -63,9 +63,11 @@ class TlsIntake(Intake):
             BlockingIOError: That is nothing.
             OSError: The connection broke, or (``ssl.SSLError``) a record was altered on its way.
         """
-        ciphertext = buffer[-CIPHERTEXT:][:most]
+        # By its own size: late turns have a smaller one (``shim.lane``).
+        place = len(buffer) // 2 + RECORD
+        ciphertext = buffer[place:][:most]
         taken = os.readv(self._descriptor, [ciphertext])
-        size = self._decrypt(ciphertext[:taken], buffer[:-CIPHERTEXT])
+        size = self._decrypt(ciphertext[:taken], buffer[:place])
         if size == 0 and taken and not self._is_over:
             raise BlockingIOError
         return taken, size

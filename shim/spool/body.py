@@ -113,8 +113,16 @@ class Body:
         """All of it, where it is whole and in memory; else None. Valid until the body is closed."""
         return memoryview(self._memory) if self.is_whole and self._file is None else None
 
-    async def append(self, data: Piece) -> None:
+    def outgrows_memory(self, more: int) -> bool:
+        """Whether the body has, or is bound to have, a file when ``more`` bytes have come."""
+        return self._file is not None or self.received + more > self._memory_limit
+
+    async def append(self, data: Piece, *, to_come: int = 0) -> None:
         """Add bytes; returns when they are kept, so that a slow disk slows its own client only.
+
+        Args:
+            data: The bytes.
+            to_come: How many are known to follow: what will not stay in memory goes to the file now.
 
         Raises:
             LimitReached: The new size was not admitted, or the file could not be opened or written.
@@ -122,9 +130,10 @@ class Body:
         if len(data) == 0:
             return
         assert self._sink is None, "a pump is the writer"
-        self._admitted = self._admit(self.received + len(data))
+        self._admitted = self._admit(self.received + len(data) + to_come)
         self._memory += data
-        if len(self._memory) > (self._memory_limit if self._file is None else BATCH):
+        # A file is written in batches, but begun as soon as it is known that there will be one.
+        if self.outgrows_memory(to_come) if self._file is None else len(self._memory) > BATCH:
             await self._flush()
         self._wake_readers()
 

@@ -33,7 +33,13 @@ class Decoded:
 
 
 class BodyDecoder(Protocol):
-    """One body, fed buffer by buffer; bytes after the end are left alone."""
+    """One body, fed buffer by buffer; bytes after the end are left alone.
+
+    Attributes:
+        left: Bytes of payload that are known to come yet; there may be more.
+    """
+
+    left: int
 
     def decode(self, buffer: memoryview) -> Decoded:
         """Take the next buffer; the payload slices refer into it."""
@@ -60,6 +66,8 @@ class LengthDecoder:
 class UntilCloseDecoder:
     """A body that ends with its connection: everything is payload, the end is seen elsewhere."""
 
+    left = 0
+
     def decode(self, buffer: memoryview) -> Decoded:
         """Take all."""
         return Decoded([buffer] if len(buffer) else [], len(buffer), ended=False)
@@ -68,13 +76,13 @@ class UntilCloseDecoder:
 class ChunkedDecoder:
     """A chunked body.
 
-    Between buffers the state is: payload bytes left in the chunk (``_left``), and the part of a line
+    Between buffers the state is: payload bytes left in the chunk (``left``), and the part of a line
     seen so far (``_line``). A chunk's closing CRLF is read as the start of the next line, so ``_line``
     always begins where the payload ended.
     """
 
     def __init__(self) -> None:
-        self._left = 0
+        self.left = 0
         self._line = b""
         self._before = b""  # the line ending that must come before the next chunk line
         self._extensions = 0
@@ -91,11 +99,11 @@ class ChunkedDecoder:
         payload: list[memoryview] = []
         position, end = 0, len(buffer)
         while position < end:
-            if self._left:
-                taken = min(self._left, end - position)
+            if self.left:
+                taken = min(self.left, end - position)
                 payload.append(buffer[position : position + taken])
                 position += taken
-                self._left -= taken
+                self.left -= taken
                 continue
             if self._is_known_line(buffer, position):
                 position = self._take_alike(buffer, position, payload)
@@ -119,7 +127,7 @@ class ChunkedDecoder:
             if buffer[position : position + skip] != line:
                 return position
         # The last one may not be whole, and what follows it is not there yet.
-        self._left = size
+        self.left = size
         return position + skip
 
     def _is_known_line(self, buffer: memoryview, position: int) -> bool:
@@ -165,7 +173,7 @@ class ChunkedDecoder:
         if size == 0:
             self._trailers, self._before = 0, b""
             return False
-        self._left, self._before = size, _CRLF
+        self.left, self._before = size, _CRLF
         if line.startswith(_CRLF) and match.end(1) == len(content):
             self._known_line, self._known_size = line, size
         return False

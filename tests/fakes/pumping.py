@@ -33,8 +33,10 @@ class FakeClock:
 class FakeSink:
     """Keeps what it is given; stalls at its gate, or fails, where a test says so."""
 
-    def __init__(self, room=PLENTY, *, gate=None, error=None):
+    def __init__(self, room=PLENTY, *, gate=None, error=None, is_awaited=True):
         self.room = room
+        # As if a reader waited: then no client is left alone for a while, however slow it is.
+        self.is_awaited = is_awaited
         self.data = bytearray()
         self.sizes = []
         self._gate = gate

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from shim.job import LONGEST_STAY, READY, Holder, Job, Wait
+from shim.job import LONGEST_STAY, READY, Delay, Holder, Job, Wait
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import FakeClock, cancelled, pumping, waits
@@ -307,3 +307,62 @@ def test_time_goes_on_only_while_a_peer_is_waited_for():
             assert (job.waited, job.waiting) == (5, 0)
 
     pumping(scene, clock=FakeClock())
+
+
+# -- delays -------------------------------------------------------------------------------------------
+
+
+async def in_lane(job):
+    """Until nobody has it, and no socket is waited for."""
+    while job._holder is not Holder.LANE:
+        await asyncio.sleep(0)
+
+
+@on_both_loops
+def test_a_turn_after_a_delay_without_any_event(run):
+    async def scene(poller):
+        with Scripted(poller, Delay(0.0), Delay(0.0), None, 7) as job:
+            job.other.send(b"x")
+            assert await job.perform() == 7
+            assert (job.turns, job._holder, poller.active) == (4, Holder.LOOP, 0)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+def test_called_back_out_of_a_delay(run):
+    async def scene(poller):
+        with Scripted(poller, Delay(600.0), 7) as job:
+            job.other.send(b"x")
+            task = asyncio.ensure_future(job.perform())
+            await in_lane(job)
+            assert await cancelled(task)
+            assert (job.turns, job._holder, poller.active) == (1, Holder.LOOP, 0)
+            assert await job.perform() == 7, "and nothing of it is left"
+
+    pumping(scene, run=run)
+
+
+def test_the_time_of_a_delay_counts_when_it_is_over():
+    async def scene(poller):
+        with Scripted(poller, Delay(0.1), for_second, events=select.EPOLLOUT) as job:
+            task = asyncio.ensure_future(job.perform())
+            await in_lane(job)
+            poller.clock.now += 0.05
+            assert (job.waited, job.waiting) == (0, 0), "what the peer did meanwhile is not known yet"
+            poller.clock.now += 3
+            await waits(job)
+            assert job.waited == pytest.approx(3.05)
+            assert await cancelled(task)
+
+    pumping(scene, clock=FakeClock())
+
+
+def test_a_delay_that_is_not_to_be_had(monkeypatch):
+    async def scene(poller):
+        monkeypatch.setattr(poller, "delay", lambda _job, _seconds: False)
+        with Scripted(poller, Delay(600.0), 7) as job:
+            job.other.send(b"x")
+            assert await job.perform() == 7, "its socket is waited for instead"
+
+    pumping(scene)

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from shim.asgi import INBOUND
+from shim.asgi import INBOUND, TO_COME
 from shim.errors import BadFraming, UpstreamClosed
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.session import Session, answer_with, read_answers
@@ -122,8 +122,8 @@ def test_messages_of_a_body():
         session = await talk(application, PUT)
         await session.send(b"fo", b"ob", b"ar")
         assert messages == [
-            {"type": "http.request", "body": b"fo", "more_body": True},
-            {"type": "http.request", "body": b"ob", "more_body": True},
+            {"type": "http.request", "body": b"fo", "more_body": True, TO_COME: 4},
+            {"type": "http.request", "body": b"ob", "more_body": True, TO_COME: 2},
             {"type": "http.request", "body": b"ar", "more_body": False},
         ]
         await session.end()

@@ -674,6 +674,34 @@ def test_the_clients_time_and_the_disks():
     pumping(scene, clock=FakeClock())
 
 
+def test_a_slow_client_is_left_alone_for_a_while():
+    """What comes meanwhile is one turn's, and its silence is not judged before that turn."""
+
+    async def scene(poller):
+        sink = FakeSink(is_awaited=False)
+        with Pumping(poller, ChunkedDecoder()) as pump:
+            intake, clock = pump.intake, poller.clock
+            task = pump.start(sink)
+            await waits(intake)
+            clock.now += 4
+            await pump.line.send(b"3\r\nfoo\r\n")
+            while intake._holder is not Holder.LANE:
+                await asyncio.sleep(0)
+            for _ in range(3):
+                await pump.line.send(b"3\r\nbar\r\n")
+            clock.now += 0.19  # of the 0.2 that a twentieth is
+            assert (intake.waited, intake.quiet, sink.sizes) == (4, 0, [3])
+            clock.now += 1
+            await pump.line.is_read()
+            assert intake.waited == pytest.approx(5.19)
+            await pump.line.send(LAST_CHUNK)
+            clock.now += 1
+            assert (await task).ended is Ended.WHOLE
+            assert sink.sizes == [3, 9]
+
+    pumping(scene, clock=FakeClock())
+
+
 def test_waiting_goes_on_over_many_sinks():
     """What the loop does between two sinks is not the client's time, and its silence goes on."""
 

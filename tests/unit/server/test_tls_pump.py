@@ -11,16 +11,15 @@ from types import SimpleNamespace
 import pytest
 from uvicorn.server import ServerState
 
+from shim import lane, poller
 from shim.asgi import inbound_of
 from shim.errors import BadFraming
-from shim.poller import BUFFER
 from shim.server.certificates import ServerCertificate, TlsFiles
 from shim.server.entrance import EntranceOptions, entered_by
 from shim.server.protocol import ClientConnection, ConnectionOptions
 from shim.server.pump import SLACK, Ended, Outcome
 from shim.server.records import MOST_IN_MEMORY, RECORD
 from shim.server.tls import Tls
-from shim.server.tls_pump import CIPHERTEXT
 from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
@@ -93,8 +92,10 @@ def test_a_byte_at_a_time(identity, version):
 
 
 @pytest.mark.parametrize("rooms", [(), (0, 1, 5000, 0, 2 * MIB)], ids=["one sink", "several"])
-def test_a_large_body(identity, rooms):
+@pytest.mark.parametrize("buffer", [poller.BUFFER, lane.BUFFER], ids=["at once", "late"])
+def test_a_large_body(identity, rooms, buffer, monkeypatch):
     """As much as the buffer holds is read at a time; what a sink has no room for is little, and not lost."""
+    monkeypatch.setattr(poller, "BUFFER", buffer)
     data = DATA * 28
     body = b"".join(encode_chunk(data[start : start + MIB]) for start in range(0, len(data), MIB))
 
@@ -115,7 +116,7 @@ def test_a_large_body(identity, rooms):
             assert outcome.ended is Ended.WHOLE
             assert outcome.rest + line.pair.upper.received == NEXT
             assert digest.digest() == hashlib.sha256(data).digest()
-            assert MOST_IN_MEMORY < max(sinks[-1].sizes) <= BUFFER - CIPHERTEXT
+            assert MOST_IN_MEMORY // 4 < max(sinks[-1].sizes) <= buffer // 2 + RECORD
 
     pumping(scene)
 
