@@ -5,9 +5,10 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("shim", deadline=None)
-settings.register_profile("shim-ci", deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("shim-fast", deadline=None, max_examples=25)
+SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("shim", **SLOW)
+settings.register_profile("shim-ci", **SLOW, derandomize=True, print_blob=True)
+settings.register_profile("shim-fast", **SLOW, max_examples=25)
 settings.load_profile(os.environ.get("SHIM_EXAMPLES") or ("shim-ci" if os.environ.get("CI") else "shim"))

@@ -10,6 +10,8 @@ from shim.proxy.pace import (
     EARNED,
     FIRST_GUESS,
     FIRST_LOOK,
+    LEAST_LOOK,
+    LEAST_PAUSE,
     LONGEST_PAUSE,
     WINDOW,
     Begin,
@@ -22,8 +24,9 @@ from tests.support.series import series
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 START = 1000.0
-# What cut-through may cost over the slower one of client and server: a share of it, and seconds.
-SHARE, CONSTANT = 1.08, 0.08
+# What cut-through may cost over the slower one of client and server: a share of it, and seconds for the
+# two looks at the beginning and a pause too many at the end.
+SHARE, CONSTANT = 1.08, FIRST_LOOK + LEAST_LOOK + 2 * LEAST_PAUSE
 
 # -- which way a body goes ------------------------------------------------------------------------
 
