@@ -106,7 +106,7 @@ class Intake(Job[Outcome]):
         return self._go_on(taken, most, sink)
 
     def _go_on(self, taken: int, most: int, sink: BodySink) -> Delay | Ready | None:
-        """At once where there is more; a slow client is left alone for a while, unless a reader waits for it."""
+        """At once where there is more; a slow client is left alone for a while, unless a reader waits."""
         pause = self._lull.after(taken, self._waited)
         if taken == most:
             return READY
