@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from shim.app.stopping import Canceller
 from shim.errors import UpstreamRefused
 from tests.fakes.flow import get, put
@@ -48,9 +46,7 @@ def test_while_it_waits(run_flow, script, outcomes, options, times):
     run_flow(scene, *[make() for make in outcomes], **options)
 
 
-@pytest.mark.parametrize(
-    ("moment", "script", "outcomes", "options"), MOMENTS, ids=[case[0] for case in MOMENTS]
-)
+@series(("moment", "script", "outcomes", "options"), MOMENTS)
 def test_by_an_operator(run_flow, moment, script, outcomes, options):
     """The client is told, where its answer has not begun; all is given back (run_flow looks)."""
 

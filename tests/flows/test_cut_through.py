@@ -174,7 +174,7 @@ def test_a_client_that_fails_cuts_its_server_off(run_flow, name, protocol):
 
 
 @over_both_protocols
-@pytest.mark.parametrize("script", [(GONE,), (0.05, GONE), (*STEADY[140:-1], GONE)])
+@series("script", [(GONE,), (0.05, GONE), (*STEADY[140:-1], GONE)])
 def test_a_client_that_leaves_cuts_its_server_off(run_flow, script, protocol):
     async def scene(flow):
         client, scope = upload(*BEGUN, *script)

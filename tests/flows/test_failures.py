@@ -205,7 +205,7 @@ CUT = [
 ]
 
 
-@pytest.mark.parametrize(("data", "end"), [case[1:] for case in CUT], ids=[case[0] for case in CUT])
+@series(("data", "end"), [case[1:] for case in CUT])
 def test_an_answer_that_breaks_off_is_cut(run_flow, data, end):
     async def scene(flow):
         client, scope = get()

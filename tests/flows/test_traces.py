@@ -13,6 +13,7 @@ from shim.errors import UpstreamRefused
 from tests.fakes.flow import get, put
 from tests.fakes.loops import let_others_run, loop_time
 from tests.fakes.stream import EOF, Asked, FakeStream, Pause, Whole, answer, split_request
+from tests.support.series import series
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 IMAGE = "71c675ab-d94f-49cd-a114-e12490b328d9"
@@ -177,7 +178,7 @@ def test_each_attempt_has_its_spans(run_flow):
     run_flow(scene, UpstreamRefused("refused"), FakeStream(answer(), EOF), servers=2)
 
 
-@pytest.mark.parametrize(
+@series(
     ("outcome", "status", "error", "is_ours"),
     [
         pytest.param(UpstreamRefused("away"), 502, "upstream_refused", True, id="no server"),

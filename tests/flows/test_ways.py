@@ -57,7 +57,7 @@ def test_a_body(run_flow, pieces, framing, protocol):
 
 
 @over_both_protocols
-@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+@series("method", ["GET", "DELETE", "POST"])
 def test_no_body(run_flow, method, protocol):
     async def scene(flow):
         client, scope = FakeClient(), scope_of(method, b"/v2/images?limit=1")

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 from tests.properties.cutting import mutated
+from tests.support.series import series
 
 SEEDS = seeds()
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@series("name", TARGETS)
 def test_seeds(name):
     for seed in SEEDS[name]:
         TARGETS[name](seed)

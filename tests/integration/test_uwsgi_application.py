@@ -230,8 +230,8 @@ def unread_body(framing: str) -> list[bytes]:
     return [head("PUT", "%s", "Transfer-Encoding: chunked"), *[chunk(piece)] * 32, LAST]
 
 
-@pytest.mark.parametrize("framing", ["chunked", "length"])
-@pytest.mark.parametrize("status", [401, 404, 409, 413])
+@series("framing", ["chunked", "length"])
+@series("status", [401, 404, 409, 413])
 def test_early_answer_beside_an_unread_body(chain: Chain, status, framing):
     first, *rest = unread_body(framing)
     request = [first.replace(b"%s", b"/refuse/%d" % status), *rest]
@@ -280,8 +280,8 @@ def test_client_that_leaves_mid_download_frees_the_worker(chain: Chain):
 # -- servers that fail ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("when", ["head", "body"])
-@pytest.mark.parametrize("size", [0, 6, 32 * MIB])
+@series("when", ["head", "body"])
+@series("size", [0, 6, 32 * MIB])
 def test_worker_killed_before_it_answers(chain: Chain, when, size):
     body = [chunk(bytes(MIB))] * (size // MIB) or [chunked(bytes(size))[: -len(LAST)]]
     answer = chain.ask(head("PUT", f"/die?when={when}", "Transfer-Encoding: chunked"), *body, LAST)

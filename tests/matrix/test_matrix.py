@@ -9,11 +9,12 @@ from tests.matrix.__main__ import tell_failures
 from tests.matrix.report import DOCUMENT, NAME, README, Circumstances, render, render_short
 from tests.matrix.tables import Matrix, as_markdown, put_between
 from tests.matrix.versions import first_version
+from tests.support.series import series
 
 DIGEST = "ab" * 64
 
 
-@pytest.mark.parametrize(("output", "expected"), [
+@series(("output", "expected"), [
     ("HTTP 411 Length Required: Length Required: A request of the requested method PUT requires", "411"),
     ("HTTP 500 Internal Server Error: 500 Internal Server Error: : ", "500"),
     ("413 Request Entity Too Large: The body exceeds", "413"),
@@ -33,7 +34,7 @@ def test_failure_is_named_by_what_the_person_reads(output, expected):
     assert verdict.of_failure(output) == expected
 
 
-@pytest.mark.parametrize(("status", "size", "digest", "expected"), [
+@series(("status", "size", "digest", "expected"), [
     ("active", 5, DIGEST, verdict.OK),
     ("active", 0, "cd" * 64, verdict.EMPTY),
     ("active", 4, "cd" * 64, verdict.WRONG),
@@ -97,7 +98,7 @@ def test_text_around_the_markers_stays():
     assert put_between(once, "x", "new") == once
 
 
-@pytest.mark.parametrize("text", [
+@series("text", [
     "",
     "<!-- x: begin -->",
     "<!-- x: end --><!-- x: begin -->",

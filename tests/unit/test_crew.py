@@ -9,6 +9,7 @@ import pytest
 
 from shim import crew as crew_module
 from shim.crew import Crew
+from tests.support.series import series
 
 PATIENCE = 10
 
@@ -66,7 +67,7 @@ def stuck(work, count, gate):
         assert begun.acquire(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize(("least", "most"), [(1, 1), (2, 2), (2, 5), (3, 1)])
+@series(("least", "most"), [(1, 1), (2, 2), (2, 5), (3, 1)])
 def test_it_starts_with_the_least_and_ends_with_none(least, most):
     with working(least, most) as work:
         assert len(work.crew) == least

@@ -13,6 +13,7 @@ from shim.job import LONGEST_STAY, READY, Delay, Holder, Job, Wait
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import FakeClock, cancelled, pumping, waits
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 
@@ -154,7 +155,7 @@ def test_a_thread_that_stays_can_be_called_back():
 
 
 @on_both_loops
-@pytest.mark.parametrize("turns", [0, 1])
+@series("turns", [0, 1])
 def test_called_back_whichever_it_waits_for(run, turns):
     async def scene(poller):
         with Scripted(poller, for_second) as job:

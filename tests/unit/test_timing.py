@@ -261,7 +261,7 @@ def test_finish_takes_futures():
 
 
 @pytest.mark.parametrize("error", [None, Broken()], ids=["the work succeeds", "the work fails"])
-@pytest.mark.parametrize("times", [1, 2, 3])
+@series("times", [1, 2, 3])
 def test_finish_goes_on_however_often_it_is_cancelled(times, error):
     async def story() -> None:
         work = Work(error)

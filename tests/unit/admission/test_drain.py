@@ -4,11 +4,12 @@ import pytest
 
 from shim.admission.drain import Drain, Life
 from shim.errors import Draining
+from tests.support.series import series
 
 SERVING, LEAVING, DRAINING = Life.SERVING, Life.LEAVING, Life.DRAINING
 
 
-@pytest.mark.parametrize(
+@series(
     ("calls", "life", "ready", "taken"),
     [
         pytest.param([], SERVING, True, True, id="at first"),

@@ -6,6 +6,7 @@ import pytest
 
 from shim.admission.gate import COUNTED_FROM, UploadGate
 from shim.errors import ProjectLimit, UploadsFull
+from tests.support.series import series
 
 LARGE = COUNTED_FROM + 1
 
@@ -16,7 +17,7 @@ def cover(ticket, size):
         ticket.cover(size).send(None)
 
 
-@pytest.mark.parametrize(
+@series(
     ("sizes", "counted"),
     [
         pytest.param([], 0, id="no body"),

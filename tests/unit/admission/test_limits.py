@@ -80,7 +80,7 @@ def test_time_that_is_not_told_does_not_count():
     assert verdict([(GRACE - 0.1, 0)], watched) is None
 
 
-@pytest.mark.parametrize("burst", [0, 1, 32 * KIB, 1 << 40])
+@series("burst", [0, 1, 32 * KIB, 1 << 40])
 def test_silence_is_refused_however_much_came_before(burst):
     watched = floor()
     watched.add(0.5, burst)

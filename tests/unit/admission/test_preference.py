@@ -10,10 +10,11 @@ from shim.admission.queue import SlotQueue
 from shim.admission.slots import Kind, Waiter
 from shim.errors import QueueFull
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.series import series
 from tests.unit.admission.test_shared import Party
 
 
-@pytest.mark.parametrize(
+@series(
     ("refused", "servers", "taken"),
     [
         (0b000, (0, 1, 2), [0, 1, 2]),

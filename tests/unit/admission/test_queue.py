@@ -117,9 +117,7 @@ def test_a_server_that_is_free():
 # -- how waiting ends -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("length", "patience"), [(None, 60), (0, 3600), (1, 3600), (LARGE, 3600), (UNLIMITED, 3600)]
-)
+@series(("length", "patience"), [(None, 60), (0, 3600), (1, 3600), (LARGE, 3600), (UNLIMITED, 3600)])
 def test_a_wait_has_its_end(length, patience):
     async def scene(line):
         over = asyncio.Event()

@@ -2,8 +2,6 @@
 
 import math
 
-import pytest
-
 from shim.admission.slots import (
     MOST_PASSED_OVER,
     Capacity,
@@ -72,7 +70,7 @@ def test_the_next_one(waiters, holders, expected):
     assert next_one(waiters[::-1], holders) == expected, "the order in which they are given says nothing"
 
 
-@pytest.mark.parametrize(
+@series(
     ("waiter", "holders", "expected"),
     [
         (upload(1), [(S, BERTA, 0)], (1, 1)),
@@ -88,7 +86,7 @@ def test_one_upload_in_each_server(waiter, holders, expected):
     assert (choice and (choice.waiter.number, choice.server)) == expected
 
 
-@pytest.mark.parametrize("servers", [((2, 2), 0), ((1, 2), 1), ((2, 1), 0), ((0, 2), 1), ((math.inf, 9), 0)])
+@series("servers", [((2, 2), 0), ((1, 2), 1), ((2, 1), 0), ((0, 2), 1), ((math.inf, 9), 0)])
 def test_the_server_that_does_least(servers):
     slots, expected = servers
     holders = held((S, BERTA, 0), servers=2) if slots == (1, 2) else held(servers=2)

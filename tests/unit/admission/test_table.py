@@ -6,6 +6,7 @@ from shim.admission import table
 from shim.admission.preference import only
 from shim.admission.slots import MOST_PASSED_OVER, Capacity, Kind
 from shim.admission.table import LocalTable
+from tests.support.series import series
 
 GREEDY, MODEST = 1, 2
 
@@ -40,7 +41,7 @@ def test_nobody_waits_where_there_is_no_limit():
     assert story.table.held(0) == 99
 
 
-@pytest.mark.parametrize("slots", [1, 2, 3, 4, 8, 16])
+@series("slots", [1, 2, 3, 4, 8, 16])
 def test_another_project_waits_for_one_upload_to_end_and_no_longer(slots):
     """However many the first has in line."""
     story = Story(slots)

@@ -36,6 +36,7 @@ from shim.upstream.address import parse_upstream
 from shim.upstream.probe import Health
 from tests.fakes.disk import PLENTY, FakeDisk
 from tests.fakes.loops import run
+from tests.support.series import series
 
 SERVER = parse_upstream("uwsgi+unix:///run/glance.sock")
 READY = Readiness(ready=True, faults=[])
@@ -368,9 +369,7 @@ def test_the_status_page():
     assert page.found == ["a status.json"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/readyz", "/metrics", "/status.json", "/uploads", "/events"]
-)
+@series("path", ["/", "/healthz", "/readyz", "/metrics", "/status.json", "/uploads", "/events"])
 def test_pages_are_for_reading_only(path):
     pages = Pages()
     head = pages.get(path, "HEAD")
@@ -438,7 +437,7 @@ def test_a_request_id_that_several_chose_ends_none_of_them():
     assert answer.json()["detail"].endswith("0-1, 0-2")
 
 
-@pytest.mark.parametrize("name", ["req-9", "0-9", "7-1", "%2e%2e", "x" * 5000])
+@series("name", ["req-9", "0-9", "7-1", "%2e%2e", "x" * 5000])
 def test_what_is_not_under_way_is_not_ended(name):
     pages = Pages()
     ended = stopped_by(pages, "req-1")

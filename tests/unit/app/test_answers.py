@@ -90,7 +90,7 @@ def test_a_fault_of_the_shim_is_500():
     assert json.loads(answer.body)["code"] == "internal_error"
 
 
-@pytest.mark.parametrize(
+@series(
     ("error", "seconds"),
     [
         pytest.param(SpoolFull("Full.", retry_after=30), b"30", id="as the error says"),
@@ -186,7 +186,7 @@ def test_html_says_the_same():
     assert page.words == [heading, heading, "spool_full: The spool is full.", ID]
 
 
-@pytest.mark.parametrize(
+@series(
     "detail",
     [
         "<script>alert(1)</script>",

@@ -19,6 +19,7 @@ from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
 from shim.wire.hops import Origin
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.loops import let_others_run, run
+from tests.support.series import series
 
 ID = b"req-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 Serve = Callable[[Answer, Record], Awaitable[None]]
@@ -130,7 +131,7 @@ FRAMINGS = [
 ]
 
 
-@pytest.mark.parametrize(("version", "fields", "framing"), FRAMINGS)
+@series(("version", "fields", "framing"), FRAMINGS)
 def test_framings(version, fields, framing):
     stage = Stage()
     stage.ask(scope_of("PUT", headers=fields, http_version=version))

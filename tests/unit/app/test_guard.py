@@ -38,7 +38,7 @@ def test_probes_and_the_empty_page_need_no_token(path):
     assert ask(path).text == "seen"
 
 
-@pytest.mark.parametrize("path", PAGES)
+@series("path", PAGES)
 def test_all_else_needs_it(path):
     answer = ask(path)
     assert (answer.status_code, answer.headers["www-authenticate"].split()[0]) == (401, "Bearer")
@@ -65,7 +65,7 @@ def test_what_is_no_token(given):
     assert ask("/metrics", {"Authorization": given}).status_code == 401
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
+@series("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 def test_the_scheme_in_any_case(scheme):
     assert ask("/metrics", {"Authorization": f"{scheme} {TOKEN}"}).text == "seen"
 

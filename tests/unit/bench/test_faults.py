@@ -24,7 +24,7 @@ def test_reasons(body, reason):
     assert reason_in(body) == reason
 
 
-@pytest.mark.parametrize(("status", "is_certain"), [(401, True), (409, True), (500, False), (503, False)])
+@series(("status", "is_certain"), [(401, True), (409, True), (500, False), (503, False)])
 def test_a_refusal_says_what_to_do_and_whether_anything_was_done(status, is_certain):
     fault = Refused("uploading", status, "because")
     assert str(fault).startswith(f"uploading: {status} ")

@@ -2,11 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from shim.bench.faults import BenchFault, Refused
 from shim.bench.keeper import ATTEMPTS, Keeper
 from shim.bench.service import Place, Taken
+from tests.support.series import series
 
 
 class Service:
@@ -61,7 +60,7 @@ def test_all_of_it():
     assert (keeper.left, pauses) == ({}, [])
 
 
-@pytest.mark.parametrize(("creation", "deleted", "pauses"), [
+@series(("creation", "deleted", "pauses"), [
     (Taken("key-1"), [], []),
     (Refused("making", 403, ""), [], []),
     (BenchFault("unreachable", ""), [], []),

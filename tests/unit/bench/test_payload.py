@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.bench.payload import PERIOD, SMALLEST, Filling, Payload
+from tests.support.series import series
 
 FILLING = Filling("0123456789ab")
 SIZES = st.integers(SMALLEST, 3 * PERIOD)
@@ -42,7 +43,7 @@ def test_what_comes_back_is_compared_where_it_stands(size, data):
     assert payload.difference(size - 1, sent[-1:] + b"x") == size, "more than was sent"
 
 
-@pytest.mark.parametrize("block", [512, 4096, 65536, 1 << 20])
+@series("block", [512, 4096, 65536, 1 << 20])
 def test_a_block_lost_or_moved_is_seen(block):
     sent = whole(Payload(FILLING, 3 * PERIOD, 1))
     blocks = [sent[start : start + block] for start in range(0, 3 * (1 << 20), block)]

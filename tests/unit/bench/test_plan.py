@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from shim.bench.plan import Case, Plan, is_name_of, is_run, mark_of, name_of, new_run
 from tests.support.series import series
 
@@ -44,7 +42,7 @@ def test_runs_have_ids_of_their_own():
     assert all(map(is_run, ids))
 
 
-@pytest.mark.parametrize(
+@series(
     "text", ["", "0123456789a", "0123456789abc", "0123456789AB", "*", "0123456789a\n", "\u0660123456789ab"]
 )
 def test_what_is_no_run(text):

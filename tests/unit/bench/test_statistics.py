@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.bench.statistics import RARE, Latency, Spread, paired, percentile
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("ours", "theirs", "ratios"),
     [
         ([1.0, 3.0], [2.0, 2.0], [0.5, 1.5]),
@@ -39,7 +40,7 @@ def test_drift_that_hits_both_alike_leaves_ratios_alone(values, drift):
 # -- percentiles ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("values", "part", "found"),
     [([7.0], 0.5, 7.0), ([1.0, 2.0], 0.5, 1.0), ([1.0, 2.0, 3.0], 0.5, 2.0), ([1.0, 2.0, 3.0], 1.0, 3.0),
      ([float(n) for n in range(1, 101)], 0.99, 99.0), ([1.0, 2.0], 0.0, 1.0)],

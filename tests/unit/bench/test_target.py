@@ -3,9 +3,10 @@
 import pytest
 
 from shim.bench.target import parse_target
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(("url", "base", "shown"), [
+@series(("url", "base", "shown"), [
     ("http://glance:9292", "http://glance:9292", "http://glance:9292"),
     ("http://glance", "http://glance:80", "http://glance:80"),
     ("https://cloud.example/image/", "https://cloud.example:443/image", "https://cloud.example:443/image"),
@@ -17,7 +18,7 @@ def test_targets(url, base, shown):
     assert (target.base, target.url) == (base, shown)
 
 
-@pytest.mark.parametrize(("url", "reason"), [
+@series(("url", "reason"), [
     ("glance:9292", "is a URL"),
     ("uwsgi://127.0.0.1:3031", "they speak HTTP"),
     ("wsgi:glance.wsgi.api:application", "they speak HTTP"),

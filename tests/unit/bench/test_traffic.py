@@ -3,9 +3,10 @@
 import pytest
 
 from shim.bench.traffic import with_those_unasked
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(("seconds", "counted"), [
+@series(("seconds", "counted"), [
     (0.0, [0.0]),
     (0.05, [0.05]),
     (0.15, [0.15]),

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.peers.kinds import KINDS
 from benchmarks.scenario import ScenarioFault, load_all, merge, parse_scenario, read_scenario
+from tests.support.series import series
 
 WHOLE = {
     "title": "{size} in {chunk}",
@@ -34,7 +35,7 @@ def test_quick_has_its_own_sizes_and_participants_and_their_targets():
     assert scenario.twins is None
 
 
-@pytest.mark.parametrize(
+@series(
     "change",
     [
         {"load": {"mode": "sideways"}},

@@ -49,7 +49,7 @@ def test_a_report_without_fault_is_approved():
     assert approve(UPLOAD, read_report(TOLD)).values() == {"time": 1.5, "p50": 0.1, "p99": 0.2, "hold": 0.3}
 
 
-@pytest.mark.parametrize("change", [{"bad": 1}, {"inexact": 1}, {"te": 1}, {"ok": 1}])
+@series("change", [{"bad": 1}, {"inexact": 1}, {"te": 1}, {"ok": 1}])
 def test_other_work_than_asked_is_inexact(change):
     with pytest.raises(Inexact):
         approve(UPLOAD, read_report({**TOLD, **change}))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.capacity.line import line_before, slots_for, waiting_share
+from tests.support.series import series
 
 # Of one slot the share that waits is its load; of two a²/(2 + a); the others by the sum itself.
 PUBLISHED = [(1, 0.3, 0.3), (1, 0.9, 0.9), (2, 1.0, 1 / 3), (2, 1.5, 2.25 / 3.5), (3, 2.0, 4 / 9)]
@@ -17,7 +18,7 @@ def by_the_sum(slots: int, busy: float) -> float:
     return last / (sum(busy**n / math.factorial(n) for n in range(slots)) + last)
 
 
-@pytest.mark.parametrize(("slots", "busy", "share"), PUBLISHED)
+@series(("slots", "busy", "share"), PUBLISHED)
 def test_known_values(slots: int, busy: float, share: float):
     assert waiting_share(slots, busy) == pytest.approx(share)
 

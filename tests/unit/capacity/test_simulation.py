@@ -8,6 +8,7 @@ from shim.capacity.load import Load, Way
 from shim.capacity.simulation import Arrival, Rules, asks_after, draw_trace, simulate
 from shim.capacity.sizes import ListedSizes
 from shim.proxy.pace import Pace
+from tests.support.series import series
 
 MIB = 1 << 20
 # 10 MiB/s in, 20 MiB/s out, two bodies of 100 MiB at once: received after 10 s, each 5 s in a worker.
@@ -18,7 +19,7 @@ def rules(way: Way, slots: int, drain_rate: float = 20 * MIB) -> Rules:
     return Rules(way, slots, 10 * MIB, drain_rate)
 
 
-@pytest.mark.parametrize(("way", "slots", "ended", "waits"), [
+@series(("way", "slots", "ended", "waits"), [
     (Way.STRAIGHT, 2, 10, [0, 0]),
     # Of one worker the second has it when the first is through, and then sends on what it has.
     (Way.STRAIGHT, 1, 15, [0, 10]),

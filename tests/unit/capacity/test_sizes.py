@@ -5,6 +5,7 @@ import statistics
 import pytest
 
 from shim.capacity.sizes import ListedSizes, LogNormalSizes
+from tests.support.series import series
 
 GIB = 1 << 30
 SPREAD = 20_000
@@ -25,7 +26,7 @@ def test_moments_are_those_of_its_own_quantiles(sizes, power: int):
     assert sizes.moment(power) == pytest.approx(mean, rel=0.02)
 
 
-@pytest.mark.parametrize(("share", "size"), [(0.0, 1), (0.7, 1), (0.71, 3), (0.9, 3), (0.91, 5), (1.0, 5)])
+@series(("share", "size"), [(0.0, 1), (0.7, 1), (0.71, 3), (0.9, 3), (0.91, 5), (1.0, 5)])
 def test_a_list_is_asked_in_order_of_size(share: float, size: int):
     assert DISTRIBUTIONS["a list"].quantile(share) == size * GIB
 

@@ -11,6 +11,7 @@ from shim.errors import BodyTooLarge, ProjectLimit, UploadsFull
 from shim.observe.cloud import CloudView
 from shim.timing import UNLIMITED
 from tests.fakes.loops import run
+from tests.support.series import series
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -100,7 +101,7 @@ def test_a_step_that_does_not_fit_is_halved_for_good():
     assert [size // MIB for _, size, _ in member.asked] == [8, 8, 4, 2, 2]
 
 
-@pytest.mark.parametrize("limit", [100 * KIB, 3 * MIB, 1 << 30, 1 << 40])
+@series("limit", [100 * KIB, 3 * MIB, 1 << 30, 1 << 40])
 def test_near_its_limit_a_project_does_not_ask_all_the_time(limit):
     member = Told(limits=CloudLimits(bytes_of_project=limit))
     judge = member.take
@@ -126,7 +127,7 @@ def test_near_its_limit_a_project_does_not_ask_all_the_time(limit):
     assert member.held.size > limit - 80 * KIB - limit / 256
 
 
-@pytest.mark.parametrize(
+@series(
     ("verdict", "error", "words"),
     [
         (Verdict.TOTAL, UploadsFull, "Too many uploads are under way in the cloud"),

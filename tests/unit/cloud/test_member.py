@@ -13,6 +13,7 @@ from shim.cloud.member import Member, MemberOptions
 from shim.cloud.values import Change, CloudLimits, OnLoss, Verdict
 from tests.fakes.cloud import TIMEOUT, FakeServer, SharedRows
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.series import series
 
 LIFE = 30
 ONE = Change("p", 1, 10)
@@ -171,7 +172,7 @@ def test_a_turn_that_was_heard_and_not_answered_is_not_counted_twice():
     run_leaping(story())
 
 
-@pytest.mark.parametrize("turns", range(6))
+@series("turns", range(6))
 def test_who_is_cancelled_holds_nothing(turns):
     async def story():
         cloud = Cloud()

@@ -17,6 +17,7 @@ from shim.commands.bench_options import Request, Unusable, read_order
 from shim.commands.bench_page import render_page
 from shim.commands.bench_plots import Row, curves, dots, ratios
 from shim.commands.bench_terminal import failure_lines, print_results
+from tests.support.series import series
 from tests.unit.bench.test_plan import PLAN
 
 URL = "http://glance:9292"
@@ -152,7 +153,7 @@ def test_the_page_stands_alone_and_runs_nothing(known):
         ET.fromstring("<svg" + picture.partition("</svg>")[0] + "</svg>")
 
 
-@pytest.mark.parametrize("values", [[], [0.0], [1.0], [1e-9, 1e12], [3.0] * 1000])
+@series("values", [[], [0.0], [1.0], [1e-9, 1e12], [3.0] * 1000])
 def test_plots_of_anything_stay_in_the_picture(values):
     rows = [Row("label", 1, values, "told")]
     for picture in (dots("t", rows, str), ratios("t", rows), curves("t", rows, str)):

@@ -112,7 +112,7 @@ def test_the_documentation_shows_the_command_s_table():
     assert shown[2] == output.strip(), "docs/capacity.md lags behind: run make docs"
 
 
-@pytest.mark.parametrize(
+@series(
     ("amount", "text"),
     [(0, "0 B"), (999, "999 B"), (999.6, "0.976 KiB"), (1 << 30, "1 GiB"), (1.5 * 2**50, "1.5 PiB")],
 )
@@ -120,8 +120,6 @@ def test_sizes_for_the_eye(amount: float, text: str):
     assert size(amount) == text
 
 
-@pytest.mark.parametrize(
-    ("amount", "text"), [(0, "0 ms"), (0.25, "250 ms"), (59, "59 s"), (90, "1.5 min"), (7200, "2 h")]
-)
+@series(("amount", "text"), [(0, "0 ms"), (0.25, "250 ms"), (59, "59 s"), (90, "1.5 min"), (7200, "2 h")])
 def test_times_for_the_eye(amount: float, text: str):
     assert seconds(amount) == text

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from shim.admission.room import QueueOptions
 from shim.app.tracing import TraceOptions
 from shim.cloud.address import SharedAddress
@@ -18,6 +16,7 @@ from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount
 from shim.service.upload import UploadOptions
 from shim.timing import UNLIMITED
+from tests.support.series import series
 
 ACCOUNT = {"auth_url": "http://keystone:5000/v3", "username": "shim", "password": "se cret"}
 
@@ -60,7 +59,7 @@ def test_a_route_and_its_terms():
     assert (other.headers, other.at_least, other.at_most) == ((HeaderPattern("x-kind", "a*"),), 1024, None)
 
 
-@pytest.mark.parametrize(
+@series(
     ("group", "probe"),
     [
         ({"servers": ["http://a"]}, UNLIMITED),

@@ -13,6 +13,7 @@ from shim.config.listening import TlsOptions
 from shim.config.load import Flags, load
 from shim.config.settings import Settings
 from shim.config.shape import all_keys, table_of
+from tests.support.series import series
 
 REPOSITORY = Path(__file__).parents[3]
 DEFAULTS_FILE = REPOSITORY / "config" / "glance-shim.toml"
@@ -110,7 +111,7 @@ def test_its_examples_work_when_they_are_uncommented(dropped, tmp_path):
     assert [route.path for route in settings.routes] == ["/v2/images/*/file"]
 
 
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+@series("file", EXAMPLES)
 def test_examples_have_no_faults(file):
     assert load(file, environment={}, upstream_required=True).settings.upstream_groups
 

@@ -34,7 +34,7 @@ def told(**arguments):
     return {fault.key: fault.message for fault in error.value.faults}
 
 
-@pytest.mark.parametrize(("path", "key"), KEYS, ids=[key for _, key in KEYS])
+@series(("path", "key"), KEYS)
 def test_keys_are_dotted(path, key):
     assert dotted(path) == key
 

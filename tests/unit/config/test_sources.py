@@ -37,7 +37,7 @@ def test_text_outside_a_file(text, value):
     assert decode(text) == value
 
 
-@pytest.mark.parametrize(("variable", "path"), VARIABLES)
+@series(("variable", "path"), VARIABLES)
 def test_variables_are_keys(variable, path):
     assert from_environment({variable: "x"}).found == [Entry(path, "x", variable)]
 

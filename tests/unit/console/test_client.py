@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from shim.console.client import AdminClient, AdminError, parse_admin
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("text", "url"),
     [
         ("http://127.0.0.1:9293", "http://127.0.0.1:9293"),
@@ -24,9 +25,7 @@ def test_addresses(text, url):
     assert str(parse_admin(text)) == url
 
 
-@pytest.mark.parametrize(
-    "text", ["", "uwsgi://h:1", "wsgi:a:b", "unix:relative", "http://h/path", "fd:3", "ftp://h"]
-)
+@series("text", ["", "uwsgi://h:1", "wsgi:a:b", "unix:relative", "http://h/path", "fd:3", "ftp://h"])
 def test_what_is_no_address(text):
     with pytest.raises(ValueError, match=r"."):
         parse_admin(text)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from shim.console.screen import _health, draw, draw_lost
@@ -49,7 +48,7 @@ def test_what_is_told():
     assert "No upload is under way." in shown(scenes.IDLE, 80, 24)
 
 
-@pytest.mark.parametrize(
+@series(
     ("up", "state", "word"),
     [
         (True, "up", "up"),

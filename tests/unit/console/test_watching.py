@@ -1,8 +1,7 @@
 """What keys do to the view: a table of what is pressed and what comes of it."""
 
-import pytest
-
 from shim.console.watching import Cancel, Mode, Order, Quit, Speeds, Watching
+from tests.support.series import series
 
 
 def upload(key, **given):
@@ -37,7 +36,7 @@ def keys_shown(seen):
     return [one["key"] for one in seen.shown()]
 
 
-@pytest.mark.parametrize(
+@series(
     ("keys", "order", "shown"),
     [
         ("", Order.AGE, ["1-1", "1-2", "2-1"]),
@@ -64,7 +63,7 @@ def test_filtering():
     assert (seen.mode, seen.words, len(keys_shown(seen))) == (Mode.LOOKING, "", 3)
 
 
-@pytest.mark.parametrize(
+@series(
     ("keys", "chosen"),
     [
         (["down"], "1-2"),
@@ -94,7 +93,7 @@ def test_cancelling_is_confirmed():
     assert seen.mode is Mode.LOOKING
 
 
-@pytest.mark.parametrize("key", ["n", "enter", "escape", "q", " ", "down"])
+@series("key", ["n", "enter", "escape", "q", " ", "down"])
 def test_any_other_key_is_a_no(key):
     seen, _ = watching("c")
     assert seen.press(key) is None

@@ -1,13 +1,12 @@
 """Numbers for people, and names that a terminal must not obey."""
 
-import pytest
-
 from shim.console.words import bar, duration, rate, shortened, size, sparkline
+from tests.support.series import series
 
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize(
+@series(
     ("value", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (100 * 1024, "100 KiB"), (2**50, "1024 TiB")],
 )
@@ -16,7 +15,7 @@ def test_sizes(value, text):
     assert rate(value) == f"{text}/s"
 
 
-@pytest.mark.parametrize(
+@series(
     ("seconds", "text"),
     [(-1, "0 s"), (59.9, "59 s"), (61, "1 min 01 s"), (7262, "2 h 01 min"), (90000, "1 d 1 h")],
 )
@@ -24,7 +23,7 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(
+@series(
     ("share", "promised", "text"),
     [
         (0, 0, "┄┄┄┄"),
@@ -39,14 +38,12 @@ def test_bars(share, promised, text):
     assert "".join(bar(share, 4, promised)) == text
 
 
-@pytest.mark.parametrize(
-    ("values", "text"), [([], ""), ([0, 0], "▁▁"), ([0, 5, 10], "▁▅█"), ([9, 1, 2, 4], "▃▅█")]
-)
+@series(("values", "text"), [([], ""), ([0, 0], "▁▁"), ([0, 5, 10], "▁▅█"), ([9, 1, 2, 4], "▃▅█")])
 def test_lines(values, text):
     assert sparkline(values, 3) == text
 
 
-@pytest.mark.parametrize(
+@series(
     ("text", "shown"),
     [
         ("short", "short"),

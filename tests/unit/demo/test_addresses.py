@@ -17,6 +17,7 @@ from shim.demo.addresses import (
     wait_until,
 )
 from shim.demo.processes import Process
+from tests.support.series import series
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def test_http_on_a_unix_socket_answers(tmp_path, status, answered):
     assert not answers(f"http+unix://{path}")
 
 
-@pytest.mark.parametrize(
+@series(
     ("answer", "answered"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),

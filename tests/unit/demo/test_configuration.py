@@ -3,9 +3,8 @@
 import configparser
 from pathlib import Path
 
-import pytest
-
 from shim.demo.configuration import PASTE, default_settings, render_settings
+from tests.support.series import series
 
 SITE = Path("/var/lib/site")
 
@@ -30,7 +29,7 @@ def test_every_path_of_the_defaults_is_below_the_site():
     assert all(Path(path).is_relative_to(SITE) for path in paths)
 
 
-@pytest.mark.parametrize(
+@series(
     ("changes", "section", "option", "value"),
     [
         ({}, "image_format", "require_image_format_match", "false"),

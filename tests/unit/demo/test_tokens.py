@@ -1,11 +1,10 @@
 """The paste filter that stands in for Keystone."""
 
-import pytest
-
 from shim.demo.tokens import TokenFilter, factory, identify
+from tests.support.series import series
 
 
-@pytest.mark.parametrize(
+@series(
     ("token", "project", "roles"),
     [
         ("", "demo", "admin,member,reader"),

@@ -14,6 +14,7 @@ from shim.upstream.sizing import Sizing
 from shim.upstream.stats import parse_stats
 from tests.fakes.loaded import loaded
 from tests.fakes.loops import run
+from tests.support.series import series
 
 GOOD = {
     "harakiri": "3600",
@@ -39,7 +40,7 @@ def test_good_settings_are_fine():
     assert judge(harakiri=None)[0][0] is Level.FINE, "none is no fault: nothing kills an upload"
 
 
-@pytest.mark.parametrize(
+@series(
     ("changes", "level", "text", "advice"),
     [
         ({"harakiri": "60"}, Level.WARNING, "over 2.93 GiB", "harakiri = 3600 in uWSGI's ini"),

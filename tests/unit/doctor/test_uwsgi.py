@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from shim.doctor.uwsgi import listener_of, number, parse_statistics, read_setup
+from tests.support.series import series
 
 INI = """\
 # a comment
@@ -97,7 +98,7 @@ def test_a_process_that_is_not_there(tmp_path):
     assert "no process of this machine" in read_setup(7, tmp_path).why
 
 
-@pytest.mark.parametrize(
+@series(
     ("value", "found"),
     [("3600", 3600), ("", None), ("%(x)", None), ("many", None), ("5 ; x", 5), ("'", None)],
 )
@@ -120,8 +121,6 @@ def test_statistics():
     assert (found.master, found.killed, found.waiting) == (7, 3, 3)
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{}", b'{"workers": [1], "pid": 1}', b'{"workers": []}', b"[" * 10**5]
-)
+@series("text", [b"", b"[]", b"{}", b'{"workers": [1], "pid": 1}', b'{"workers": []}', b"[" * 10**5])
 def test_what_is_no_statistics(text):
     assert parse_statistics(text) is None

@@ -12,6 +12,7 @@ from shim.observe.counters import Counters
 from shim.observe.head import RequestHead
 from shim.observe.journal import Journal
 from shim.observe.logs import configure_logs
+from tests.support.series import series
 
 HEAD = RequestHead(b"/v2/images?limit=1", "1.1", "http", None, b"http://h/", b"curl/8")
 FIELDS = {"client": "192.0.2.1", "method": "GET", "status": 200, "sent": 42, "seconds": 2.5}
@@ -51,7 +52,7 @@ def test_what_is_not_there_is_a_dash():
     assert line.endswith(' HTTP/1.1" - - "-" "-"')
 
 
-@pytest.mark.parametrize(
+@series(
     ("value", "written"),
     [
         (b'a "b" \\', 'a \\"b\\" \\\\'),

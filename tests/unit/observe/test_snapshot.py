@@ -15,6 +15,7 @@ from shim.observe.snapshot import (
     encode_snapshot,
     together,
 )
+from tests.support.series import series
 
 words = st.sampled_from(["a", "b", 'odd "label"\n'])
 events = st.lists(
@@ -67,7 +68,7 @@ def test_counters_come_back_whole(happened):
     assert plain(decode_counters(encode_counters(counters))) == plain(counters)
 
 
-@pytest.mark.parametrize("name", encode_counters(Counters()))
+@series("name", encode_counters(Counters()))
 def test_what_is_missing_is_not_taken_for_nothing(name):
     """All workers of a shim are of one version: a sum without it would be too small, unnoticed."""
     told = encode_counters(Counters())

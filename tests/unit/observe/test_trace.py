@@ -2,9 +2,8 @@
 
 import itertools
 
-import pytest
-
 from shim.observe.trace import MOST_INTERVALS, RANDOM, SAMPLED, Interval, Trace, TraceContext, begin_trace
+from tests.support.series import series
 
 CALLER = TraceContext("ab" * 16, "cd" * 8, SAMPLED, b"vendor=1")
 
@@ -20,8 +19,8 @@ def test_a_trace_begins_here():
     assert trace == Trace(TraceContext("02" * 16, "01" * 8, SAMPLED | RANDOM))
 
 
-@pytest.mark.parametrize("flags", [0, SAMPLED, SAMPLED | RANDOM])
-@pytest.mark.parametrize("share", [0.001, 1.0])
+@series("flags", [0, SAMPLED, SAMPLED | RANDOM])
+@series("share", [0.001, 1.0])
 def test_the_caller_decides_for_its_trace(flags, share):
     caller = CALLER._replace(flags=flags)
     trace = begin_trace(caller, share, drawn(b"\x01" * 8))
@@ -29,7 +28,7 @@ def test_the_caller_decides_for_its_trace(flags, share):
     assert trace.context.is_sampled is bool(flags & SAMPLED)
 
 
-@pytest.mark.parametrize(
+@series(
     ("random", "share", "is_sampled"),
     [
         ("00000000000000", 0.001, True),

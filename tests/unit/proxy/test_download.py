@@ -203,8 +203,8 @@ def test_what_a_faster_way_leaves_behind(lends, is_slow):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("before", [0, 3, 30])
-@pytest.mark.parametrize("is_slow", [False, True])
+@series("before", [0, 3, 30])
+@series("is_slow", [False, True])
 def test_an_answer_that_breaks_off_has_no_end(before, is_slow):
     async def scene():
         made = Scene()

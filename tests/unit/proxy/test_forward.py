@@ -368,7 +368,7 @@ def test_a_body_goes_up_while_it_comes_in():
     assert Phase.RECEIVE not in talk.phases
 
 
-@pytest.mark.parametrize("status", [200, 401, 409, 500])
+@series("status", [200, 401, 409, 500])
 def test_an_answer_before_the_bodys_end_is_relayed_and_the_rest_is_dropped(status):
     """The client has still to send; it gets its answer at once, and what it sends is not kept."""
 
@@ -395,9 +395,7 @@ def test_a_client_that_leaves_in_the_middle_of_an_early_answer():
     assert 0 < len(talk.client.body) < 10_000
 
 
-@pytest.mark.parametrize(
-    "script", [(PART, GONE), (PART, BadFraming("bad")), (PART, REST + b"z"), (PART, b"y")]
-)
+@series("script", [(PART, GONE), (PART, BadFraming("bad")), (PART, REST + b"z"), (PART, b"y")])
 def test_a_body_that_fails_cuts_the_server_off(script):
     errors = (ClientGone, BadFraming, SizeMismatch)
     talk = run_upload(FakeStream(), script=script, error=errors)

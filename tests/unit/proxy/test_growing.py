@@ -11,6 +11,7 @@ from shim.spool.body import Body
 from shim.timing import UNLIMITED
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.series import series
 
 STALL = 30
 SIZE = 10_000_000
@@ -233,7 +234,7 @@ def test_a_body_that_fails_is_its_own_error():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("turns", range(5))
+@series("turns", range(5))
 def test_failing_at_the_end_of_the_patience_is_one_of_both(turns):
     async def scene():
         body = new_body(100)
@@ -247,7 +248,7 @@ def test_failing_at_the_end_of_the_patience_is_one_of_both(turns):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("turns", range(4))
+@series("turns", range(4))
 def test_cancelled_while_it_waits(turns):
     async def scene():
         body = new_body(100)

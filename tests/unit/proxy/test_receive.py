@@ -142,7 +142,7 @@ def test_the_live_view_sees_it_grow():
 # -- time -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("script", "error", "lasted"),
     [
         ([b"a", 59, b"b", 59, b"c"], None, 118),
@@ -212,7 +212,7 @@ SLOW_DISK = [
 
 
 @pytest.mark.parametrize("pause", [0, 0.001], ids=["ready", "nearly ready"])
-@pytest.mark.parametrize("pace", [pace for _, pace in SLOW_DISK], ids=[name for name, _ in SLOW_DISK])
+@series("pace", [pace for _, pace in SLOW_DISK])
 def test_the_disks_slowness_is_not_the_clients(pace, pause):
     disk = FakeDisk()
     disk.seconds = {"create": 500, "write": 500}
@@ -242,7 +242,7 @@ def test_the_nearest_limit_is_the_one_that_is_told():
 # -- the client's other faults --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("declared", "script", "kept", "words"),
     [
         (6, [b"foo"], 3, "has 3 bytes, but 6 were declared"),
@@ -302,7 +302,7 @@ def test_a_disk_that_fills_up_at_the_end():
     run_upload(bytes(MEMORY + 1), bytes(MEMORY), disk=FakeDisk(capacity=150), error=DiskFull)
 
 
-@pytest.mark.parametrize(
+@series(
     ("sizes", "error"),
     [
         ([COUNTED_FROM], None),
@@ -345,7 +345,7 @@ def test_a_place_is_held_while_it_is_received():
 # -- cancellation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@series("times", [1, 2])
 @pytest.mark.parametrize("pace", [ANY_PACE, IDLE], ids=["no limits", "limits"])
 def test_cancelled_while_waiting(pace, times):
     async def scene():

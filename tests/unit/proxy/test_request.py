@@ -91,7 +91,7 @@ def test_the_expectation(values, http_version, fails):
         request.check_expectation()
 
 
-@pytest.mark.parametrize(
+@series(
     ("target", "path"),
     [(b"/a%2Fb?c?d", b"/a%2Fb"), (b"/a?", b"/a"), (b"/", b"/"), (b"*", b"*"), (b"?x", b"")],
 )

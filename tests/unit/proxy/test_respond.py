@@ -11,6 +11,7 @@ from shim.proxy.respond import relay, relay_hints
 from shim.wire.framing import CHUNKED, NOTHING, UNTIL_CLOSE, BodyKind, Framing
 from shim.wire.http1 import ResponseHead
 from tests.fakes.client import FakeClient
+from tests.support.series import series
 
 
 class FakeResponse:
@@ -79,7 +80,7 @@ LENGTH = (b"content-length", b"5")
 OWN_ID = (b"x-openstack-request-id", b"req-1")
 
 
-@pytest.mark.parametrize(
+@series(
     ("status", "headers", "framing", "relayed"),
     [
         (200, (LENGTH,), Framing(BodyKind.LENGTH, 5), [LENGTH, OWN_ID]),
@@ -120,7 +121,7 @@ def test_the_head(status, headers, framing, relayed):
     assert client.sent[0] == {"type": "http.response.start", "status": status, "headers": relayed}
 
 
-@pytest.mark.parametrize(
+@series(
     ("theirs", "noted"),
     [
         (None, ""),

@@ -5,6 +5,7 @@ import pytest
 from shim.errors import NoUpstream
 from shim.routes.route import Route
 from shim.routes.table import RouteTable
+from tests.support.series import series
 
 UPLOAD = Route("upload", "a", frozenset({"PUT"}), "/v2/**")
 IMAGES = Route("images", "b", path="/v2/images")
@@ -12,7 +13,7 @@ REST = Route("rest", "c", path="/v2/**")
 FALLBACK = Route("default", "d")
 
 
-@pytest.mark.parametrize(
+@series(
     ("method", "path", "route"),
     [
         pytest.param("PUT", b"/v2/images", UPLOAD, id="two match, the first wins"),

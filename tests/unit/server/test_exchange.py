@@ -304,7 +304,7 @@ def test_hop_by_hop_fields_are_ours():
     run_talk(answering(200, headers, b"foobar"), request_of(), check)
 
 
-@pytest.mark.parametrize(
+@series(
     ("status", "line"),
     [(200, b"200 OK"), (404, b"404 Not Found"), (507, b"507 Insufficient Storage"), (599, b"599 ")],
 )
@@ -421,9 +421,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("application", "begun"), [case[1:] for case in MISTAKES], ids=[case[0] for case in MISTAKES]
-)
+@series(("application", "begun"), [case[1:] for case in MISTAKES])
 def test_a_wrong_answer_is_cut(application, begun):
     def check(session):
         assert session.transport.aborted

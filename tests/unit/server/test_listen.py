@@ -13,6 +13,7 @@ from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress
 from shim.server.listen import ListenFailed, ListenOptions, place_of
 from shim.server.sockets import Sockets
 from tests.fakes.descriptors import none_left
+from tests.support.series import series
 
 LOCAL = TcpAddress("127.0.0.1", 0)
 
@@ -57,7 +58,7 @@ def check_takes_connections(listener):
 # -- TCP ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "::"])
+@series("host", ["127.0.0.1", "localhost", "::1", "::"])
 def test_tcp(host):
     if ":" in host and not has_v6():
         pytest.skip("this machine has no IPv6 loopback")

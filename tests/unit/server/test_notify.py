@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from shim.server.notify import Notifier
+from tests.support.series import series
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -39,7 +40,7 @@ def test_what_is_said(systemd):
     assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=[0-9]{4,}", listener.recv(100))
 
 
-@pytest.mark.parametrize(
+@series(
     ("variables", "watchdog"),
     [
         ({}, None),

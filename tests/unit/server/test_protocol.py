@@ -406,7 +406,7 @@ def test_gone_before_the_end_of_the_head(leaving, data):
 
 
 @both_leavings
-@pytest.mark.parametrize("data", [PUT + b"foo", CHUNKED + b"3\r\nfoo\r\n", CHUNKED])
+@series("data", [PUT + b"foo", CHUNKED + b"3\r\nfoo\r\n", CHUNKED])
 def test_gone_in_the_body(leaving, data):
     async def scene(session):
         await session.send(data)
@@ -556,7 +556,7 @@ def test_a_request_takes_as_long_as_it_takes():
 # -- keeping and closing --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("request_", "keeps"),
     [
         (GET, True),

@@ -163,7 +163,7 @@ def test_as_much_is_read_as_the_client_sends():
 # -- room -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("room", "overflow"),
     [(0, 10), (1, 9), (9, 1), (10, 0), (11, 0)],
 )
@@ -221,7 +221,7 @@ def test_pieces_that_do_not_fit_are_kept_in_order():
 
 # -- the client leaves ----------------------------------------------------------------------------
 
-UNFINISHED = pytest.mark.parametrize(
+UNFINISHED = series(
     ("decoder", "sent", "kept"),
     [
         pytest.param(lambda: LengthDecoder(6), b"", b"", id="length, nothing"),
@@ -306,7 +306,7 @@ def test_a_sink_that_fails(error):
 
 # -- cancellation ---------------------------------------------------------------------------------
 
-times = pytest.mark.parametrize("times", [1, 2])
+times = series("times", [1, 2])
 
 
 @on_both_loops

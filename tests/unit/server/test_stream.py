@@ -11,6 +11,7 @@ from shim.errors import ClientTooSlow
 from shim.server.stream import WRITE_BUFFER, ClientStream
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.transport import FakeTransport
+from tests.support.series import series
 
 # Something within a minute, at any rate.
 PATIENT = AnswerPace(idle=60, min_rate=0)
@@ -173,7 +174,7 @@ def test_a_cancelled_drain():
     run_stream(scene, takes=0)
 
 
-@pytest.mark.parametrize(
+@series(
     ("end", "aborted", "half_closed", "reset"),
     [
         ("close", False, False, False),

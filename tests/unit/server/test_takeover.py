@@ -150,7 +150,7 @@ def test_the_connection_goes_on(run):
 
 
 @on_both_loops
-@pytest.mark.parametrize("how", ["half-close", "close", "reset"])
+@series("how", ["half-close", "close", "reset"])
 def test_a_client_that_leaves(run, how):
     async def scene(poller):
         application = Taker()
@@ -195,7 +195,7 @@ def test_a_body_that_fails(run, rest, error):
 
 
 @on_both_loops
-@pytest.mark.parametrize("times", [1, 2])
+@series("times", [1, 2])
 def test_cancelled_while_a_thread_writes(run, times):
     async def scene(poller):
         gate = Gate()

@@ -46,7 +46,7 @@ def test_it_asks_as_the_client_would():
     assert (reply.status, reply.body) == (200, b"{}")
 
 
-@pytest.mark.parametrize(("status", "deleted"), [(204, True), (403, False), (404, False), (500, False)])
+@series(("status", "deleted"), [(204, True), (403, False), (404, False), (500, False)])
 def test_deleting(status, deleted):
     got, sent = ask(FakeStream(answer(status, b"")), delete=True, token=b"service")
     assert got is deleted
@@ -94,7 +94,7 @@ def test_what_an_answer_tells(status, body, image):
     assert read_image(Reply(status, (), NOTHING, json.dumps(body).encode())) == image
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"{", b"[" * 100000])
+@series("body", [b"", b"<html>", b"\xff\xfe", b"{", b"[" * 100000])
 def test_what_is_no_json_tells_nothing(body):
     assert read_image(Reply(200, (), NOTHING, body)) is None
 

@@ -107,7 +107,7 @@ def test_glances_own_refusal_is_given_back(status):
     assert upload.upload.project == ""
 
 
-@pytest.mark.parametrize("state", ["saving", "uploading", "importing", "active", "deactivated", "killed"])
+@series("state", ["saving", "uploading", "importing", "active", "deactivated", "killed"])
 def test_an_image_that_takes_no_data(state):
     with pytest.raises(ImageConflict, match=state):
         admit(*telling(state))
@@ -260,7 +260,7 @@ def test_a_401_without_a_look_is_glances_own():
     assert Upload().upload.is_doubtful(reply(401)) is False
 
 
-@pytest.mark.parametrize(
+@series(
     ("status", "doubtful"), [(204, False), (400, False), (409, False), (413, False), (500, True), (502, True)]
 )
 def test_which_answers_may_be_accidents(status, doubtful):
@@ -418,7 +418,7 @@ def test_a_stuck_image_can_be_deleted(outcome, told):
     assert told in error.detail
 
 
-@pytest.mark.parametrize(
+@series(
     ("state", "told"),
     [
         (image_answer("active", size=SIZE), "with all 4 bytes: only the answer was lost"),

@@ -8,6 +8,7 @@ from shim.errors import BodyTooLarge, ClientGone, DiskError, DiskFull
 from shim.spool.body import BATCH, Body, BodyState
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, run, run_leaping
+from tests.support.series import series
 
 LIMIT = 100
 
@@ -303,7 +304,7 @@ def test_what_is_in_the_file():
 # -- while a pump writes --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("waits", ["before the pump", "while it is at work"])
+@series("waits", ["before the pump", "while it is at work"])
 @pytest.mark.parametrize("in_memory", [b"", b"mem"], ids=["all in the file", "some in memory"])
 def test_a_reader_is_woken_by_what_a_pump_writes(waits, in_memory):
     async def scene():

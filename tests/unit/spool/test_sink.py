@@ -10,6 +10,7 @@ import pytest
 from shim.errors import DiskError, DiskFull
 from shim.spool.disk import LocalDisk
 from shim.spool.sink import FileSink
+from tests.support.series import series
 
 
 class FakeFile:
@@ -61,7 +62,7 @@ def test_writes_follow_each_other(start):
     assert sink.written == 7
 
 
-@pytest.mark.parametrize(
+@series(
     ("sizes", "written"),
     [
         ([512], [512]),

@@ -229,8 +229,8 @@ def test_the_file_goes_before_the_lease():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-@pytest.mark.parametrize("close_can_be_cancelled", [False, True])
+@series("times", [1, 2, 3])
+@series("close_can_be_cancelled", [False, True])
 def test_cancelled_while_closing(close_can_be_cancelled, times):
     spool = Spool()
     spool.disk.close_can_be_cancelled = close_can_be_cancelled
@@ -252,8 +252,8 @@ def test_cancelled_while_closing(close_can_be_cancelled, times):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("call", ["check", "create", "write"])
+@series("times", [1, 2])
+@series("call", ["check", "create", "write"])
 def test_cancelled_while_the_disk_is_slow(call, times):
     spool = Spool()
 
@@ -361,7 +361,7 @@ def test_a_fault_that_says_more_itself_keeps_its_words():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("call", ["check", "create", "write", "close"])
+@series("call", ["check", "create", "write", "close"])
 def test_a_cancelled_probe_leaves_no_file(call):
     spool = Spool()
 

@@ -290,7 +290,7 @@ def test_an_invalid_answer(data):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize(
+@series(
     "chunks",
     [
         b"x\r\n",
@@ -368,7 +368,7 @@ def test_an_interim_answer_that_nobody_can_take():
 # -- sending --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("size", "writes"),
     [
         (None, 1),
@@ -538,7 +538,7 @@ def test_a_body_that_came_with_its_head(data, expected, after):
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("status", [401, 404, 409, 413, 415, 500])
+@series("status", [401, 404, 409, 413, 415, 500])
 def test_an_early_answer_ends_the_sending(status):
     async def scene():
         talk = Talk(FakeStream(Sent(SEND_SIZE), answer(status, b"no"), stalls_after=SEND_SIZE + 1000))
@@ -565,7 +565,7 @@ def test_an_answer_to_the_head_alone():
     run_leaping(scene())
 
 
-@pytest.mark.parametrize("taken", [0, 10, SEND_SIZE, LARGE - 1])
+@series("taken", [0, 10, SEND_SIZE, LARGE - 1])
 def test_a_broken_pipe_with_an_answer_to_be_read(taken):
     async def scene():
         talk = Talk(FakeStream(Sent(None), Pause(5), answer(413, b"too large"), RESET, breaks_after=taken))

@@ -11,6 +11,7 @@ from shim.upstream.diagnosis import HEAD_SIZES, diagnose
 from shim.wire.uwsgi import PING
 from tests.fakes.loops import run
 from tests.fakes.stream import answer
+from tests.support.series import series
 
 PONG = b"\x64\x00\x00\x01"
 PATIENCE = 0.4
@@ -91,8 +92,8 @@ def test_a_uwsgi_socket_spoken_to_as_http(path):
     assert text.endswith("write uwsgi://127.0.0.1:PORT instead")
 
 
-@pytest.mark.parametrize("protocol", ["uwsgi", "http"])
-@pytest.mark.parametrize("size", HEAD_SIZES)
+@series("protocol", ["uwsgi", "http"])
+@series("size", HEAD_SIZES)
 def test_a_head_that_is_dropped(protocol, size):
     first, (level, text) = findings(protocol, protocol, longest=size)
     assert first[0] is Level.FINE

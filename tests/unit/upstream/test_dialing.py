@@ -7,6 +7,7 @@ import pytest
 
 from shim.upstream import dialing
 from tests.fakes.loops import REAL_LOOPS, run
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 
@@ -98,7 +99,7 @@ def test_an_address_that_no_route_leads_to():
     run(scene())
 
 
-@pytest.mark.parametrize(
+@series(
     ("host", "family"),
     [
         ("127.0.0.1", socket.AF_INET),

@@ -3,6 +3,7 @@
 import pytest
 
 from shim.upstream.drain_rate import LEAST_MEASURED, DrainRate
+from tests.support.series import series
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -15,7 +16,7 @@ def learnt(*bodies):
     return drain.value
 
 
-@pytest.mark.parametrize(
+@series(
     ("bodies", "rate"),
     [
         ([], None),

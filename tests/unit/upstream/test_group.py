@@ -153,7 +153,7 @@ def test_every_round_asks_every_server():
     run_group(scene, FIRST, SECOND, outcomes=outcomes)
 
 
-@pytest.mark.parametrize("retry", [0, 0.04, 1, 10, 60])
+@series("retry", [0, 0.04, 1, 10, 60])
 def test_a_server_that_stays_away(retry):
     async def scene(group):
         with pytest.raises(UpstreamRefused):
@@ -538,7 +538,7 @@ def test_requests_about_one_image_meet_in_one_server():
 # -- what its servers can do ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@series(
     ("urls", "growing", "chunked"),
     [
         (["http://one"], True, True),
@@ -555,9 +555,7 @@ def test_which_bodies_it_takes(urls, growing, chunked):
     assert (group.takes_growing, group.takes_chunked) == (growing, chunked)
 
 
-@pytest.mark.parametrize(
-    ("rates", "rate"), [([None], None), ([None, None], None), ([5, None], 5), ([5, 9, 7], 9)]
-)
+@series(("rates", "rate"), [([None], None), ([None, None], None), ([5, None], 5), ([5, 9, 7], 9)])
 def test_its_fastest_server_counts(rates, rate):
     """Thought slower than it is, a server would be kept waiting."""
     servers = [Server(FIRST, UpstreamTimeouts()) for _ in rates]

@@ -117,9 +117,7 @@ def test_the_time_to_an_answer(given, length, seconds):
     assert UpstreamTimeouts(response=given).response_for(length) == seconds
 
 
-@pytest.mark.parametrize(
-    ("offset", "most", "piece"), [(0, 2, b"ab"), (2, 9, b"cd"), (4, 1, b""), (9, 1, b"")]
-)
+@series(("offset", "most", "piece"), [(0, 2, b"ab"), (2, 9, b"cd"), (4, 1, b""), (9, 1, b"")])
 def test_bytes_are_a_body(offset, most, piece):
     body = BytesBody(b"abcd")
     assert body.length == 4

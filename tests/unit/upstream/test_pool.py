@@ -401,7 +401,7 @@ def test_a_fault_of_the_caller_closes():
     ],
     ids=["waiting", "sending", "reading"],
 )
-@pytest.mark.parametrize("method", ["GET", "PUT"])
+@series("method", ["GET", "PUT"])
 def test_a_cancelled_exchange_closes(stream, method):
     async def scene(pool):
         task = asyncio.ensure_future(pool.ask(method, b"x" if method == "PUT" else None))

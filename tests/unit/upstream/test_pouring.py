@@ -58,7 +58,7 @@ def test_every_byte_and_none_beyond(run, tcp, room, size, come):
 
 
 @on_both_loops
-@pytest.mark.parametrize("how", ["close", "reset"])
+@series("how", ["close", "reset"])
 def test_a_cut(run, how):
     async def scene(poller):
         with Line(tcp=True) as line:

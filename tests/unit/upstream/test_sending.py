@@ -14,6 +14,7 @@ from shim.upstream.network import SocketStream
 from shim.upstream.sending import MOST_AT_ONCE, FileSender
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import Line, cancelled, pumping, waits
+from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 on_both_kinds = pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
@@ -142,7 +143,7 @@ def test_a_file_that_is_too_short(there):
 
 
 @on_both_kinds
-@pytest.mark.parametrize("how", ["close", "reset"])
+@series("how", ["close", "reset"])
 def test_a_server_that_leaves(tcp, how):
     async def scene(poller):
         with sending(poller, 0, len(NUMBERED), tcp=tcp) as (sender, line):

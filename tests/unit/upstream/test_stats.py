@@ -30,7 +30,7 @@ def statistics(*workers, **more):
 IDLE, BUSY, CHEAP = ("idle", 1), ("busy", 1), ("cheap", 1)
 
 
-@pytest.mark.parametrize(
+@series(
     ("text", "http", "host", "port", "path"),
     [
         ("127.0.0.1:9191", False, "127.0.0.1", 9191, None),
@@ -68,7 +68,7 @@ def test_no_addresses(text, message):
         parse_stats(text)
 
 
-@pytest.mark.parametrize(
+@series(
     ("workers", "expected"),
     [
         ([IDLE], 1),

@@ -13,6 +13,7 @@ from shim.upstream.pool import Server
 from shim.upstream.transport import UpstreamTransport
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, Asked, FakeNetwork, FakeStream, answer
+from tests.support.series import series
 
 HTTP = parse_upstream("http://one:80")
 UWSGI = parse_upstream("uwsgi://one:80")
@@ -53,7 +54,7 @@ def test_a_question():
     run_client(scene, FakeStream(answer(200, b"ok", b"X-Name: value")))
 
 
-@pytest.mark.parametrize(
+@series(
     ("options", "body"),
     [
         ({"content": b"foobar"}, b"foobar"),

@@ -124,8 +124,8 @@ def test_what_was_written_is_sent_before_the_application_goes_on():
     assert ends(scene, application) == b"onetwo"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified"])
+@series("method", ["GET", "HEAD"])
+@series("status", ["200 OK", "204 No Content", "304 Not Modified"])
 def test_answers_that_have_no_body(method, status):
     def application(_environ, start_response):
         start_response(status, [("Content-Length", "5")])
@@ -182,7 +182,7 @@ def test_write_beyond_the_length_is_dropped_too():
     assert get_answer(application, valid=False).body == b"12345"
 
 
-@pytest.mark.parametrize("pieces", [[], [b""], [b"1234"], [b"1", b"23"]])
+@series("pieces", [[], [b""], [b"1234"], [b"1", b"23"]])
 def test_fewer_bytes_than_the_length_cut_the_answer(pieces):
     error, made = get_error(answering(*pieces, headers=[("Content-Length", "5")]), UpstreamClosed)
     assert (made.status, made.body, made.is_complete) == (200, b"".join(pieces), False)
@@ -283,7 +283,7 @@ def test_a_bad_status(status):
     assert "status" in error.detail
 
 
-@pytest.mark.parametrize("status", ["200", "200 ", "200 OK", "299 \xe4\tx", "599 Odd"])
+@series("status", ["200", "200 ", "200 OK", "299 \xe4\tx", "599 Odd"])
 def test_a_good_status(status):
     assert get_answer(answering(b"x", status=status), valid=False).status == int(status[:3])
 
@@ -339,7 +339,7 @@ def test_fields_that_are_no_list(headers):
     assert get_error(application, (UpstreamInvalid, UpstreamClosed))[1].status is None
 
 
-@pytest.mark.parametrize("piece", ["text", bytearray(b"x"), 5, None], ids=repr)
+@series("piece", ["text", bytearray(b"x"), 5, None])
 def test_pieces_that_are_no_bytes(piece):
     error, made = get_error(answering(b"first", piece), UpstreamInvalid)
     assert (made.status, made.body) == (200, b"first")
@@ -423,7 +423,7 @@ def test_no_iterable():
     assert "TypeError" in error.for_operator
 
 
-@pytest.mark.parametrize(
+@series(
     ("pieces", "error"),
     [
         ([b"one", b"two"], None),

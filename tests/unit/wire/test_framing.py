@@ -135,7 +135,7 @@ def test_an_unknown_coding_is_named():
         request_framing("1.1", coded(b"GZIP, chunked"))
 
 
-@pytest.mark.parametrize(
+@series(
     ("framing", "has_framing", "has_body"),
     [
         pytest.param(NOTHING, False, False, id="nothing"),
@@ -214,7 +214,7 @@ def sized(*values: bytes) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((b"x-openstack-image-size", value) for value in values)
 
 
-@pytest.mark.parametrize(
+@series(
     ("headers", "size"),
     [
         pytest.param((), None, id="nothing"),

@@ -389,7 +389,7 @@ def test_malformed_requests_are_refused(head):
     assert refusal.value.detail.isprintable()
 
 
-@pytest.mark.parametrize(
+@series(
     ("field", "told"),
     [
         pytest.param(b"X-Name: \x01secret", "The header field 'X-Name' is malformed.", id="value"),
@@ -406,7 +406,7 @@ def test_a_malformed_field_is_named_but_never_quoted(field, told):
     assert refusal.value.detail == told
 
 
-@pytest.mark.parametrize("target", [b"a:443", b"/", b"*", b"http://a/"], ids=bytes.decode)
+@series("target", [b"a:443", b"/", b"*", b"http://a/"])
 def test_connect_is_refused(target):
     with pytest.raises(UnknownMethod):
         parse_request_head(request(b"CONNECT " + target + b" HTTP/1.1", b"Host: a"))
@@ -430,7 +430,7 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("head", "parsed"), ANSWERS)
+@series(("head", "parsed"), ANSWERS)
 def test_parse_response_head(head, parsed):
     assert parse_response_head(head) == parsed
 

@@ -13,7 +13,7 @@ PARENT = f"00-{TRACE}-{SPAN}-01".encode()
 NAME = b"traceparent"
 
 
-@pytest.mark.parametrize(
+@series(
     ("value", "flags"),
     [
         pytest.param(PARENT, 1, id="sampled"),
