@@ -1,6 +1,6 @@
 """A file's blocks on the disk, taken in large steps before its bytes come (fallocate(2)).
 
-Otherwise ext4 reserves one for each page that is written, an eighth of an upload's cost (decision 0032);
+Otherwise ext4 reserves one for each page that is written, an eighth of an upload's cost (decision 31);
 and a disk that another program fills cannot fail a body in the middle of a step.
 """
 
