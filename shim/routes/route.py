@@ -169,11 +169,11 @@ def _section(gap: str, section: str, last: str, where: str) -> str:
         return first + rest
     if gap == "/**/" or (rest and not first):
         # Only where a segment begins; and a star takes what comes before any other place in it.
-        return f"(?:(?!{first}{rest})[^/]*+/)*+{first}{rest}"
+        return f"(?>(?:(?!{first}{rest})[^/]*+/)*){first}{rest}"
     if rest and "/" not in first:
         # Where the rest does not follow in this segment, it does not from a later place in it either.
         found = f"(?>.*?{first})"
-        return f"(?:{found}(?!{rest})[^/]*+)*+{found}{rest}"
+        return f"(?>(?:{found}(?!{rest})[^/]*+)*){found}{rest}"
     return f"(?>.*?{first}{rest})"
 
 

@@ -53,7 +53,7 @@ class Shim:
     ``settings`` come over the defaults of :func:`defaults`; a value of None removes a default.
     With ``admin_socket`` the admin listener is on a unix socket too, where calls that change something need
     no token (:meth:`call`).
-    ``ready`` is the status of /readyz to wait for, or None to wait for the listener only. ``python`` is the
+    ``ready`` is the status of /readyz to wait for, or None to wait for the listeners only. ``python`` is the
     interpreter that runs it, our own unless one with more packages is needed; ``prefix`` a command that runs
     another, as ``ip netns exec`` does.
     """
@@ -156,7 +156,9 @@ class Shim:
         try:
             with Client(self.address):
                 pass
-            return self.ready is None or self.admin("/readyz").status == self.ready
+            # Asked in any case: the admin's listener comes a moment after the other.
+            status = self.admin("/readyz").status
+            return self.ready in (None, status)
         except (OSError, AssertionError):
             return False
 
