@@ -158,9 +158,9 @@ class Shim:
                 pass
             # Asked in any case: the admin's listener comes a moment after the other.
             status = self.admin("/readyz").status
-            return self.ready in (None, status)
         except (OSError, AssertionError):
             return False
+        return self.ready in (None, status)
 
     @property
     def address(self) -> tuple[str, int] | str:
