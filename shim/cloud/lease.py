@@ -65,12 +65,12 @@ class CloudLease:
         """Take what is needed: exactly at first, for that may be a declared length, then in steps.
 
         Steps double, and halve for good where one does not fit: near its limit a project's bodies do not ask
-        all the time.
+        all the time. The least one is a favour too: where it does not fit, what is needed still may.
         """
         least = max(needed, self._least) if needed and self._size else needed
         step = max(least, min(self._size, self._most)) if needed else 0
-        while (verdict := await self._ask(int(step))) is Verdict.BYTES and step > least:
-            step = self._most = max(least, step / 2)
+        while (verdict := await self._ask(int(step))) is Verdict.BYTES and step > needed:
+            step = self._most = max(least, step / 2) if step > least else needed
         return verdict
 
     async def _ask(self, size: int) -> Verdict | None:

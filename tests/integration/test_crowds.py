@@ -172,7 +172,7 @@ def test_five_hundred_slow_uploads(chain: Chain, many_files):
             for client, body in zip(clients, bodies, strict=True):
                 client.send(chunk(body[start : start + piece]))
             assert chain.ask(get("/beside")) == 200
-        assert chain.shim.metric("uploads") == len(bodies)
+        eventually(lambda: chain.shim.metric("uploads") == len(bodies), "all have begun, one after the other")
         for client in clients:
             client.send(LAST)
         assert {client.answer().status for client in clients} == {200}

@@ -101,6 +101,29 @@ def test_a_step_that_does_not_fit_is_halved_for_good():
     assert [size // MIB for _, size, _ in member.asked] == [8, 8, 4, 2, 2]
 
 
+def test_what_is_needed_fits_where_the_least_step_does_not():
+    """To its last byte a project gets what it may have; only then is it told that it is full."""
+    limit = MIB
+    member = Told(limits=CloudLimits(bytes_of_project=limit))
+    lease = CloudLease(member, "p")
+
+    async def take(change, *, is_under_way=False):
+        if member.held.size + change.size > limit:
+            return Verdict.BYTES
+        return await Told.take(member, change, is_under_way=is_under_way)
+
+    member.take = take
+
+    async def story():
+        for size in (LARGE, limit - 2, limit - 1, limit):
+            await lease.cover(size)
+        with pytest.raises(BodyTooLarge):
+            await lease.cover(limit + 1)
+
+    run(story())
+    assert member.held.size == limit
+
+
 @series("limit", [100 * KIB, 3 * MIB, 1 << 30, 1 << 40])
 def test_near_its_limit_a_project_does_not_ask_all_the_time(limit):
     member = Told(limits=CloudLimits(bytes_of_project=limit))
