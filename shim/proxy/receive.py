@@ -232,12 +232,12 @@ class _Look:
     """
 
     def __init__(self, judge: Callable[[], Seconds], filling: asyncio.Future[Filled]) -> None:
-        """Take what judges, and says when to look again; a fault of the client ends ``filling``."""
+        """Take what judges, and says when to look again; what it raises ends ``filling``."""
         self._judge = judge
         self._filling = filling
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._fault: ShimError | None = None
+        self._fault: Exception | None = None
 
     def again_in(self, seconds: Seconds) -> None:
         """Look in so many seconds."""
@@ -259,6 +259,7 @@ class _Look:
             return
         try:
             self.again_in(self._judge())
-        except ShimError as fault:
+        except Exception as fault:  # noqa: BLE001 - ``outcome`` raises it; a timer has nobody to tell
+            # A bug too: else nobody would look any more, and the client could take for ever.
             self._fault = fault
             self._filling.cancel()

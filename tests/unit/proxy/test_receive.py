@@ -20,7 +20,7 @@ from shim.errors import (
     UploadsFull,
 )
 from shim.observe.journal import Record
-from shim.proxy.receive import BodyReceiver
+from shim.proxy.receive import BodyReceiver, _Look
 from shim.spool.body import Body, BodyState
 from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient
@@ -449,3 +449,21 @@ def test_limits_hold_for_what_is_here(options, error):
 def test_a_client_is_given_its_time_anew_after_what_was_here():
     upload = run_upload(61.0, here=[b"foo"], pace=IDLE, error=BodyIdleTimeout)
     assert upload.lasted == 60
+
+
+def test_a_look_that_fails_ends_the_pump_and_is_told():
+    """Whatever it is: without looks a client would have no limit any more."""
+
+    async def scene():
+        filling = asyncio.get_running_loop().create_future()
+
+        def judge():
+            raise KeyError("a bug")
+
+        look = _Look(judge, filling)
+        look.again_in(0.5)
+        await asyncio.wait({filling})
+        with pytest.raises(KeyError, match="a bug"):
+            look.outcome()
+
+    run_leaping(scene())
