@@ -467,3 +467,65 @@ def test_a_look_that_fails_ends_the_pump_and_is_told():
             look.outcome()
 
     run_leaping(scene())
+
+
+# -- holding a client back ------------------------------------------------------------------------
+
+
+class Pump:
+    """A server's offer to read the body: fills each sink that it is given."""
+
+    waited = quiet = 0.0
+
+    def __init__(self, size):
+        self.left = size
+        self.filled = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_fault):
+        return None
+
+    async def fill(self, sink):
+        size = int(min(self.left, sink.room))
+        sink.write([bytes(size)])
+        self.left -= size
+        self.filled.append(size)
+        return self.left == 0, b""
+
+
+def test_a_client_is_held_back_before_each_step_and_that_is_not_its_fault():
+    step, steps = 1000, 5
+
+    class Slow:
+        """A server that is always too far behind."""
+
+        async def hold_back(self, received):
+            held.append(received)
+            await asyncio.sleep(100)
+            return step
+
+    async def scene():
+        body = Body(FakeDisk().create, memory_limit=MEMORY, admit=lambda _size: 1 << 40)
+        pump = Pump(step * steps)
+        client = FakeClient(bytes(200), b"never received")
+        receiver = BodyReceiver(
+            client.receive,
+            body,
+            declared=step * steps + 200,
+            pace=IDLE,
+            ticket=UploadGate(1).ticket(),
+            record=Record("req-1", "PUT", "/", "192.0.2.7", 0.0),
+            take_over=lambda: pump,
+            clock=loop_time,
+        )
+        receiver.lead = Slow()
+        await receiver.fill()
+        assert pump.filled == [step] * steps
+        assert body.received == step * steps + 200
+        await body.close()
+
+    held = []
+    run_leaping(scene())
+    assert held == [200 + step * place for place in range(steps)]
