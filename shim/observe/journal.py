@@ -5,13 +5,13 @@ The record is what the live views show; whoever works on a request tells it the 
 
 import enum
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from shim.errors import ShimError
+from shim.observe.access import AccessLine
 from shim.observe.counters import Counters
 from shim.observe.head import RequestHead
 from shim.observe.trace import Trace
@@ -176,7 +176,7 @@ class Journal:
         record.enter(None, ended)
         self._count(record)
         if self._access and access_log.isEnabledFor(logging.INFO):
-            self._write(record, ended)
+            access_log.handle(AccessLine(record, ended - record.started))
         # Last, for it makes the record its own.
         if self._trace_end is not None:
             self._trace_end(record, ended)
@@ -193,49 +193,6 @@ class Journal:
             self.counters.body_bytes[record.mode] += record.received
         for phase, seconds in record.phases.items():
             self.counters.add_phase(phase, seconds)
-
-    def _write(self, record: Record, ended: Seconds) -> None:
-        fields: dict[str, Any] = {
-            "request_id": record.id,
-            "client": record.client,
-            "project": record.project,
-            "image": record.image,
-            "method": record.method,
-            "path": record.path,
-            "route": record.route,
-            "mode": record.mode,
-            "upstream": record.upstream,
-            "server": record.server,
-            "status": record.status,
-            "received": record.received,
-            "sent": record.sent,
-            "seconds": round(ended - record.started, 4),
-            "phases": {phase: round(seconds, 4) for phase, seconds in record.phases.items()},
-            "end": record.code or "ok",
-        }
-        if record.detail:
-            fields["detail"] = record.detail
-        if record.upstream_request_id:
-            fields["upstream_request_id"] = record.upstream_request_id
-        if record.trace is not None:
-            fields["trace_id"], fields["span_id"] = record.trace.context[:2]
-        access_log.handle(AccessLine((record.method, record.path, record.status), fields, record.head))
-
-
-# What logging's own constructor finds out of a caller: of access lines it is always the same.
-_OF_ALL_LINES: dict[str, Any] = vars(
-    logging.LogRecord("shim.access", logging.INFO, "", 0, "%s %s %d", (), None)
-) | {"thread": None, "threadName": None, "processName": None, "process": None}
-
-
-class AccessLine(logging.LogRecord):
-    """A line of the access log, as ``logging`` has it; its own constructor took four times as long."""
-
-    def __init__(self, told: tuple[str, str, int], fields: dict[str, Any], head: RequestHead | None) -> None:
-        """Take method, path and status, and what our formatters look at."""
-        created = time.time()  # noqa: TID251 - a log's
-        msecs = created % 1 * 1000
-        vars(self).update(_OF_ALL_LINES, args=told, created=created, msecs=msecs, fields=fields, head=head)
 
 
 class Recording:

@@ -10,9 +10,12 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as quote
 from typing import IO, Any
 
+from shim.observe.access import AccessLine
 from shim.observe.combined import CombinedFormatter
+from shim.observe.lines import LineHandler
 
 # What writes our log: the shim, and the libraries that serve for it.
 _OWN = ("shim", "uvicorn", "asyncio")
@@ -40,8 +43,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render the record."""
+        if type(record) is AccessLine:
+            return (
+                f'{{"time": "{_moment(record)}", "level": "info", "logger": "shim.access", '
+                f'"message": {quote(record.getMessage())}, {record.fields_as_json()}}}'
+            )
         entry: dict[str, Any] = {
-            "time": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z",
+            "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -92,7 +100,7 @@ def configure_logs(
     if hasattr(logging, "logAsyncioTasks"):  # Python 3.12
         logging.logAsyncioTasks = False
     plain = form == "text" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.setFormatter(TextFormatter() if plain else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -111,7 +119,7 @@ def _part_access_lines(combined: IO[str] | None) -> None:
     access.handlers.clear()
     access.propagate = combined is None
     if combined is not None:
-        handler = logging.StreamHandler(combined)
+        handler = LineHandler(combined)
         handler.setFormatter(CombinedFormatter())
         access.addHandler(handler)
 
@@ -142,6 +150,10 @@ def own_lines_kept() -> Iterator[None]:
 
 def _time(record: logging.LogRecord) -> dt.datetime:
     return dt.datetime.fromtimestamp(record.created, dt.UTC)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z"
 
 
 @functools.lru_cache(1)
