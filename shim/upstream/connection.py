@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
+from shim.spool.disk import Piece
 from shim.timing import Alarm, Clock, Stopwatch, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
-from shim.upstream.network import NetworkStream, Piece
+from shim.upstream.network import NetworkStream
 from shim.upstream.response import Response
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from shim.wire.framing import BodyKind, Framing, response_framing

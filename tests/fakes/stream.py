@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from shim.errors import SendTimeout, UpstreamClosed
+from shim.spool.disk import Piece
 from shim.timing import Seconds, deadline
 from shim.upstream.address import UpstreamAddress
-from shim.upstream.network import Piece
 from tests.fakes.disk import FakeDisk
 
 EOF = b""

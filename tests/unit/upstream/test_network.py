@@ -15,7 +15,8 @@ import pytest
 
 from shim.errors import ConnectTimeout, NoDescriptor, SendTimeout, UpstreamClosed, UpstreamRefused
 from shim.upstream.address import parse_upstream
-from shim.upstream.network import READS_IN_A_ROW, SocketStream, connect
+from shim.upstream.network import connect
+from shim.upstream.plain_stream import READS_IN_A_ROW, SocketStream
 from tests.fakes.certificates import make_authority, make_certificate
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, let_others_run, loop_time, run, run_leaping

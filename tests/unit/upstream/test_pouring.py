@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from shim.errors import DiskFull, ResponseTimeout, UpstreamClosed
-from shim.upstream.network import SocketStream
+from shim.upstream.plain_stream import SocketStream
 from tests.fakes.loops import REAL_LOOPS
 from tests.fakes.pumping import Line, cancelled, pumping
 from tests.support.series import series

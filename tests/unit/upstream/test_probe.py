@@ -161,7 +161,7 @@ def test_an_answer_that_drips_has_an_end():
         async with server:
             address = parse_upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
             async with asyncio.timeout(LATE):
-                found = await probe(address, b"/healthcheck", timeout=0.1)
+                found = await probe(address, b"/healthcheck", timeout=1)
         return found
 
     found = run(scene())

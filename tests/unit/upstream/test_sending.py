@@ -10,7 +10,7 @@ import pytest
 
 from shim.errors import DiskError, UpstreamClosed
 from shim.job import Holder
-from shim.upstream.network import SocketStream
+from shim.upstream.plain_stream import SocketStream
 from shim.upstream.sending import MOST_AT_ONCE, FileSender
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import Line, cancelled, pumping, waits

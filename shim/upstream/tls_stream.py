@@ -1,0 +1,72 @@
+"""A connection to a server over TLS, on asyncio's streams.
+
+What goes over the wire is not what is in a file, so that the poller's threads have no part in it.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+
+from shim.spool.disk import Piece
+from shim.timing import Seconds, deadline
+from shim.upstream.border import send_timeout, transfer_errors
+
+
+class TlsStream:
+    """A TLS connection on asyncio's streams; certificates are checked against the system's."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, host: str, port: int, *, name: str | None = None) -> "TlsStream":
+        """Connect and shake hands; the certificate has to be that of ``name``, by default of ``host``."""
+        context = ssl.create_default_context()
+        return cls(*await asyncio.open_connection(host, port, ssl=context, server_hostname=name or host))
+
+    @property
+    def sends_files(self) -> bool:
+        """Never: what goes over the wire is not what is in the file."""
+        return False
+
+    async def send_file(self, *_bytes_of_a_file: object) -> bool:
+        """Cannot be done, for they have to be encrypted first."""
+        return False
+
+    async def pour(self, *_to_a_sink: object) -> int | None:
+        """Cannot be done, for it has to be decrypted first."""
+        return None
+
+    def peer_process(self) -> int:
+        """It is not on a unix socket."""
+        return 0
+
+    def fileno(self) -> int | None:
+        """Never: what is in the socket is encrypted."""
+        return None
+
+    def offer(self, pieces: Sequence[Piece]) -> int:  # noqa: ARG002 - the interface
+        """Nothing: what asyncio takes it keeps, and its progress is not known."""
+        return 0
+
+    async def read(self, most: int) -> bytes:
+        """Receive some bytes."""
+        with transfer_errors():
+            return await self._reader.read(most)
+
+    async def write(self, data: bytes, timeout: Seconds) -> None:
+        """Send all bytes."""
+        with transfer_errors():
+            self._writer.write(data)
+            async with deadline(timeout, lambda: send_timeout(timeout)):
+                await self._writer.drain()
+
+    def is_readable(self) -> bool:
+        """Whether the end has come; TLS records of the handshake may wait unseen, and do no harm."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def close(self) -> None:
+        """Close without waiting for the peer's goodbye."""
+        transport: asyncio.WriteTransport = self._writer.transport
+        transport.abort()
