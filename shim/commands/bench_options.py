@@ -26,7 +26,7 @@ _LONGEST_TOKEN = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The command line, as it was written; see ``cli.bench`` for what each of them is."""
+    """The command line, as it was written; see ``cli.measuring`` for what each of them is."""
 
     url: str
     against: str | None = None

@@ -32,7 +32,7 @@ LADDER = (3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The command line, as it was written; see ``cli.capacity`` for what each of them is."""
+    """The command line, as it was written; see ``cli.planning`` for what each of them is."""
 
     per_hour: float | None
     at_once: float | None
