@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shim.admission.shared import Lines
-from shim.app.build import Membership, Parts, build
+from shim.app.build import build
+from shim.app.parts import Membership, Parts
 from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE, load_or_report
 from shim.commands.premises import Premises
 from shim.config.assemble import proxy_options, run_options, state_directory

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from shim.admission.limits import AnswerPace, BodyPace
 from shim.admission.room import QueueOptions
-from shim.app.build import ProxyOptions
 from shim.app.groups import UpstreamSpec
+from shim.app.options import ProxyOptions
 from shim.app.tracing import TraceOptions
 from shim.cloud.joining import CloudOptions
 from shim.cloud.member import MemberOptions
