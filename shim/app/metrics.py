@@ -21,7 +21,7 @@ from shim.app.health import ServerHealth
 from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 
 
 def render_metrics(

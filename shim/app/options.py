@@ -15,7 +15,7 @@ from shim.app.tracing import TraceOptions
 from shim.cloud.joining import CloudOptions
 from shim.routes.route import BodyMode, Route
 from shim.service.glance import GlanceOptions
-from shim.spool.disk import Amount
+from shim.spool.space import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.message import UpstreamTimeouts

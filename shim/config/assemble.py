@@ -27,7 +27,7 @@ from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount
 from shim.service.upload import UploadOptions
-from shim.spool.disk import Amount
+from shim.spool.space import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.care import GroupOptions
