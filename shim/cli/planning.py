@@ -59,7 +59,8 @@ def capacity(
     Workers, shims and spool for a load: with cut-through, spooled whole, and without the shim.
     """
     from shim.capacity.plan import Premises
-    from shim.commands.capacity import Request, run
+    from shim.commands.capacity import run
+    from shim.commands.capacity_options import Request
 
     premises = Premises(
         waits=waits,
