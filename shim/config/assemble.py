@@ -211,6 +211,7 @@ def _cloud(limits: LimitOptions) -> CloudOptions | None:
 
 
 def _group(group: behind.UpstreamOptions) -> GroupOptions:
+    # There is no other one to go to: a probe would tell of it, and help nobody.
     is_single = len(group.servers) == 1 and (group.resolve == UNLIMITED or not group.servers[0].is_named)
     return GroupOptions(
         balance=group.balance,
@@ -251,4 +252,5 @@ def _amount(value: float | Share) -> Amount:
 
 
 def _given(response: Seconds | str) -> Seconds | None:
+    # "auto" is worked out for each request: it grows with the body.
     return None if isinstance(response, str) else response
