@@ -1,7 +1,7 @@
 """The line for the slots of an upstream: who finds none free waits here for a turn, with an end to it.
 
-Thin: whose turn it is ``slots`` says, who waits and holds ``table`` knows. A place in line is a record and a
-future; the body stays where it is.
+Thin: whose turn it is ``slots`` says, who waits and holds ``table`` knows, and how a wait ends ``waits``. A
+place in line is a record and a future; the body stays where it is.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from shim.admission.preference import NowhereToGo, Prefer, Preference, anywhere,
 from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
-from shim.admission.turnover import Turnover
-from shim.errors import LimitReached, QueueFull, QueueTimeout
-from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
+from shim.admission.waits import Waits
+from shim.errors import LimitReached
+from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 
 # SPEC: "bodies over 1 MiB" are what holds a worker for long.
 UPLOAD_FROM = 1024 * 1024
@@ -51,12 +51,11 @@ class SlotQueue:
         self._upload_share = upload_share
         self._uploads_each = uploads_each
         self._options = options or QueueOptions()
-        self._room = room or WaitingRoom(self._options.most)
         self._table = table or LocalTable(Capacity.of(self._slots, upload_share, uploads_each))
+        self._waits = Waits(room or WaitingRoom(self._options.most), self._table, clock)
         self.clock = clock
         self._turns: dict[int, asyncio.Future[int]] = {}
         self._in_line: dict[int, tuple[Waiter, Prefer]] = {}
-        self._turnover = {kind: Turnover() for kind in Kind}
 
     def __repr__(self) -> str:
         return f"<SlotQueue: {self.waiting} waiting, {self._table}>"
@@ -86,6 +85,7 @@ class SlotQueue:
 
     def reconsider(self) -> None:
         """What requests prefer may have changed: who waits keeps the place in line, and waits for that."""
+        # Not by a capacity of 0 for a server that is out: others share it, who may reach it (decision 17).
         for waiter, prefer in list(self._in_line.values()):
             turn = self._turns[waiter.number]
             if turn.done():
@@ -131,7 +131,7 @@ class SlotQueue:
             self._join(waiter, turn, preference)
             if not turn.done():
                 self._in_line[waiter.number] = waiter, prefer
-                await self._wait(waiter, turn, patience, on_wait)
+                await self._waits.stand(waiter, turn, patience, on_wait=on_wait)
             return turn.result()
         except BaseException:
             # Also where it was cancelled in the moment in which it got its slot.
@@ -171,40 +171,9 @@ class SlotQueue:
             raise NowhereToGo
         self._tell(self._table.join(only(waiter, servers, len(self._slots))))
 
-    async def _wait(
-        self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
-    ) -> None:
-        if not self._room.enter():
-            raise QueueFull(
-                f"{self._room.limit:.0f} requests wait for the servers behind already.",
-                retry_after=self._retry_after(waiter),
-            )
-        try:
-            await self._stand_in_line(waiter, turn, patience, on_wait)
-        finally:
-            self._room.leave()
-
-    async def _stand_in_line(
-        self, waiter: Waiter, turn: asyncio.Future[int], patience: Seconds, on_wait: Callable[[], None]
-    ) -> None:
-        if self._table.waiting(waiter.kind) == 1:
-            self._turnover[waiter.kind].begin(self.clock())
-        on_wait()
-        async with deadline(patience, lambda: self._expired(waiter)):
-            await turn
-        self._turnover[waiter.kind].add(self.clock())
-
-    def _expired(self, waiter: Waiter) -> QueueTimeout:
-        return QueueTimeout(
-            "The server behind was busy with other requests for all the time that this one may wait.",
-            retry_after=self._retry_after(waiter),
-        )
-
-    def _retry_after(self, waiter: Waiter) -> int:
-        return self._turnover[waiter.kind].retry_after(self._table.place(waiter), self.clock())
-
     def _resize(self) -> None:
         free = [max(0, slots - lost) for slots, lost in zip(self._slots, self._lost, strict=True)]
+        # The share is of all together: of two servers of one worker each, a share of each would be all.
         self._table.resize(Capacity.of(free, self._upload_share, self._uploads_each))
         self.look()
 

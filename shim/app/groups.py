@@ -85,6 +85,7 @@ def make_group(
     )
     roster = _roster(spec, make)
     fixed = {member.position: member.server for member in roster}
+    # Positions that are kept for a name's addresses have no server yet.
     places = [fixed.get(position) for position in range(roster.positions)]
     line = sized_queue(places, spec.sizing, queue, room, name=spec.name, addresses=spec.servers, lines=lines)
     limit = spec.sizing.max_inflight

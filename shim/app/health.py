@@ -100,6 +100,7 @@ class HealthWatch:
             spool = error.for_operator
             faults.append(spool)
         servers = await self.servers()
+        # One is enough to serve with; what is the matter with the others the status page tells.
         if not any(server.takes_requests for server in servers):
             faults += [
                 f"upstream {server.upstream}: {server.address}: {_against(server)}" for server in servers
@@ -113,6 +114,7 @@ class HealthWatch:
 
     async def servers(self) -> list[ServerHealth]:
         """All servers with their state; probed now, or moments ago."""
+        # One at a time: whoever asks meanwhile gets what the first one found, and no server is asked twice.
         async with self._probing:
             is_old = self._probed_at is None or self._clock() - self._probed_at >= PROBE_AGE
             # Behind a name servers come at any time.

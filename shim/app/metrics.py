@@ -21,7 +21,7 @@ from shim.app.health import ServerHealth
 from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 
 
 def render_metrics(
@@ -118,6 +118,7 @@ def _upstreams(servers: Sequence[ServerHealth]) -> Iterable[Metric]:
 
 
 def _standings(whole: Snapshot) -> Iterable[Metric]:
+    # A number of workers and no verdict: each judges for itself by what it met (decision 17).
     labels = ("upstream", "server")
     states = GaugeMetricFamily(
         "glance_shim_upstream_state", "Workers that have a server in a state.", labels=(*labels, "state")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from shim.app.health import Readiness, ServerHealth
 from shim.observe.snapshot import SERVING, Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 
 # From here on the spool is called full, and filling: the next large body may not fit.
 FULL, FILLING = 0.95, 0.8

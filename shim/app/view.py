@@ -19,7 +19,7 @@ from shim.errors import DiskError
 from shim.observe.counters import Counters
 from shim.observe.history import STEP, History
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from shim.spool.store import Store
 from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 

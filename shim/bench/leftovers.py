@@ -35,6 +35,7 @@ async def clean_up(service: GlanceService) -> Cleaned:
     cleaned = Cleaned([], {})
     for image in found:
         try:
+            # The id is what a server says: it must not lead anywhere else.
             await service.remove(Place(urllib.parse.quote(str(image), safe=""), ""))
         except BenchFault as fault:
             cleaned.stay[image] = str(fault)

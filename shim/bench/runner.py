@@ -120,7 +120,8 @@ class Runner:
 
     async def _warm_up(self) -> None:
         """Hash what will be compared, and let every target show once that it can do this at all."""
-        # A terabyte takes an hour; where nobody tells a hash to compare with, none is needed.
+        # Once for all images of a size: they differ in their last bytes alone. A terabyte takes an hour, and
+        # where nobody tells a hash to compare with, none is needed.
         for size in self._plan.sizes if any(service.hashes for service in self._services) else ():
             await asyncio.to_thread(Payload(self._filling, size, 0).digest, "sha512")
         first = self._plan.cases()[0]

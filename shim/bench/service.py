@@ -121,6 +121,7 @@ class GlanceService:
         """The same; what Glance says of it."""
         fields = {
             "id": place.key,
+            # These two serve only to find what a killed run has left behind: a run itself goes by ids.
             "name": name_of(self.run, number),
             "tags": [mark_of(self.run)],
             "visibility": "private",

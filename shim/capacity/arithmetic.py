@@ -5,10 +5,10 @@ under the curve; its variance the rate times the area under the curve's square (
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-from shim.capacity.line import Line, line_before
+from shim.capacity.line import NO_LINE, Line, line_before
 from shim.capacity.load import Kind, Load, Way
 
 _NORMAL = NormalDist()
@@ -80,6 +80,12 @@ def holding_behind(load: Load, way: Way, line: Line) -> Holding:
         held += part.held(line.wait)
         leased += part.leased(line.wait)
     return Holding(line, uploads, held, leased, load.arrivals * size)
+
+
+def scale_load(load: Load, at_once: float) -> Load:
+    """The load of so many uploads under way at once, if none waits: Little's law, backwards."""
+    alone = holding_behind(load, Way.CUT_THROUGH, NO_LINE)
+    return replace(load, arrivals=load.arrivals * at_once / alone.uploads.mean)
 
 
 def upload_line(load: Load, way: Way, slots: int) -> Line:

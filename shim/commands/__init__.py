@@ -1,6 +1,6 @@
 """What the commands do, a module each with ``run(...)``, which prints and returns the exit status.
 
-``cli.py`` reads the command line and imports only the command that was asked for. Here stands what several
+``cli`` reads the command line and imports only the command that was asked for. Here stands what several
 of them need: the exit statuses, and reading the configuration or telling what is wrong with it.
 """
 

@@ -20,9 +20,10 @@ from shim.bench.runner import Runner
 from shim.bench.service import GlanceService, PlainService, Service
 from shim.bench.target import open_client
 from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE
-from shim.commands.bench_options import Order, Request, Unusable, read_order
+from shim.commands.bench_options import Order, Request, read_order
 from shim.commands.bench_page import render_page
 from shim.commands.bench_terminal import Progress, print_results
+from shim.commands.reading import Unusable
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

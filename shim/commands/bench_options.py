@@ -7,14 +7,12 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from shim.bench.payload import SMALLEST
 from shim.bench.plan import Plan, is_run, new_run
 from shim.bench.target import Target, parse_target
+from shim.commands.reading import Unusable, Value, read_value
 from shim.config.units import parse_rate, parse_size
-
-Value = TypeVar("Value")
 
 DEFAULT_SIZES = ("64MiB",)
 DEFAULT_CHUNKS = ("1MiB",)
@@ -26,7 +24,7 @@ _LONGEST_TOKEN = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The command line, as it was written; see ``cli.bench`` for what each of them is."""
+    """The command line, as it was written; see ``cli.measuring`` for what each of them is."""
 
     url: str
     against: str | None = None
@@ -46,10 +44,6 @@ class Request:
     json_file: Path | None = None
     page_file: Path | None = None
     keep_going: bool = False
-
-
-class Unusable(Exception):
-    """What was written means nothing; the text is for the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +76,14 @@ def read_order(request: Request, environment: Mapping[str, str]) -> Order:
         count=request.count,
         concurrency=request.concurrency,
         slow=request.slow,
-        slow_rate=_positive(_value("--slow-rate", parse_rate, request.slow_rate)),
+        slow_rate=_positive(read_value("--slow-rate", parse_rate, request.slow_rate)),
         askers=request.askers,
         declare=request.declare,
         keep_going=request.keep_going,
     )
     return Order(
         plan=plan,
-        targets=[_value("", parse_target, url) for url in urls],
+        targets=[read_value("", parse_target, url) for url in urls],
         headers=_headers(request, environment),
         trust=_trust(request.ca_file or environment.get("OS_CACERT")),
         plain=request.plain,
@@ -144,14 +138,7 @@ def _trust(ca_file: Path | str | None) -> ssl.SSLContext | None:
 
 def _each(option: str, parse: Callable[[str], Value], texts: Iterable[str]) -> list[Value]:
     # Twice the same would be measured twice under one name.
-    return list(dict.fromkeys(_value(option, parse, text) for text in texts))
-
-
-def _value(option: str, parse: Callable[[str], Value], text: str) -> Value:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise Unusable(f"{option} {error}".strip()) from None
+    return list(dict.fromkeys(read_value(option, parse, text) for text in texts))
 
 
 def _size(text: str) -> int:

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shim.app.build import ProxyOptions, service_of
 from shim.app.groups import UpstreamSpec
+from shim.app.options import ProxyOptions
+from shim.app.routing import service_of
 from shim.cloud.server import CloudAway
 from shim.cloud.trial import try_cloud
 from shim.cloud.values import OnLoss

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from shim.app.build import ProxyOptions, route_table, service_of
+from shim.app.options import ProxyOptions
+from shim.app.routing import route_table, service_of
 from shim.commands import ENDED_AS_ASKED, WRONG_USAGE, load_or_report
 from shim.config import toml
 from shim.config.assemble import proxy_options

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shim.admission.shared import Lines
-from shim.app.build import Membership, Parts, build
+from shim.app.build import build
+from shim.app.parts import Membership, Parts
 from shim.commands import ENDED_AS_ASKED, FAILED, WRONG_USAGE, load_or_report
 from shim.commands.premises import Premises
 from shim.config.assemble import proxy_options, run_options, state_directory
@@ -43,6 +44,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
     if loaded is None:
         return WRONG_USAGE
     _configure_logs(loaded.settings)
+    # Before the workers are forked, who have it from us.
     raise_descriptor_limit()
     flags = Flags(listen=listen, upstream=upstream, settings=settings)
     try:
@@ -63,6 +65,8 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
 
 def _plan(settings: Settings, *, premises: Premises, passed: PassedSockets) -> Plan:
     """What the supervisor runs; raises DiskError where no worker could work under these settings."""
+    # No part of the proxy is made here: forking is safe only while there are neither threads nor a loop
+    # (decision 15). That the spool is there can be asked without any.
     options = run_options(settings)
     measure_space(settings.spool.directory)
     proxied, admin = passed.in_place_of(options.listen, options.admin_listen)

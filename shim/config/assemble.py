@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from shim.admission.limits import AnswerPace, BodyPace
 from shim.admission.room import QueueOptions
-from shim.app.build import ProxyOptions
 from shim.app.groups import UpstreamSpec
+from shim.app.options import ProxyOptions
 from shim.app.tracing import TraceOptions
 from shim.cloud.joining import CloudOptions
 from shim.cloud.member import MemberOptions
@@ -27,7 +27,7 @@ from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount
 from shim.service.upload import UploadOptions
-from shim.spool.disk import Amount
+from shim.spool.space import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.care import GroupOptions
@@ -211,6 +211,7 @@ def _cloud(limits: LimitOptions) -> CloudOptions | None:
 
 
 def _group(group: behind.UpstreamOptions) -> GroupOptions:
+    # There is no other one to go to: a probe would tell of it, and help nobody.
     is_single = len(group.servers) == 1 and (group.resolve == UNLIMITED or not group.servers[0].is_named)
     return GroupOptions(
         balance=group.balance,
@@ -251,4 +252,5 @@ def _amount(value: float | Share) -> Amount:
 
 
 def _given(response: Seconds | str) -> Seconds | None:
+    # "auto" is worked out for each request: it grows with the body.
     return None if isinstance(response, str) else response

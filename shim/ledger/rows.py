@@ -103,6 +103,7 @@ class Rows:
         for offset, word in enumerate(words[1:], 1):
             self._words[first + offset] = word
         self._words[self._header + layout.TOP] = max(top, place + 1)
+        # Last: of a process that is killed before it there is no row, and after it a whole one.
         self._words[first] = words[0]
         self._known[place] = words
         return place
@@ -129,6 +130,7 @@ class Rows:
 
     def clear_dead(self) -> bool:
         """Remove the rows of processes that live no more, which is then news; whether there were any."""
+        # Who lives their locks say: a pid may be somebody else's a moment later (decision 16).
         owners = {words[layout.OWNER] for words in self._known.values()}
         dead = [owner for owner in owners if not self._table.lives(owner)]
         for owner in dead:
@@ -148,6 +150,7 @@ class Rows:
             area = keys.index(key)
         else:
             area = self._free_area(keys)
+            # A mapped page without room on the disk would be a SIGBUS at some later step (decision 16).
             self._table.allocate(layout.area_offset(area), layout.AREA_SIZE)
             first = layout.area_header(area)
             self._words[first : first + layout.AREA_SIZE // layout.WORD] = memoryview(

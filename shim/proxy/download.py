@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-from shim.asgi import Moved
 from shim.observe.journal import Record
-from shim.proxy.lag import LOOK, Lag
+from shim.proxy.lag import LOOK
 from shim.proxy.request import Answer
+from shim.proxy.taking import Taking
 from shim.spool.overflow import STEP, Overflow
 from shim.spool.store import Store
 from shim.timing import Clock, Seconds, finish, monotonic
@@ -45,10 +45,6 @@ class Download:
         self._tasks: list[asyncio.Future[Any]] = []
         self._sending: asyncio.Future[bool] | None = None
         self._draining: asyncio.Future[None] | None = None
-        self._lag = Lag()
-        self._patient_until: Seconds = 0.0
-        self._waited: Seconds = 0.0
-        self._since: Seconds | None = None  # when the write under way began
         self._is_stopped = False
         self._held = b""
         self._last = b""
@@ -81,6 +77,8 @@ class Download:
             LimitReached: The spool's disk failed.
         """
         self._left = response.framing.length
+        # Not before: most answers are whole at once, and nobody has to be watched for these.
+        self._taking = Taking(self._answer, self._record, self._clock, is_spoolable=self._store is not None)
         async with contextlib.aclosing(response.pieces()) as pieces:
             try:
                 while not await self._send_directly(response, pieces):
@@ -88,6 +86,7 @@ class Download:
                     if overflow is not None and await self._send_spooled(response, pieces, overflow):
                         return
             except BaseException:
+                # Also without what is still in the spool: the answer is cut, so nothing is to be waited for.
                 # Before the pieces are closed: nobody may be at work on them.
                 await self._end_tasks()
                 raise
@@ -109,7 +108,7 @@ class Download:
         while not sending.done():
             await asyncio.wait({sending}, timeout=LOOK)
             # In the middle of a write: else the pieces are being read just now.
-            if self._since is not None and self._is_behind():
+            if self._taking.is_under_way and self._taking.is_behind():
                 self._is_stopped = True
                 return False
         return sending.result()
@@ -121,34 +120,18 @@ class Download:
                 return not self._is_stopped
         async for piece in pieces:
             self._count(len(piece))
-            await self._write(piece)
+            await self._taking.write(piece)
             if self._is_stopped:
                 return False
             # A fast path is an offer: what is still in the upstream's socket need not come through here.
             if self._answer.move is None:
                 continue
-            movement = await response.lend(self._answer.move, self._onlooker())
+            movement = await response.lend(self._answer.move, self._taking.onlooker())
             if movement is not None:
                 self._count(movement.taken)
                 self._held = movement.held
                 return response.is_complete and not self._held
         return True
-
-    def _onlooker(self) -> Moved:
-        sent, waited = self._record.sent, self._waited
-
-        def moved(size: int, seconds: Seconds) -> bool:
-            self._record.sent, self._waited = sent + size, waited + seconds
-            return not self._is_behind()
-
-        return moved
-
-    def _is_behind(self) -> bool:
-        now = self._clock()
-        if self._store is None or now < self._patient_until:
-            return False
-        waiting = 0.0 if self._since is None else now - self._since
-        return self._lag.is_behind(self._record.sent, self._waited + waiting)
 
     # -- by way of the spool ----------------------------------------------------------------------
 
@@ -160,8 +143,9 @@ class Download:
             self._stack = contextlib.AsyncExitStack()
         overflow = await self._stack.enter_async_context(room)
         if overflow is None:
-            # Somebody else's bodies have all there is: the server waits for its client meanwhile.
-            self._patient_until = self._clock() + NEXT_ATTEMPT
+            # Somebody else's bodies have all there is: the server waits for its client meanwhile. Nobody is
+            # refused for it, since the answer has begun.
+            self._taking.bear_with(NEXT_ATTEMPT)
             await asyncio.wait({self._sending})
             self._sending.result()
         return overflow
@@ -184,7 +168,7 @@ class Download:
         draining.result()
         assert self._stack is not None
         await self._stack.aclose()
-        self._lag.begin(self._record.sent, self._waited)
+        self._taking.begin_anew()
         return False
 
     async def _fill(self, response: Response, pieces: Pieces, overflow: Overflow) -> bool:
@@ -204,7 +188,8 @@ class Download:
     async def _pour(self, response: Response, overflow: Overflow) -> bool:
         """Have what comes written by a faster way; whether that was all.
 
-        A fast path is an offer: what goes to a file anyway need not come through here.
+        A fast path is an offer: what goes to a file anyway need not come through here. Nor by splice, which
+        costs more into a file than a thread that reads and writes (measured, decision 20).
         """
         while self._left is not None and self._left >= STEP:
             async with overflow.sink(STEP) as sink:
@@ -218,8 +203,9 @@ class Download:
         await asyncio.wait({sending})
         sending.result()
         await self._send_held()
+        # No faster way back: its client is slow anyway (decision 20).
         while data := await overflow.read(STEP):
-            await self._write(data)
+            await self._taking.write(data)
 
     # -- to the client ----------------------------------------------------------------------------
 
@@ -227,16 +213,7 @@ class Download:
         """Send what a faster way has left behind."""
         held, self._held = self._held, b""
         if held:
-            await self._write(held)
-
-    async def _write(self, piece: bytes | memoryview) -> None:
-        self._since = self._clock()
-        try:
-            await self._answer.write(piece)
-        finally:
-            self._waited += self._clock() - self._since
-            self._since = None
-        self._record.sent += len(piece)
+            await self._taking.write(held)
 
     def _count(self, taken: int) -> None:
         if self._left is not None:

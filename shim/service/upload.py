@@ -105,6 +105,8 @@ class ImageUpload:
         """
         if not self._options.look:
             return None
+        # Only admissions are remembered: Glance judges those again anyway, while a refusal may be outdated at
+        # any time, by an image-create a moment later (decision 9).
         owner = self._admissions.owner(self._key)
         if owner is None:
             try:
@@ -122,12 +124,15 @@ class ImageUpload:
             self._check_state(image)
             owner = image.owner
             self._admissions.add(self._key, owner)
+        # Whoever the image belongs to is the one that limits and logs count for, whoever sends its data.
         self.project = owner
         self._admitted_at = self._clock()
         return None
 
     @staticmethod
     def _check_state(image: Image) -> None:
+        # Ours and not Glance's own: that is not to be had without a body, and an empty one would make an
+        # active image of no bytes (measured).
         if not image.is_queued:
             raise ImageConflict(
                 f"The image is {image.status!r} and takes no data: only a queued image does. "
@@ -138,6 +143,7 @@ class ImageUpload:
 
     async def complete(self, message: UpstreamRequest) -> UpstreamRequest:
         """Say the size where the client did not, and vouch for a token that may expire meanwhile."""
+        # With data on its way to it the image is not what it was when it was looked at.
         self._admissions.forget(self._key)
         headers = list(message.headers)
         self._length = message.length or 0

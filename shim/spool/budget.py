@@ -67,6 +67,7 @@ class Lease:
             return
         self._check_possible(size)
         needed = size - self.size
+        # Doubled, so that one that will not fit is refused early, and a long one asks seldom (decision 6).
         step = int(max(needed, min(self.size, LARGEST_STEP, self._pool.limits.total / LARGEST_SHARE)))
         # Two attempts only where they differ: a refused body shall not ask twice.
         for ask in dict.fromkeys((step, needed)):

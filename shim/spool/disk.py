@@ -8,10 +8,9 @@ import asyncio
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -19,36 +18,15 @@ from aiofiles.os import wrap
 
 from shim.errors import DiskError, DiskFull
 from shim.spool.blocks import Blocks
+from shim.spool.calls import close, open_file, read_exactly, write_all
+from shim.spool.space import NOTHING, Amount, Space
 from shim.timing import finish
 
 Piece: TypeAlias = bytes | bytearray | memoryview
 
-# pwritev takes at most IOV_MAX pieces (1024 on Linux).
-MAX_PIECES = 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # The process has as many descriptors as it may: the disk is well.
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Size and free bytes (for unprivileged users) of the spool's file system, and what is to stay free."""
-
-    total: int
-    free: int
-    reserve: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A number of bytes, or a share (0 to 1) of the file system."""
-
-    size: float = 0
-    share: float | None = None
-
-    def of(self, total: int) -> float:
-        """The bytes it means on a file system of ``total`` bytes."""
-        return self.size if self.share is None else self.share * total
 
 
 class SpoolFile(Protocol):
@@ -112,7 +90,7 @@ class LocalDisk:
         threads: Disk calls under way at once.
     """
 
-    def __init__(self, directory: Path, *, min_free: Amount = Amount(), threads: int = 8) -> None:
+    def __init__(self, directory: Path, *, min_free: Amount = NOTHING, threads: int = 8) -> None:
         self._directory = directory
         self._min_free = min_free
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="spool")
@@ -127,10 +105,11 @@ class LocalDisk:
         return await self._create()
 
     async def _create(self) -> "LocalFile":
-        opening = asyncio.ensure_future(wrap(_open_nameless)(self._directory, executor=self._threads))
+        opening = asyncio.ensure_future(wrap(_open)(self._directory, executor=self._threads))
         try:
             descriptor = await finish(opening)
         except asyncio.CancelledError:
+            # It was opened all the same, and nobody else knows of it.
             if not opening.cancelled() and opening.exception() is None:
                 os.close(opening.result())
             raise
@@ -175,10 +154,13 @@ class LocalFile:
         """Write all pieces at ``offset``, on the calling thread."""
         size = sum(map(len, pieces))
         self._find_room(offset, size, granted)
-        _write_all(self._descriptor, offset, pieces, size)
+        with disk_errors("write"):
+            write_all(self._descriptor, offset, pieces, size)
 
     def _find_room(self, offset: int, size: int, granted: int) -> None:
         """Take blocks for this write and more, where the reserve leaves room for both, or raise DiskFull."""
+        # Asked, then taken: threads that ask in the same moment may together go below the reserve, by a step
+        # each. The next write sees that, and is refused (decision 31).
         missing = self._blocks.missing(offset, size)
         space = measure_space(self._descriptor)
         reserve = self._min_free.of(space.total)
@@ -193,18 +175,17 @@ class LocalFile:
 
     async def read(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes."""
-        data: bytes = await finish(
-            wrap(_read_exactly)(self._descriptor, offset, size, executor=self._threads)
-        )
+        data: bytes = await finish(wrap(self.read_now)(offset, size, executor=self._threads))
         return data
 
     def read_now(self, offset: int, size: int) -> bytes:
         """Read exactly ``size`` bytes, on the calling thread."""
-        return _read_exactly(self._descriptor, offset, size)
+        with disk_errors("read a body back"):
+            return read_exactly(self._descriptor, offset, size)
 
     async def close(self) -> None:
         """Close, on a thread: freeing a gigabyte takes the kernel a while."""
-        await finish(wrap(_close)(self._descriptor, executor=self._threads))
+        await finish(wrap(close)(self._descriptor, executor=self._threads))
 
 
 @contextlib.contextmanager
@@ -215,6 +196,7 @@ def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         text = f"The spool could not {doing}: {reason}."
+        # A quota too: for its user the disk is full, whatever the file system still has.
         if error.errno in _FULL:
             fault: DiskFull | DiskError = DiskFull(text, retry_after=60)
         else:
@@ -242,31 +224,9 @@ def measure_space(place: Path | int) -> Space:
     return Space(result.f_blocks * result.f_frsize, result.f_bavail * result.f_frsize)
 
 
-def _open_nameless(directory: Path) -> int:
+def _open(directory: Path) -> int:
     with disk_errors("open a file", directory):
-        try:
-            return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            # Some file systems (overlayfs of old kernels, NFS) have no O_TMPFILE.
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                raise
-            return _open_unlinked(directory)
-
-
-def _open_unlinked(directory: Path) -> int:
-    descriptor, name = tempfile.mkstemp(prefix="glance-shim-", dir=directory)
-    try:
-        Path(name).unlink()
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _close(descriptor: int) -> None:
-    # The descriptor is gone even where close() fails, and the bytes that it could not write nobody wants.
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+        return open_file(directory)
 
 
 def _check_free(directory: Path, size: int, min_free: Amount) -> None:
@@ -279,35 +239,3 @@ def _check_free(directory: Path, size: int, min_free: Amount) -> None:
 
 def _too_full() -> DiskFull:
     return DiskFull("The spool's disk is too full: free space would sink below its reserve.", retry_after=60)
-
-
-def _write_all(descriptor: int, offset: int, pieces: Sequence[Piece], left: int) -> None:
-    with disk_errors("write"):
-        while left:
-            written = os.pwritev(descriptor, pieces[:MAX_PIECES], offset)
-            offset += written
-            left -= written
-            if left:
-                pieces = _after(pieces, written)
-
-
-def _after(pieces: Sequence[Piece], written: int) -> list[Piece]:
-    """What remains of the pieces after a write that was short, or had more of them than it takes at once."""
-    for index, piece in enumerate(pieces):
-        if written < len(piece):
-            return [memoryview(piece)[written:], *pieces[index + 1 :]]
-        written -= len(piece)
-    return []
-
-
-def _read_exactly(descriptor: int, offset: int, size: int) -> bytes:
-    parts = []
-    with disk_errors("read a body back"):
-        while size:
-            part = os.pread(descriptor, size, offset)
-            if not part:
-                raise DiskError("The spool could not read a body back: the file ends too early.")
-            parts.append(part)
-            offset += len(part)
-            size -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

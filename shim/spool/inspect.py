@@ -4,7 +4,6 @@ Every finding says what it means and what to do; nothing is raised, for all of t
 """
 
 import enum
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shim.errors import ShimError
-from shim.spool.disk import Amount, Space, measure_space
+from shim.spool.calls import NO_NAMELESS, open_nameless
+from shim.spool.disk import measure_space
+from shim.spool.space import Amount, Space
 from shim.timing import UNLIMITED
 
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -101,9 +102,9 @@ def file_system_kind(directory: Path, mounts: Path = _MOUNTS) -> str | None:
 
 def _inspect_files(directory: Path) -> Finding:
     try:
-        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = open_nameless(directory)
     except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+        if error.errno in NO_NAMELESS:
             return _inspect_named_files(directory)
         return Finding(Level.FAULT, f"{directory}: no file can be made there: {error.strerror}")
     os.close(descriptor)

@@ -11,8 +11,9 @@ from types import TracebackType
 from shim.errors import BodyTooLarge, DiskError, DiskFull, LimitReached
 from shim.spool.body import Body
 from shim.spool.budget import Budget, Lease
-from shim.spool.disk import Disk, Space, name_disk
+from shim.spool.disk import Disk, name_disk
 from shim.spool.overflow import LINKS, STEP, Overflow
+from shim.spool.space import Space
 from shim.timing import UNLIMITED, finish
 
 

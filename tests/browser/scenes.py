@@ -14,7 +14,7 @@ from shim.observe.counters import Counters
 from shim.observe.history import HOUR, STEP, History, Step
 from shim.observe.journal import UPLOAD_PHASES, Phase
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from shim.upstream.address import UpstreamAddress, parse_upstream
 from shim.upstream.probe import Health
 

@@ -15,7 +15,7 @@ from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import Readiness, ServerHealth
 from shim.app.view import Status, View
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from shim.timing import monotonic
 from tests.browser.scenes import IDLE, Scene
 from tests.support.shim import free_port

@@ -13,7 +13,7 @@ import pytest
 from shim.app.metrics import render_metrics
 from shim.observe.snapshot import Snapshot
 from shim.server.addresses import TcpAddress
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from tests.deploy.rendering import CHART, KUBERNETES, Rendering, claimed
 from tests.deploy.tools import Document, Tools
 from tests.support.client import LAST, Client, chunk, head

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shim.errors import DiskError, DiskFull
-from shim.spool.disk import Piece, Space
+from shim.spool.disk import Piece
+from shim.spool.space import Space
 from shim.timing import finish
 from tests.fakes.loops import let_others_run
 

@@ -1,6 +1,5 @@
 """The lane: who is due when is arithmetic; there is one thread, and more only where that is stuck."""
 
-import queue
 import threading
 
 import pytest
@@ -9,8 +8,7 @@ from hypothesis import strategies as st
 
 from shim.lane import BUFFER, TICK, Lane, LateTurns
 from shim.timing import UNLIMITED, monotonic
-
-PATIENCE = 10
+from tests.fakes.turns import Noted
 
 
 def taken(lane, now):
@@ -77,23 +75,6 @@ def test_all_who_are_due_and_nobody_else(entries, now):
 # -- the threads --------------------------------------------------------------------------------------
 
 
-class Noted:
-    """A worker that notes its turns, and stays in them while its gate is closed."""
-
-    def __init__(self, gate=None):
-        self.turns = queue.SimpleQueue()
-        self.gate = gate
-
-    def step(self, buffer):
-        assert len(buffer) == BUFFER
-        self.turns.put(threading.current_thread().name)
-        if self.gate is not None:
-            assert self.gate.wait(PATIENCE)
-
-    def turn(self):
-        return self.turns.get(timeout=PATIENCE)
-
-
 @pytest.fixture(name="late")
 def _late():
     late = LateTurns(3, name="lane-test", clock=monotonic)
@@ -106,10 +87,10 @@ def test_a_turn_and_only_one(late):
     assert late.threads == 0, "nobody came yet"
     worker, other = Noted(), Noted()
     assert late.enter(worker, 0.0)
-    assert worker.turn() == "lane-test-0"
+    assert (worker.turn().name, worker.size) == ("lane-test-0", BUFFER)
     assert late.enter(other, 60.0)
     assert late.enter(worker, 0.0), "it overtakes who waits for longer"
-    assert worker.turn() == "lane-test-0"
+    assert worker.turn().name == "lane-test-0"
     late.leave(other)
     assert (len(late), late.threads, worker.turns.empty(), other.turns.empty()) == (0, 1, True, True)
 
@@ -120,7 +101,7 @@ def test_one_that_is_stuck_holds_up_nobody(late):
     late.enter(stuck, 0.0)
     stuck.turn()
     late.enter(other, 0.0)
-    assert other.turn() != "lane-test-0"
+    assert other.turn().name != "lane-test-0"
     gate.set()
 
 

@@ -1,7 +1,6 @@
 """The poller: sockets are told of one at a time and once, and whatever fails leaves nothing behind."""
 
 import os
-import queue
 import select
 import socket
 import threading
@@ -11,34 +10,7 @@ import pytest
 from shim.poller import BUFFER, Poller
 from tests.fakes.descriptors import none_left
 from tests.fakes.pumping import pump_threads
-
-PATIENCE = 10
-
-
-class Noted:
-    """A worker that notes its turns, and stays in them while its gate is closed."""
-
-    def __init__(self, gate=None):
-        self.turns = queue.SimpleQueue()
-        self.gate = gate
-
-    def step(self, buffer):
-        assert len(buffer) == BUFFER
-        self.turns.put(threading.current_thread())
-        if self.gate is not None:
-            self.gate.wait()
-
-    def turn(self):
-        """The next turn's thread."""
-        return self.turns.get(timeout=PATIENCE)
-
-    @property
-    def is_idle(self):
-        try:
-            self.turns.get(timeout=0.05)
-        except queue.Empty:
-            return True
-        return False
+from tests.fakes.turns import PATIENCE, Noted
 
 
 @pytest.fixture(name="poller")
@@ -65,6 +37,7 @@ def test_a_turn_for_an_event_and_only_one(poller, pair):
     assert worker.is_idle
     other.send(b"foo")
     assert worker.turn().name.startswith("pump-")
+    assert worker.size == BUFFER
     assert worker.is_idle, "the bytes are still there, but nobody has asked again"
     poller.watch(worker, one.fileno(), select.EPOLLIN)
     worker.turn()

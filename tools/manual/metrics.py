@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from shim.app.metrics import families
 from shim.observe.cloud import CloudView
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 
 LABELS = {
     "code": "why: a code of [refusals](refusals.md)",

@@ -21,9 +21,9 @@ class Line:
     """A queue on leaping time, and what became of each request."""
 
     def __init__(self, *slots, share=0.75, room=None, **options):
-        self.queue = SlotQueue(
-            len(slots), upload_share=share, options=QueueOptions(**options), room=room, clock=loop_time
-        )
+        waits = QueueOptions(**options)
+        self.room = room or WaitingRoom(waits.most)
+        self.queue = SlotQueue(len(slots), upload_share=share, options=waits, room=self.room, clock=loop_time)
         for server, limit in enumerate(slots):
             self.queue.limit(server, limit)
         self.waited, self.served = [], []
@@ -43,7 +43,7 @@ class Line:
 
     def check_nothing_is_held(self):
         assert self.queue.waiting == 0
-        assert self.queue._room.waiting == 0
+        assert self.room.waiting == 0
         assert self.queue._turns == {}
         assert [self.queue.used(server) for server in range(len(self.queue._slots))] == [0] * len(
             self.queue._slots
@@ -157,7 +157,7 @@ def test_a_full_line_is_no_matter_to_whom_finds_a_slot():
         over = asyncio.Event()
         held = [line.start(number, until=over, length=LARGE) for number in range(3)]
         await let_others_run()
-        assert line.queue._room.waiting == line.queue._room.limit
+        assert line.room.waiting == line.room.limit
         await line.serve("small")
         over.set()
         await asyncio.gather(*held)
@@ -169,7 +169,7 @@ def test_retry_after_follows_what_goes_on():
     async def scene(line):
         busy = [line.start(number, seconds=3) for number in range(10)]
         await asyncio.sleep(20)
-        line.queue._room._pool.limits = Limits(3)
+        line.room._pool.limits = Limits(3)
         with pytest.raises(QueueFull) as raised:
             await line.serve("too many")
         # Three still wait, and six slots came free in 20 s: the fourth is due in 13.3 s.
@@ -181,7 +181,7 @@ def test_retry_after_follows_what_goes_on():
 
 def test_one_limit_for_all_lines():
     async def scene(line):
-        other, over = Line(1, room=line.queue._room), asyncio.Event()
+        other, over = Line(1, room=line.room), asyncio.Event()
         held = [line.start(0, until=over), line.start(1, until=over), other.start(2, until=over)]
         await let_others_run()
         with pytest.raises(QueueFull):

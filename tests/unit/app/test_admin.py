@@ -29,7 +29,7 @@ from shim.observe.cloud import CloudView
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase
 from shim.spool.budget import Budget
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shim.app.build import Parts, ProxyOptions, build, service_of
+from shim.app.build import build
 from shim.app.groups import UpstreamSpec
+from shim.app.options import ProxyOptions
+from shim.app.parts import Parts
 from shim.errors import DiskError, NoUpstream
 from shim.routes.route import Route
-from shim.service.generic import GenericService
-from shim.service.glance import GlanceService
 from shim.upstream.address import parse_upstream
 from shim.upstream.message import UpstreamTimeouts
 from tests.fakes.application import LAST_RESORT, threads
@@ -119,11 +119,6 @@ def test_two_builds_share_nothing(tmp_path):
 def test_a_spool_that_is_not_there(tmp_path):
     with pytest.raises(DiskError):
         build(options(tmp_path / "missing", "only"))
-
-
-def test_services():
-    assert isinstance(service_of("glance"), GlanceService)
-    assert isinstance(service_of("none"), GenericService)
 
 
 # -- an application in this process -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from shim.app.health import Readiness, ServerHealth
 from shim.app.notices import Facts, judge
 from shim.observe.snapshot import Snapshot
-from shim.spool.disk import Space
+from shim.spool.space import Space
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.probe import Health

@@ -5,7 +5,9 @@ import logging
 
 import pytest
 
-from shim.app.build import ProxyOptions, UpstreamSpec, build
+from shim.app.build import build
+from shim.app.groups import UpstreamSpec
+from shim.app.options import ProxyOptions
 from shim.app.spans import SpanExport
 from shim.app.tracing import Ended, TraceOptions
 from shim.observe.journal import Record

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.capacity.arithmetic import Amount, holding
+from shim.capacity.arithmetic import Amount, holding, scale_load
 from shim.capacity.load import Load, Way
 from shim.capacity.simulation import Outcome, Rules, draw_trace, simulate
 from shim.capacity.sizes import ListedSizes
@@ -29,6 +29,14 @@ def test_uploads_that_are_all_alike(way: Way, uploads: float, busy: float, held:
     assert found.line.busy == pytest.approx(busy)
     assert found.held.mean / MIB == pytest.approx(held)
     assert found.leased.mean / MIB == pytest.approx(leased)
+
+
+@pytest.mark.parametrize("at_once", [0.5, 3, 10_000])
+def test_a_load_by_what_is_under_way(at_once: float):
+    """Without a line it is what was asked for: 100 s each and some, so one in as many seconds for each."""
+    scaled = scale_load(ALIKE, at_once)
+    assert scaled.arrivals == pytest.approx(at_once / (100 + LATER))
+    assert holding(scaled, Way.CUT_THROUGH, 10 * MANY).uploads.mean == pytest.approx(at_once)
 
 
 MIXED = ListedSizes((50 * MIB, 200 * MIB, 400 * MIB), (5, 2, 1))

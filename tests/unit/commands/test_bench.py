@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from shim.bench.plan import WARMING_UP, Case, Round
 from shim.bench.results import Failure, Results, Sample, as_values
 from shim.cli import app
-from shim.commands.bench_options import Request, Unusable, read_order
+from shim.commands.bench_options import Request, read_order
 from shim.commands.bench_page import render_page
 from shim.commands.bench_plots import Row, curves, dots, ratios
 from shim.commands.bench_terminal import failure_lines, print_results
+from shim.commands.reading import Unusable
 from tests.support.series import series
 from tests.unit.bench.test_plan import PLAN
 

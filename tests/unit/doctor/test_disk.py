@@ -7,8 +7,8 @@ import pytest
 
 from shim.doctor import disk
 from shim.doctor.disk import inspect_quota, inspect_rate, judge_rate, measure_rate
-from shim.spool.disk import Space
 from shim.spool.inspect import Level
+from shim.spool.space import Space
 from tests.fakes.descriptors import none_left
 
 MIB = 1 << 20

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from shim.errors import DiskFull
 from shim.spool import blocks, disk
 from shim.spool.blocks import LEAST, MIB, STEP, Blocks
-from shim.spool.disk import Amount, LocalDisk, Space
+from shim.spool.disk import LocalDisk
+from shim.spool.space import Amount, Space
 from tests.fakes.loops import run
 
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.errors import DiskError, DiskFull
-from shim.spool.disk import MAX_PIECES, Amount, LocalDisk, Space, disk_errors, measure_space
+from shim.spool.calls import MAX_PIECES
+from shim.spool.disk import LocalDisk, disk_errors, measure_space
+from shim.spool.space import Amount, Space
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import run
 
@@ -357,13 +359,6 @@ def test_space_that_cannot_be_asked_for(disk, monkeypatch):
 def test_the_real_file_system_has_space(tmp_path):
     space = measure_space(tmp_path)
     assert 0 < space.free < space.total
-
-
-def test_amounts():
-    assert Amount(5).of(1000) == 5
-    assert Amount(5, share=0.25).of(1000) == 250
-    assert Amount(share=0).of(1000) == 0
-    assert Amount().of(1000) == 0
 
 
 def test_an_error_without_a_number_keeps_its_words():

@@ -10,8 +10,8 @@ import pytest
 
 from shim.errors import DiskError, DiskFull
 from shim.spool.body import Body
-from shim.spool.disk import Amount
 from shim.spool.encrypted import CHUNK, TAG, EncryptedDisk, EncryptedFile, is_available
+from shim.spool.space import Amount
 from tests.fakes.loops import run
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="the cryptography library is not installed")

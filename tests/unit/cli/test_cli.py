@@ -18,7 +18,7 @@ from shim.commands.admin import AdminFlags
 from shim.config import describe
 from tests.fakes.certificates import make_authority, make_certificate
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ALL_OPTIONS = "All options, with units and reasons: glance-shim config --defaults\n"
 
 HANDED_ON = [
