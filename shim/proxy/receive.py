@@ -6,8 +6,6 @@ one. Time counts only while the shim waits for the client: what the disk takes i
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import TypeAlias
 
 from shim.admission.gate import Ticket
 from shim.admission.limits import BodyPace, RateFloor
@@ -21,14 +19,13 @@ from shim.errors import (
 )
 from shim.observe.journal import Record
 from shim.proxy.lead import Lead
+from shim.proxy.look import Filled, Look
 from shim.spool.body import Body
 from shim.spool.budget import LARGEST_STEP
 from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, monotonic
 
 # How often a pump is looked at: as old as the numbers of the live view may be.
 LOOK_ON: Seconds = 0.5
-
-Filled: TypeAlias = tuple[bool, bytes]
 
 
 class BodyReceiver:
@@ -144,7 +141,7 @@ class BodyReceiver:
 
     async def _watch(self, filling: asyncio.Future[Filled], source: BodyPump) -> Filled:
         """Judge the client's pace until the pump returns."""
-        look = _Look(lambda: self._judge(source), filling)
+        look = Look(lambda: self._judge(source), filling)
         look.again_in(self._until_next_look())
         try:
             await asyncio.wait({filling})
@@ -234,43 +231,3 @@ class BodyReceiver:
             raise BodyIdleTimeout(f"No byte of the body came for {self._pace.idle:g} s.")
         if self._waited >= self._pace.total:
             raise BodyTotalTimeout(f"The body took longer than {self._pace.total:g} s.")
-
-
-class _Look:
-    """Looks at a pump at work again and again.
-
-    By a timer of the loop: with five hundred clients a task's turns for each look cost more than the pump.
-    """
-
-    def __init__(self, judge: Callable[[], Seconds], filling: asyncio.Future[Filled]) -> None:
-        """Take what judges, and says when to look again; what it raises ends ``filling``."""
-        self._judge = judge
-        self._filling = filling
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._fault: Exception | None = None
-
-    def again_in(self, seconds: Seconds) -> None:
-        """Look in so many seconds."""
-        self._timer = self._loop.call_later(seconds, self._look)
-
-    def end(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def outcome(self) -> Filled:
-        """What the pump gave; raises what it, or the look, found fault with."""
-        if self._fault is not None:
-            raise self._fault
-        return self._filling.result()
-
-    def _look(self) -> None:
-        if self._filling.done():
-            return
-        try:
-            self.again_in(self._judge())
-        except Exception as fault:  # noqa: BLE001 - ``outcome`` raises it; a timer has nobody to tell
-            # A bug too: else nobody would look any more, and the client could take for ever.
-            self._fault = fault
-            self._filling.cancel()

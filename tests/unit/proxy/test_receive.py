@@ -20,7 +20,8 @@ from shim.errors import (
     UploadsFull,
 )
 from shim.observe.journal import Record
-from shim.proxy.receive import BodyReceiver, _Look
+from shim.proxy.look import Look
+from shim.proxy.receive import BodyReceiver
 from shim.spool.body import Body, BodyState
 from shim.timing import UNLIMITED
 from tests.fakes.client import GONE, FakeClient
@@ -460,7 +461,7 @@ def test_a_look_that_fails_ends_the_pump_and_is_told():
         def judge():
             raise KeyError("a bug")
 
-        look = _Look(judge, filling)
+        look = Look(judge, filling)
         look.again_in(0.5)
         await asyncio.wait({filling})
         with pytest.raises(KeyError, match="a bug"):
