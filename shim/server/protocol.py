@@ -16,7 +16,7 @@ from shim.admission.connections import ConnectionGate, Place
 from shim.admission.limits import AnswerPace
 from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
-from shim.server.exchange import Answering, Exchange
+from shim.server.exchange import Exchange
 from shim.server.stream import ClientStream
 from shim.server.takeover import Takeover
 from shim.server.tls_pump import make_intake
@@ -144,7 +144,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
-        if self._exchange is not None and self._exchange.answering is not Answering.COMPLETE:
+        if self._exchange is not None and not self._exchange.answer.is_complete:
             # Closed, the transport would wait until the client has read what was written: perhaps never.
             self.stream.abort()
 
@@ -172,13 +172,13 @@ class ClientConnection(asyncio.Protocol):
         if self.state is Reading.HEAD and len(self._head) == 0:
             self.stream.close()
         elif self._exchange is not None:
-            self._exchange.keep_alive = False
+            self._exchange.answer.keep_alive = False
 
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
         if self._exchange is not None:
-            self._exchange.keep_alive = False
+            self._exchange.answer.keep_alive = False
 
     def _take_place(self) -> None:
         # Those that have not shaken hands yet have no place, but stand here all the same.
@@ -238,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
     def _run(self, exchange: Exchange) -> None:
         self._exchange = exchange
         if self._is_last:
-            exchange.keep_alive = False
+            exchange.answer.keep_alive = False
         task = self.loop.create_task(exchange.run(self.application))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
