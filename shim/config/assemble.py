@@ -22,7 +22,7 @@ from shim.config.units import Share
 from shim.ledger.state import default_directory
 from shim.routes.route import BodyMode, Route, Terms
 from shim.server.certificates import TlsFiles
-from shim.server.protocol import ConnectionOptions
+from shim.server.connection_options import ConnectionOptions
 from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
 from shim.service.service_token import ServiceAccount

@@ -80,7 +80,7 @@ class Exchange:
                 INBOUND: Inbound(
                     self._request.target,
                     self._refusal,
-                    self._connection.take_over,
+                    self._connection.body.take_over,
                     self.answer.move,
                     self.watch_client,
                     self.receive_now,
@@ -99,10 +99,10 @@ class Exchange:
         if self.answer.is_complete:
             # As ASGI has it; and a body that the connection holds by now is the next request's.
             return {"type": "http.disconnect"}
-        self._connection.ask_for_body(expects_continue=self._expects_continue)
+        self._connection.body.ask(expects_continue=self._expects_continue)
         if not (self._pieces or self._body_ended):
             # Not when the last part was taken: whoever lets a pump go on wants no more of it here.
-            self._connection.read_body()
+            self._connection.body.go_on()
         while not (self._pieces or self._disconnected or self._body_error or self._is_end_news):
             if self._arrived is None or self._arrived.is_set():
                 self._arrived = asyncio.Event()
@@ -120,9 +120,9 @@ class Exchange:
         """What ``receive`` would give at once, None where it would wait or fail; an ``Inbound`` offer."""
         if self._disconnected or self._end_told or self.answer.is_complete:
             return None
-        self._connection.ask_for_body(expects_continue=self._expects_continue)
+        self._connection.body.ask(expects_continue=self._expects_continue)
         if not (self._pieces or self._body_ended):
-            self._connection.read_now()
+            self._connection.body.read_now()
         if self._body_error is not None or not (self._pieces or self._body_ended):
             return None
         return self._take_body()
@@ -142,7 +142,12 @@ class Exchange:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._body_ended:
             return {"type": "http.request", "body": body, "more_body": False}
-        return {"type": "http.request", "body": body, "more_body": True, TO_COME: self._connection.to_come}
+        return {
+            "type": "http.request",
+            "body": body,
+            "more_body": True,
+            TO_COME: self._connection.body.to_come,
+        }
 
     def take_unread(self) -> bytes:
         """The part of the body that has come and was not received yet."""

@@ -1,69 +1,39 @@
-"""The client's connection: reads a head, holds the body back until it is asked for, then decodes it.
+"""The client's connection: heads are read, one exchange runs after the other, and every end is one in order.
 
-Stands in for uvicorn's protocol class (pinned exactly). Because the body is held, everything that is
-decided before the application's first ``receive()`` is decided before a byte of it, and before a 100.
+Stands in for uvicorn's protocol class (pinned exactly). How bodies are read is ``request_body``'s.
 """
 
 import asyncio
-import enum
-from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.admission.limits import AnswerPace
-from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
+from shim.errors import HeaderTimeout, QueueFull, ShimError
 from shim.poller import Poller
+from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
+from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
 from shim.server.stream import ClientStream
-from shim.server.takeover import Takeover
-from shim.server.tls_pump import make_intake
-from shim.timing import Alarm, Seconds
-from shim.wire.chunked import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder
-from shim.wire.framing import BodyKind, Framing, request_framing
+from shim.timing import Alarm
+from shim.wire.framing import request_framing
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
 from shim.wire.proxy_protocol import ProxyHeader
 
-# Decoded bytes waiting for the application; beyond it the client is held back.
-# (uvloop reads 250 KB at a time: after one such read nothing more comes unasked for.)
-HIGH_WATER = 192 * 1024
-# Bytes of following requests kept while an answer is under way.
-MOST_PIPELINED = 64 * 1024
-# What is taken of a body in one read of our own: a small body with its chunks' lines.
-READ_AT_ONCE = 128 * 1024
 # What is shown for a request whose head could not be read.
 _NO_HEAD = RequestHead("-", b"-", "1.1", ())
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
-
-    max_head: int = 64 * 1024
-    max_connections: float = 10_000
-    header_timeout: Seconds = 30.0
-    keepalive_timeout: Seconds = 75.0
-    linger_timeout: Seconds = 30.0
-    answer: AnswerPace = field(default_factory=AnswerPace)
-
-
-class Reading(enum.Enum):
-    """What the next bytes of the client are."""
-
-    HEAD = "head"
-    HELD = "held"  # a body that nobody has asked for yet
-    BODY = "body"
-    PUMPED = "pumped"  # the body again, but read by a pump
-    AFTER = "after"  # later requests, kept until the answer is done
-    REFUSED = "refused"  # of no interest any more; the answer is under way
-    LINGER = "linger"  # read and thrown away until the client has read the answer
-    CLOSED = "closed"
-
-
 class ClientConnection(asyncio.Protocol):
-    """One client connection; a sequence of exchanges, one at a time."""
+    """One client connection; a sequence of exchanges, one at a time.
+
+    Attributes:
+        state: What the next bytes of the client are.
+        held: Bytes that have come, and are nobody's yet.
+        body: Of the request under way.
+        exchange: The request under way; None between two.
+    """
 
     def __init__(
         self,
@@ -89,7 +59,6 @@ class ClientConnection(asyncio.Protocol):
         self._gate = gate
         self._place: Place | None = None
         self._is_last = False
-        self._poller = poller
         self._named = named
         self.loop = _loop or asyncio.get_running_loop()
         self.application = config.loaded_app
@@ -99,15 +68,14 @@ class ClientConnection(asyncio.Protocol):
         # Set by connection_made, which the loop calls before anything else.
         self.stream: ClientStream = None  # type: ignore[assignment]
         self._head = HeadBuffer(self.options.max_head)
-        self._held = b""
-        self._framing: Framing | None = None
-        self._decoder: BodyDecoder | None = None
-        self._exchange: Exchange | None = None
+        self.held = b""
+        self.body = RequestBody(self, poller)
+        self.exchange: Exchange | None = None
         # One is enough: a connection waits for a head, or for its end, never for both.
         self._alarm = Alarm(self.loop)
 
     def __repr__(self) -> str:
-        return f"<ClientConnection {self.state.value}, {len(self._held)} bytes held>"
+        return f"<ClientConnection {self.state.value}, {len(self.held)} bytes held>"
 
     # -- the transport's calls --------------------------------------------------------------------
 
@@ -133,10 +101,10 @@ class ClientConnection(asyncio.Protocol):
             case Reading.HEAD:
                 self._read_head(data)
             case Reading.BODY:
-                self._read_body(data)
+                self.body.feed(data)
             case Reading.HELD | Reading.AFTER:
-                self._held += data
-                if len(self._held) > MOST_PIPELINED:
+                self.held += data
+                if len(self.held) > MOST_PIPELINED:
                     self.stream.pause()
             case _:
                 # Refused or lingering: read only so that the client can go on to read its answer.
@@ -144,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
-        if self._exchange is not None and not self._exchange.answer.is_complete:
+        if self.exchange is not None and not self.exchange.answer.is_complete:
             # Closed, the transport would wait until the client has read what was written: perhaps never.
             self.stream.abort()
 
@@ -156,8 +124,8 @@ class ClientConnection(asyncio.Protocol):
         self.server_state.connections.discard(self)
         if self._place is not None:
             self._place.give_back()
-        if self._exchange is not None:
-            self._exchange.disconnect()
+        if self.exchange is not None:
+            self.exchange.disconnect()
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""
@@ -171,14 +139,14 @@ class ClientConnection(asyncio.Protocol):
         """The server drains (called by uvicorn): end after the answer under way."""
         if self.state is Reading.HEAD and len(self._head) == 0:
             self.stream.close()
-        elif self._exchange is not None:
-            self._exchange.answer.keep_alive = False
+        elif self.exchange is not None:
+            self.exchange.answer.keep_alive = False
 
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
-        if self._exchange is not None:
-            self._exchange.answer.keep_alive = False
+        if self.exchange is not None:
+            self.exchange.answer.keep_alive = False
 
     def _take_place(self) -> None:
         # Those that have not shaken hands yet have no place, but stand here all the same.
@@ -210,14 +178,11 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(request, refusal)
             return
         self._alarm.stop()
-        self._held = self._head.take_rest()
-        self._framing = framing
+        self.held = self._head.take_rest()
         if framing.has_body:
             # From here on nothing is read until the application asks for the body: the whole of
             # admission happens while the client still holds its bytes.
-            self.state = Reading.HELD
-            if not _seems_whole(self._held, framing):
-                self.stream.pause()
+            self.body.hold(framing)
         else:
             self.state = Reading.AFTER
         self._run(Exchange(self, request, body_ended=not framing.has_body))
@@ -236,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
         self._run(Exchange(self, request, body_ended=True, refusal=refusal))
 
     def _run(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
         if self._is_last:
             exchange.answer.keep_alive = False
         task = self.loop.create_task(exchange.run(self.application))
@@ -258,110 +223,21 @@ class ClientConnection(asyncio.Protocol):
         limit = self.options.header_timeout
         self._refuse(_NO_HEAD, HeaderTimeout(f"The request head did not arrive within {limit:g} s."))
 
-    # -- bodies, for the exchange -----------------------------------------------------------------
+    # -- bodies -----------------------------------------------------------------------------------
 
     @property
     def is_request_read(self) -> bool:
         """Whether the request was read to its end, so that another may follow."""
         return self.state is Reading.AFTER
 
-    @property
-    def to_come(self) -> int:
-        """Bytes of the body that are known to come yet."""
-        return 0 if self._decoder is None else self._decoder.left
-
-    def ask_for_body(self, *, expects_continue: bool) -> None:
-        """Begin to take the body; the client is told to go on where it waits for that."""
-        if self.state is not Reading.HELD:
-            return
-        assert self._framing is not None
-        if expects_continue and not self._held:
-            self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self.state = Reading.BODY
-        self._decoder = _decoder(self._framing)
-        held, self._held = self._held, b""
-        if held:
-            self._read_body(held)
-        if self.state is not Reading.REFUSED:
-            self.stream.resume()
-
-    def read_body(self) -> None:
-        """Go on where enough of the body had come for the moment."""
-        if self.state is Reading.BODY:
-            self.stream.resume()
-
-    def _read_body(self, data: bytes) -> None:
-        assert self._decoder is not None
-        assert self._exchange is not None
-        try:
-            decoded = self._decoder.decode(memoryview(data))
-        except BadFraming as error:
-            # Where this body ends cannot be known, so nothing behind it is ever taken for a request.
-            self.state = Reading.REFUSED
-            self.stream.pause()
-            self._exchange.fail_body(error)
-            return
-        if decoded.ended:
-            self.state = Reading.AFTER
-            self._held = data[decoded.used :]
-        buffered = self._exchange.add_body(decoded.payload, ended=decoded.ended)
-        if buffered > HIGH_WATER and not decoded.ended:
-            self.stream.pause()
-
-    def read_now(self) -> None:
-        """Take what waits in the socket: a body right behind its head then needs no turn of the loop.
-
-        Only where fast ways are wanted: without them a body comes by the transport alone.
-        """
-        if self._poller is None or self.state is not Reading.BODY:
-            return
-        data = self.stream.read_now(READ_AT_ONCE)
-        if data:
-            self._read_body(data)
-
-    def take_over(self) -> Takeover | None:
-        """Let a pump read the rest of the body; None where it has ended, or only the loop can read it."""
-        if self._poller is None or self.state is not Reading.BODY or not self._is_rest_in_socket():
-            return None
-        assert self._exchange is not None
-        assert self._decoder is not None
-        try:
-            intake = make_intake(self._poller, self.stream, self._decoder)
-        except OSError:
-            # No descriptor left: the plain way needs none.
-            return None
-        self.stream.pause()
-        self.state = Reading.PUMPED
-        return Takeover(self, intake, self._exchange.take_unread())
-
-    def _is_rest_in_socket(self) -> bool:
-        # What is delivered for this may be the body's end, or none.
-        return self.stream.settle() and self.state is Reading.BODY
-
-    def take_back(self, rest: bytes | None) -> None:
-        """Go on after a pump; ``rest`` came after the body's end, None where that was not reached."""
-        if self.state is not Reading.PUMPED:
-            return
-        if rest is None:
-            # What still comes is dropped: a client that reads only when it has sent all gets to its answer.
-            self.state = Reading.REFUSED
-            self.stream.resume()
-            return
-        assert self._exchange is not None
-        self.state, self._held = Reading.AFTER, rest
-        self._exchange.add_body([], ended=True)
-        self._exchange.end_was_told()
-        if len(rest) <= MOST_PIPELINED:
-            self.stream.resume()
-
     # -- ends -------------------------------------------------------------------------------------
 
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
         self.state = Reading.HEAD
-        self._exchange = None
+        self.exchange = None
         self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         self.stream.resume()
         if held:
             self._read_head(held)
@@ -379,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
             return
         # Also where the request was read to its end: what comes after it would be answered by a reset.
         self.state = Reading.LINGER
-        self._held = b""
+        self.held = b""
         self.stream.half_close()
         self._alarm.set(self.options.linger_timeout, self.stream.abort)
         self.stream.resume()
@@ -394,15 +270,3 @@ class ClientConnection(asyncio.Protocol):
             self.stream.reset()
         else:
             self.stream.abort()
-
-
-def _seems_whole(held: bytes, framing: Framing) -> bool:
-    """Whether a body looks as if all of it had come with its head, so that there is nothing to hold back."""
-    return held.endswith(LAST_CHUNK) if framing.length is None else len(held) >= framing.length
-
-
-def _decoder(framing: Framing) -> BodyDecoder:
-    if framing.kind is BodyKind.CHUNKED:
-        return ChunkedDecoder()
-    assert framing.length is not None
-    return LengthDecoder(framing.length)

@@ -30,11 +30,12 @@ from shim.server.addresses import ListenAddress
 from shim.server.admin_connection import AdminConnection
 from shim.server.certificates import CertificateFault, ServerCertificate, TlsFiles
 from shim.server.channel import Beat
+from shim.server.connection_options import ConnectionOptions
 from shim.server.entrance import EntranceOptions, entered_by
 from shim.server.leaving import Leaving, Listener
 from shim.server.listen import ListenFailed
 from shim.server.plan import Station
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.protocol import ClientConnection
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait
 from shim.wire.forwarding import TrustedProxies
 

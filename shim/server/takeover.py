@@ -67,4 +67,4 @@ class Takeover:
         if self._is_gone:
             self._connection.stream.abort()
         else:
-            self._connection.take_back(self._rest)
+            self._connection.body.take_back(self._rest)

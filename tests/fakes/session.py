@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from uvicorn.server import ServerState
 
 from shim.asgi import inbound_of
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.connection_options import ConnectionOptions
+from shim.server.protocol import ClientConnection
 from tests.fakes.loops import let_others_run
 from tests.fakes.transport import FakeTransport
 

@@ -11,7 +11,8 @@ from shim.admission.limits import AnswerPace
 from shim.asgi import INBOUND
 from shim.errors import ClientTooSlow
 from shim.poller import Poller
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.connection_options import ConnectionOptions
+from shim.server.protocol import ClientConnection
 from tests.fakes.loops import REAL_LOOPS
 from tests.fakes.session import Echo, answer_with, read_answers
 

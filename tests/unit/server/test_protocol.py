@@ -17,7 +17,7 @@ from shim.errors import (
     UnknownCoding,
     UnknownMethod,
 )
-from shim.server.protocol import HIGH_WATER, MOST_PIPELINED, Reading
+from shim.server.request_body import HIGH_WATER, MOST_PIPELINED, Reading
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.session import Echo, Session, answer_with
 from tests.fakes.transport import READ_SIZE
@@ -117,10 +117,10 @@ def test_so_much_is_pipelined_and_no_more():
         assert session.transport.is_reading()
         while session.transport.is_reading():
             await session.send(GET * 100)
-        waiting = session.connection._held
+        waiting = session.connection.held
         assert MOST_PIPELINED < len(waiting) <= MOST_PIPELINED + READ_SIZE
         await session.send(GET)
-        assert session.connection._held == waiting
+        assert session.connection.held == waiting
         application.before.set()
         while session.transport.kernel or session.connection.state is not Reading.HEAD:
             await let_others_run()

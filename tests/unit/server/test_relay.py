@@ -17,7 +17,8 @@ from shim.admission.limits import AnswerPace
 from shim.asgi import AnswerSource, Movement, inbound_of
 from shim.errors import ClientGone, ClientTooSlow, ResponseTimeout, UpstreamClosed
 from shim.server import relay as relay_module
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.connection_options import ConnectionOptions
+from shim.server.protocol import ClientConnection
 from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, let_others_run, run_leaping

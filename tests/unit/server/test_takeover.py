@@ -10,7 +10,8 @@ from uvicorn.server import ServerState
 
 from shim.asgi import inbound_of
 from shim.errors import BadFraming, ClientGone, DiskFull, ShimError
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.connection_options import ConnectionOptions
+from shim.server.protocol import ClientConnection
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run

@@ -15,8 +15,9 @@ from shim import lane, poller
 from shim.asgi import inbound_of
 from shim.errors import BadFraming
 from shim.server.certificates import ServerCertificate, TlsFiles
+from shim.server.connection_options import ConnectionOptions
 from shim.server.entrance import EntranceOptions, entered_by
-from shim.server.protocol import ClientConnection, ConnectionOptions
+from shim.server.protocol import ClientConnection
 from shim.server.pump import SLACK, Ended, Outcome
 from shim.server.records import MOST_IN_MEMORY, RECORD
 from shim.server.tls import Tls
