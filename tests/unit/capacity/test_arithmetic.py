@@ -48,7 +48,7 @@ def played(load: Load, way: Way, slots: int) -> Outcome:
 
 
 @pytest.mark.parametrize(("load", "slots"), CASES.values(), ids=CASES)
-@pytest.mark.parametrize("way", [Way.WHOLE, Way.CUT_THROUGH])
+@pytest.mark.parametrize("way", [pytest.param(Way.WHOLE, marks=pytest.mark.more), Way.CUT_THROUGH])
 def test_the_simulation_agrees(load: Load, slots: int, way: Way):
     computed, outcome = holding(load, way, slots), played(load, way, slots)
     watch = outcome.watch
