@@ -650,6 +650,7 @@ def test_server_that_does_not_read_becomes_504(rig_with, gate):
     assert len(rig.stub.requests) == 1
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("case", ["http-tcp-plain", "http-tcp-fast"])
 def test_no_connection_in_time(rig_with):
     """Nobody accepts, and the listen queue is full: the kernel lets whoever comes wait."""

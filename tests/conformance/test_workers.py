@@ -398,6 +398,7 @@ def test_reload_under_traffic_loses_no_request(rig_with, workers):
 
 
 @once
+@pytest.mark.more
 def test_a_faulty_configuration_is_refused_and_the_old_one_goes_on(rig_with):
     rig = rig_with({}, fresh=True)
     pids = workers_of(rig.shim)

@@ -256,8 +256,16 @@ def test_the_status_is_the_processs():
     ("commands", "unwanted"),
     [
         (["--help", "serve --help", "oops"], {"rich", "shim.config", "uvicorn", "asyncio"}),
-        (["config", "config --set oops"], {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"}),
-        (["uploads --admin 127.0.0.1:1"], {"uvicorn", "starlette", "prometheus_client"}),
+        pytest.param(
+            ["config", "config --set oops"],
+            {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"},
+            marks=pytest.mark.more,
+        ),
+        pytest.param(
+            ["uploads --admin 127.0.0.1:1"],
+            {"uvicorn", "starlette", "prometheus_client"},
+            marks=pytest.mark.more,
+        ),
     ],
     ids=["help", "config", "uploads"],
 )
