@@ -60,7 +60,7 @@ with_servers() { run_tests -m servers -n 3 --dist loadgroup "$@" tests/integrati
 case $what in
     lint) lint ;;
     fast)
-        # Of hypothesis' examples too a part is enough here (tests/properties/conftest.py).
+        # Of hypothesis' examples too a part is enough here (tests/support/examples.py).
         export SHIM_EXAMPLES=shim-fast
         without_servers "not servers and not more" "$@"
         ;;

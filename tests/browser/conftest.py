@@ -3,16 +3,20 @@
 import os
 import urllib.parse
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page
 
-from tests.browser.browsing import browser, chromium
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="package")
-def running() -> Iterator[Browser]:
+def running() -> Iterator["Browser"]:
     """Debian's Chromium; for these tests only, for Playwright keeps a loop in the thread that others need."""
+    # Not loaded where only this file is: by each process of make test-fast.
+    from tests.browser.browsing import browser, chromium  # noqa: PLC0415
+
     program = chromium()
     if program is None:
         if os.environ.get("CI") == "true":
@@ -23,11 +27,11 @@ def running() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(running: Browser) -> Iterator[Callable[..., Page]]:
+def visit(running: "Browser") -> Iterator[Callable[..., "Page"]]:
     """Opens pages; at the end none of them has complained, or asked another host for anything."""
     contexts, hosts, faults, own = [], set(), [], set()
 
-    def open_page(url: str, **options: object) -> Page:
+    def open_page(url: str, **options: object) -> "Page":
         context = running.new_context(**options)
         contexts.append(context)
         page = context.new_page()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.rig import CASES, Rig, RigPool, can_differ
 
-HERE = Path(__file__).parent
+HERE = f"{Path(__file__).parent}/"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,14 +22,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", getattr(metafunc.module, "CASES", CASES))
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave all cases to ``make test`` but the one that a module names by ``FAST``, if it does."""
+    chosen = getattr(getattr(item, "module", None), "FAST", None)
+    if chosen is not None and _case(item) not in ("", chosen):
+        item.add_marker(pytest.mark.more)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort by case, and inside a case leave the order as it is written; leave out what cannot differ."""
-    items[:] = [item for item in items if HERE not in item.path.parents or _can_differ(item)]
-    places = [place for place, item in enumerate(items) if HERE in item.path.parents]
+    items[:] = [item for item in items if not _is_ours(item) or _can_differ(item)]
+    places = [place for place, item in enumerate(items) if _is_ours(item)]
     ours = sorted((items[place] for place in places), key=_case)
     for place, item in zip(places, ours, strict=True):
         items[place] = item
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    # As text: a path takes ten times as long, for thousands of tests in each process.
+    return str(item.path).startswith(HERE)
 
 
 def _can_differ(item: pytest.Item) -> bool:

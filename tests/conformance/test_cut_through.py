@@ -17,6 +17,7 @@ from tests.support.series import series
 from tests.support.wire import eventually
 
 MIB = 1 << 20
+FAST = "uwsgi-unix-fast"
 SIZE = 2 * MIB
 PART = SIZE // 4
 DATA = random.Random(10).randbytes(SIZE)

@@ -15,6 +15,7 @@ from tests.support.rig import Rig, only
 from tests.support.wire import eventually
 
 MIB = 1 << 20
+FAST = "http-tcp-plain"
 ROUNDS = 3
 STATUSES = [401, 404, 409, 413, 415]
 REASON = b"<html><title>said early</title>" + b"." * 3000

@@ -16,6 +16,8 @@ from tests.support.series import series
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
+# They wait, most of them.
+FAST = "http-tcp-plain"
 
 TOTAL = {"timeouts.body_total": "500ms"}
 

@@ -17,6 +17,7 @@ from tests.support.wire import eventually
 
 DELIVERIES = series("delivery", ["whole", "bytes", "thirds"])
 KIB, MIB = 1 << 10, 1 << 20
+FAST = "http-tcp-plain"
 
 REFUSALS = each_once
 """Refusals never get as far as the upstream."""

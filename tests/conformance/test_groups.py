@@ -32,7 +32,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.stubs = [Stub(), Stub("uwsgi", folder / "two.sock"), Stub("uwsgi")]
         urls = [stub.url for stub in self.stubs]
-        self.shim = Shim(folder, {**SETTINGS, "upstreams.glance.servers": urls}, admin_socket=True)
+        settings = {**SETTINGS, "upstreams.glance.servers": urls}
+        self.shim = Shim(folder, settings, admin_socket=True, forked=True)
 
     def upload(self, number: int) -> Answer:
         with Client(("127.0.0.1", self.shim.port)) as client:

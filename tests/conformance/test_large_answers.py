@@ -16,6 +16,8 @@ from tests.support.series import series
 from tests.support.wire import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
+# The way on which an answer passes through the kernel alone.
+FAST = "uwsgi-unix-fast"
 # No two places look alike, and it is no multiple of a page.
 BODY = array.array("Q", range(5 * MIB // 8)).tobytes() + b"end"
 LENGTH = f"Content-Length: {len(BODY)}"

@@ -25,6 +25,7 @@ def one_slot(stub, _folder, _others):
     return {"upstreams.images.servers": [stub.url], "upstreams.images.max_inflight": 1}, ()
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("case", ["http-tcp-fast"])
 def test_traces_lines_and_metrics_of_several_workers(rig_with):
     with Collector() as collector, contextlib.ExitStack() as stack:

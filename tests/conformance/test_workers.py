@@ -111,6 +111,7 @@ def test_all_workers_count_uploads_together(rig_with, workers):
 
 
 @once
+@pytest.mark.more
 def test_all_workers_count_a_project_together(rig_with):
     rig = rig_with({"server.workers": 3, "spool.max_per_project": "3MiB"}, fresh=True)
     request = head("PUT", "/x", f"Content-Length: {MIB}", "Expect: 100-continue")
@@ -118,6 +119,7 @@ def test_all_workers_count_a_project_together(rig_with):
 
 
 @once
+@pytest.mark.more
 def test_all_workers_count_connections_of_an_address_together(rig_with):
     rig = rig_with({"server.workers": 3, "limits.max_connections_per_address": 4}, fresh=True)
     clients = [rig.client() for _ in range(10)]
@@ -216,6 +218,7 @@ def first_status(client):
 
 
 @once
+@pytest.mark.more
 def test_counters_never_go_back(rig_with):
     rig = rig_with({"server.workers": 3}, fresh=True)
     for number in range(30):
@@ -306,9 +309,10 @@ def is_alive(pid):
 
 
 @once
+@pytest.mark.more
 def test_workers_that_cannot_start_end_the_shim(tmp_path, case):
     settings = {"upstream": "wsgi:nowhere.to:be_found", "server.workers": 2}
-    shim = Shim(tmp_path, settings)
+    shim = Shim(tmp_path, settings, forked=True)
     shim.launch()
     assert shim.wait() == 1
     assert "nowhere" in shim.log_text()
@@ -394,6 +398,7 @@ def test_reload_under_traffic_loses_no_request(rig_with, workers):
 
 
 @once
+@pytest.mark.more
 def test_a_faulty_configuration_is_refused_and_the_old_one_goes_on(rig_with):
     rig = rig_with({}, fresh=True)
     pids = workers_of(rig.shim)
@@ -445,6 +450,7 @@ def heard(listener, start):
 
 
 @once
+@pytest.mark.more
 def test_systemd_is_told_and_a_stuck_worker_is_replaced(pool, case, systemd, tmp_path):
     kind, _, _ = case.rpartition("-")
     with pool.stub(kind, tmp_path) as stub:
@@ -504,6 +510,7 @@ def at_number(number):
 
 
 @once
+@pytest.mark.more
 def test_a_restart_with_sockets_of_systemd_loses_no_connection(pool, case, tmp_path):
     kind, _, _ = case.rpartition("-")
     listeners = [at_number(300 + index) for index in range(2)]
@@ -538,6 +545,7 @@ class Successor(Shim):
 
 
 @once
+@pytest.mark.more
 def test_a_second_instance_takes_over_and_shares_the_limits(rig_with, tmp_path):
     settings = {
         "server.reuse_port": True,

@@ -76,13 +76,20 @@ def run_leaping(coroutine: Coroutine[Any, Any, Result]) -> Result:
     return _run(coroutine, LeapingLoop)
 
 
+def warm_loops() -> None:
+    """Run each loop once: its first run may open what it keeps."""
+    for runner in (run, run_uvloop) if uvloop else (run,):
+        runner(asyncio.sleep(0))
+
+
 def run_uvloop(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end on uvloop."""
     return _run(_with_an_end(coroutine), uvloop.new_event_loop)
 
 
 REAL_LOOPS = [
-    pytest.param(run, id="asyncio"),
+    # What serves where uvloop is, which is nearly everywhere, is tried always.
+    pytest.param(run, id="asyncio", marks=pytest.mark.more if uvloop else ()),
     pytest.param(
         run_uvloop, id="uvloop", marks=pytest.mark.skipif(uvloop is None, reason="uvloop is not installed")
     ),

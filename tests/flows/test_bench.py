@@ -127,7 +127,8 @@ def test_images_that_cannot_be_deleted_are_named(monkeypatch: pytest.MonkeyPatch
         assert f"Try again with: glance-shim bench {glance.url} --cleanup " in errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.more)])
+@pytest.mark.more
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_in_the_middle_of_an_upload(glance: FakeGlance, number: int, tmp_path: Path):
     glance.hold = True
     command = [

@@ -46,11 +46,11 @@ ALIKE = 5
 over_ways = pytest.mark.parametrize(
     ("mode", "upload", "protocol"),
     [
-        (BodyMode.AUTO, "chunked", "uwsgi"),
+        pytest.param(BodyMode.AUTO, "chunked", "uwsgi", marks=pytest.mark.more),
         (BodyMode.AUTO, "chunked, size declared", "uwsgi"),
         (BodyMode.AUTO, "length", "http"),
         (BodyMode.STREAM, "chunked", "http"),
-        (BodyMode.STREAM, "length", "uwsgi"),
+        pytest.param(BodyMode.STREAM, "length", "uwsgi", marks=pytest.mark.more),
     ],
 )
 
@@ -166,7 +166,11 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(
-    ("request_", "protocol"), [(GET, "http"), (SMALL, "uwsgi")], ids=["GET-http", "PUT-uwsgi"]
+    ("request_", "protocol"),
+    [
+        pytest.param(GET, "http", id="GET-http"),
+        pytest.param(SMALL, "uwsgi", id="PUT-uwsgi", marks=pytest.mark.more),
+    ],
 )
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("form", ANSWERS)
@@ -205,7 +209,10 @@ TAKERS = {
 }
 
 
-@pytest.mark.parametrize(("upload", "protocol"), [("chunked", "uwsgi"), ("length", "http")])
+@pytest.mark.parametrize(
+    ("upload", "protocol"),
+    [("chunked", "uwsgi"), pytest.param("length", "http", marks=pytest.mark.more)],
+)
 @pytest.mark.parametrize("taker", TAKERS)
 def test_a_server_that_takes_only_a_part(run_flow, taker, upload, protocol):
     (limit,), script, status = TAKERS[taker]

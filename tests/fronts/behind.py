@@ -27,7 +27,7 @@ class ShimBehind(Shim):
             # The front, and nobody else that comes by an address.
             "server.trusted_proxies": ["127.0.0.1/32", "unix"],
         }
-        super().__init__(folder, options | dict(settings or {}))
+        super().__init__(folder, options | dict(settings or {}), forked=True)
 
     def address_of(self, link: str) -> str:
         """Where a front finds it, by ``tcp`` or ``unix``."""

@@ -1,12 +1,13 @@
 """The fuzz targets over their seeds, and over some mutations of these; ``make fuzz`` goes on from there."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 from tests.properties.cutting import mutated
+from tests.support.examples import examples
 from tests.support.series import series
 
 SEEDS = seeds()
@@ -19,7 +20,7 @@ def test_seeds(name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_mutations(name, data):
     TARGETS[name](data.draw(st.sampled_from(SEEDS[name]).flatmap(lambda seed: mutated(seed, 5))))

@@ -1,7 +1,8 @@
 """Starting what stands behind the clients: the shim as an operator has it, and the echo application."""
 
-import subprocess
-import sys
+import os
+import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from shim.demo.environment import Environment
 from shim.demo.hosting import Application, Kind, Server, start_server
 from shim.demo.processes import own_variables
 from tests.integration import echo
+from tests.support.forks import parent
 from tests.support.shim import Shim
 
 WORKERS = 2
@@ -61,16 +63,13 @@ def check(directory: Path, upstream: str) -> tuple[int, str]:
 
 def check_settings(directory: Path, upstream: str | None, *settings: str) -> tuple[int, str]:
     """The same, with settings as ``KEY=VALUE`` beside the spool directory."""
-    command = [sys.executable, "-m", "shim", "check"]
-    command += [] if upstream is None else ["--upstream", upstream]
+    arguments = ["check"]
+    arguments += [] if upstream is None else ["--upstream", upstream]
     for setting in (f"spool.directory={directory}", *settings):
-        command += ["--set", setting]
-    ended = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return ended.returncode, ended.stdout
+        arguments += ["--set", setting]
+    with tempfile.NamedTemporaryFile() as log:
+        process = parent().start(arguments, os.environ, Path(log.name))
+        try:
+            return process.wait(60), log.read().decode()
+        finally:
+            process.send_signal(signal.SIGKILL)

@@ -158,7 +158,7 @@ def test_imports_and_tasks_on_a_server_of_their_own(
     before = {name: len(hostings.hosting(name).log_text()) for name in (uploads, imports)}
     routes = [{"path": path, "upstream": "imports"} for path in IMPORTS]
     routes.append({"path": "/**", "upstream": "uploads"})
-    with Shim(tmp_path, {"service": None, "body": None, **servers}, routes=routes) as shim:
+    with Shim(tmp_path, {"service": None, "body": None, **servers}, routes=routes, forked=True) as shim:
         api = Api(f"http://127.0.0.1:{shim.port}", hostings.hosting(imports).log_text)
         staged, uploaded = images.create(), images.create()
         api.put(staged, "stage", DATA)

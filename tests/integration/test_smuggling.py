@@ -109,7 +109,8 @@ def shim(servers: Servers, tmp_path_factory) -> Iterator[Shim]:
     routes = [{"path": f"/{name}/**", "upstream": name} for name in servers.urls]
     # What leads to none of them goes to the first, so that nothing is refused for want of a route.
     routes.append({"path": "/**", "upstream": "uwsgi"})
-    with Shim(tmp_path_factory.mktemp("shim"), {**settings, **patience}, routes=routes) as shim:
+    folder = tmp_path_factory.mktemp("shim")
+    with Shim(folder, {**settings, **patience}, routes=routes, forked=True) as shim:
         yield shim
 
 

@@ -1,15 +1,3 @@
-"""How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI.
+"""Properties run with our own profiles of hypothesis."""
 
-``make test-fast`` tries a quarter of the examples.
-"""
-
-import os
-
-from hypothesis import HealthCheck, settings
-
-# Mutated requests are mostly none that we accept: what is filtered out is many, and cheap.
-SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
-settings.register_profile("shim", **SLOW)
-settings.register_profile("shim-ci", **SLOW, derandomize=True, print_blob=True)
-settings.register_profile("shim-fast", **SLOW, max_examples=25)
-settings.load_profile(os.environ.get("SHIM_EXAMPLES") or ("shim-ci" if os.environ.get("CI") else "shim"))
+import tests.support.examples  # noqa: F401 - loads the profile

@@ -7,7 +7,6 @@ import os
 import tempfile
 from pathlib import Path
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -16,6 +15,7 @@ from shim.ledger.counts import Resource
 from shim.ledger.opening import TableFile
 from shim.ledger.state import open_directory
 from shim.spool.budget import Budget
+from tests.support.examples import examples
 
 PROJECTS = ("a", "b", "2001:db8::/64")
 limits = st.integers(1, 120) | st.just(float("inf"))
@@ -135,4 +135,4 @@ class Workers(RuleBasedStateMachine):
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestWorkers.settings = examples(40, stateful_step_count=40)

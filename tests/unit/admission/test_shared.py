@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.admission.shared import Lines, SharedTable
@@ -16,6 +16,7 @@ from shim.errors import DiskError, QueueFull, UploadsFull
 from shim.ledger import layout, locks
 from shim.ledger.rows import Rows
 from shim.ledger.table import STEP_LOCK
+from tests.support.examples import examples
 from tests.unit.ledger.test_table import Processes
 
 SMALL, UPLOAD = Kind
@@ -310,7 +311,7 @@ events = st.lists(
 
 
 @given(events, st.lists(st.integers(0, 3), min_size=2, max_size=2), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_it_is_the_line_that_one_process_would_have(story, slots, random):
     """Whatever happens wherever, the same requests get slots, in the same order."""
     with (

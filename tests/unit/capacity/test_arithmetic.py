@@ -55,8 +55,14 @@ def played(load: Load, way: Way, slots: int) -> Outcome:
     return simulate(trace, rules, begin=begin, end=end, step=(end - begin) / 1000)
 
 
-@pytest.mark.parametrize(("load", "slots"), CASES.values(), ids=CASES)
-@pytest.mark.parametrize("way", [Way.WHOLE, Way.CUT_THROUGH])
+@pytest.mark.parametrize(
+    ("load", "slots"),
+    [
+        pytest.param(*case, id=name, marks=() if "clients" in name else pytest.mark.more)
+        for name, case in CASES.items()
+    ],
+)
+@pytest.mark.parametrize("way", [pytest.param(Way.WHOLE, marks=pytest.mark.more), Way.CUT_THROUGH])
 def test_the_simulation_agrees(load: Load, slots: int, way: Way):
     computed, outcome = holding(load, way, slots), played(load, way, slots)
     watch = outcome.watch

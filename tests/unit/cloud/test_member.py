@@ -6,13 +6,14 @@ import logging
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.cloud.member import Member, MemberOptions
 from shim.cloud.values import Change, CloudLimits, OnLoss, Verdict
 from tests.fakes.cloud import TIMEOUT, FakeServer, SharedRows
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.support.examples import examples
 from tests.support.series import series
 
 LIFE = 30
@@ -272,7 +273,7 @@ class Script:
         await asyncio.sleep(LIFE)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(steps, st.sampled_from(OnLoss))
 def test_in_the_end_the_server_knows_what_is_held_whatever_happened(steps, on_loss):
     async def story():

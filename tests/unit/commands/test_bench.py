@@ -24,7 +24,7 @@ from tests.unit.bench.test_plan import PLAN
 URL = "http://glance:9292"
 
 
-@pytest.mark.parametrize(("arguments", "reason"), [
+@series(("arguments", "reason"), [
     (["glance:9292"], "is a URL"),
     ([URL, "--against", "uwsgi://h:1"], "they speak HTTP"),
     ([URL, "--size", "10"], "--size 10: an image has at least 64 bytes"),

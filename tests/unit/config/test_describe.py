@@ -266,7 +266,7 @@ def test_the_schema_takes_every_kind_of_value(schema):
     assert accepts(schema, tomllib.loads(FULL), schema)
 
 
-@pytest.mark.parametrize(
+@series(
     "content",
     [
         'bodi = "auto"',

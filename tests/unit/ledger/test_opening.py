@@ -80,21 +80,27 @@ def test_a_worker_joins_the_same_table_when_its_name_is_gone(state, path):
 
 
 FAULTS = [
-    pytest.param(lambda data: b"", None, id="empty"),
-    pytest.param(lambda data: data[:20], "too short", id="cut"),
-    pytest.param(lambda data: b"x" * len(data), "no table of leases", id="something else"),
+    pytest.param(lambda path: os.truncate(path, 0), None, id="empty"),
+    pytest.param(lambda path: os.truncate(path, 20), "too short", id="cut"),
+    pytest.param(lambda path: write(path, 0, b"x" * 4096), "no table of leases", id="something else"),
     pytest.param(
-        lambda data: data[:24] + (9).to_bytes(4, "little") + data[28:], "has version 9", id="another version"
+        lambda path: write(path, 24, (9).to_bytes(4, "little")), "has version 9", id="another version"
     ),
-    pytest.param(lambda data: data[:28] + bytes(4) + data[32:], "damaged", id="damaged"),
-    pytest.param(lambda data: data[:4096], "damaged: it is not as long", id="too short a file"),
+    pytest.param(lambda path: write(path, 28, bytes(4)), "damaged", id="damaged"),
+    pytest.param(lambda path: os.truncate(path, 4096), "damaged: it is not as long", id="too short a file"),
 ]
+
+
+def write(path, place, data):
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(data)
 
 
 @pytest.mark.parametrize(("spoil", "fault"), FAULTS)
 def test_what_nobody_uses_is_made_anew(state, path, spoil, fault, caplog):
     leave(opened(state, path))
-    path.write_bytes(spoil(path.read_bytes()))
+    spoil(path)
     with caplog.at_level(logging.WARNING):
         file = opened(state, path)
     assert (fault is None) == (not caplog.messages)
@@ -107,8 +113,7 @@ def test_what_nobody_uses_is_made_anew(state, path, spoil, fault, caplog):
 @pytest.mark.parametrize(("spoil", "fault"), FAULTS[1:])
 def test_what_somebody_uses_is_not_touched(state, path, spoil, fault):
     file = opened(state, path)
-    whole = path.read_bytes()
-    path.write_bytes(spoil(whole))
+    spoil(path)
     with pytest.raises(DiskError) as refusal:
         opened(state, path)
     told = refusal.value.for_operator

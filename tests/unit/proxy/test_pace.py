@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.proxy.pace import (
@@ -20,6 +20,7 @@ from shim.proxy.pace import (
     choose_begin,
 )
 from shim.routes.route import BodyMode
+from tests.support.examples import examples
 from tests.support.series import series
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -130,7 +131,7 @@ clients = st.tuples(
     st.floats(0, 1),  # of it all, what is there at the start
 )
 seconds_of_draining = st.floats(0.001, 200)
-quickly = settings(deadline=None, max_examples=40)
+quickly = examples(40)
 
 
 @quickly

@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.routes.route import BodyMode, HeaderPattern, Miss, Route
+from tests.support.examples import examples
 from tests.support.series import series
 
 PATTERNS = [
@@ -159,7 +160,7 @@ PIECES = st.lists(st.sampled_from(["a", "b", "/", "*", "**", "/**/", "/*/", "/**
 SEGMENTS = st.text("ab/", max_size=12)
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(PIECES, SEGMENTS)
 @example("**a/a*b", "a/aa/ab")
 @example("/a*b/**", "/aabab/b")
@@ -169,7 +170,7 @@ def test_paths_match_as_their_patterns_say(pattern, path):
     assert route.matches("GET", path.encode()) is bool(plain_path(pattern).fullmatch(path))
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
 def test_values_match_as_their_patterns_say(pattern, value):
     found = HeaderPattern("x-a", pattern).matches([(b"x-a", value.encode())])

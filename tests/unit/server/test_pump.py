@@ -13,6 +13,7 @@ from shim.server.pump import LEAST_READ, MANY_PIECES, SLACK, Ended, Outcome
 from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import (
     FakeClock,
     FakeSink,
@@ -34,7 +35,7 @@ CUTS = {"whole": PLENTY, "bytes": 1, "sevens": 7}
 in_pieces = pytest.mark.parametrize(
     "size",
     [
-        pytest.param(size, id=name, marks=pytest.mark.more if name == "sevens" else ())
+        pytest.param(size, id=name, marks=pytest.mark.more if name != "whole" else ())
         for name, size in CUTS.items()
     ],
 )
@@ -103,12 +104,6 @@ def test_a_known_length(body, size):
     got, outcome, unread = pumped(LengthDecoder(len(body)), pieces_of(body + NEXT, size))
     assert (got, outcome.ended) == (body, Ended.WHOLE)
     assert NEXT.startswith(outcome.rest + unread)
-
-
-def numbered(size):
-    """Bytes that are different wherever one looks."""
-    block = bytes(position * 7 % 251 for position in range(251 * 1024))
-    return (block * (size // len(block) + 1))[:size]
 
 
 @pytest.mark.parametrize(

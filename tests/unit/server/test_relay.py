@@ -22,6 +22,7 @@ from shim.server.protocol import ClientConnection
 from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, let_others_run, run_leaping
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import FakeClock, Line, cancelled, pumping, waits
 from tests.fakes.session import read_answers
 from tests.support.series import series
@@ -29,12 +30,6 @@ from tests.support.series import series
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 on_both_kinds = pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
 MIB = 1024 * 1024
-
-
-def numbered(size):
-    """Bytes that are different wherever one looks."""
-    block = bytes(position * 7 % 251 for position in range(251 * 1024))
-    return (block * (size // len(block) + 1))[:size]
 
 
 class Relaying:
@@ -243,14 +238,15 @@ def test_cancelled_at_any_moment(run):
     """Nothing of one answer comes to the next client, though descriptors and pipes have the same numbers."""
 
     async def scene(poller):
-        for turn in range(150):
+        # Each of 40 moments twice, cancelled once and twice.
+        for turn in range(80):
             kind = bytes([turn % 251])
             with Relaying(poller, 3 * MIB) as line:
                 task = line.start()
                 sending = asyncio.ensure_future(line.upstream.send(kind * (3 * MIB)))
                 getting = asyncio.ensure_future(line.got(3 * MIB))
                 await let_others_run(turn % 40)
-                await cancelled(task, 1 + turn % 2)
+                await cancelled(task, 1 + turn // 40)
                 assert poller.active == 0
                 await cancelled(sending)
                 line.client.ours.shutdown(socket.SHUT_WR)
@@ -428,7 +424,7 @@ class Mover:
 
     async def feed(self):
         """The upstream's part, all of it."""
-        await self.line.send(self.data[self.first :])
+        await self.line.send(memoryview(self.data)[self.first :])
 
 
 @contextlib.asynccontextmanager

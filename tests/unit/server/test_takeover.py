@@ -15,6 +15,7 @@ from shim.server.protocol import ClientConnection
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import FakeSink, Line, cancelled, pumping
 from tests.fakes.session import answer_with, read_answers
 from tests.support.series import series
@@ -22,7 +23,7 @@ from tests.support.series import series
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 GET = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 CHUNKED = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-DATA = bytes(position * 7 % 251 for position in range(300_000))
+DATA = numbered(300_000)
 
 
 def put(length):

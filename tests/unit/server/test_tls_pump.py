@@ -24,13 +24,14 @@ from shim.server.tls import Tls
 from shim.wire.chunked import LAST_CHUNK, ChunkedDecoder, LengthDecoder, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import PLENTY, FakeSink, Pumping, cancelled, pumping, waits
 from tests.fakes.session import answer_with, read_answers
 from tests.fakes.tls import TlsLine, make_identity
 
 NEXT = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 MIB = 1024 * 1024
-DATA = bytes(position * 7 % 251 for position in range(300_000))
+DATA = numbered(300_000)
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 both_versions = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 

@@ -10,6 +10,7 @@ from shim.upstream.message import UpstreamRequest
 from tests.fakes.loops import run_leaping
 from tests.fakes.stream import FakeNetwork, FakeStream, answer
 from tests.fakes.uploads import upstream_over
+from tests.support.series import series
 
 IMAGE = "71c675ab-d94f-49cd-a114-e12490b328d9"
 FALLBACK = Route("default", "glance")
@@ -20,8 +21,8 @@ def service():
     return GlanceService()
 
 
-@pytest.mark.parametrize("mount", ["", "/image", "/a/b"])
-@pytest.mark.parametrize(
+@series("mount", ["", "/image", "/a/b"])
+@series(
     ("method", "path", "name"),
     [
         ("PUT", f"/v2/images/{IMAGE}/file", "image-upload"),
@@ -53,7 +54,7 @@ def test_default_routes_lead_where_they_are_told(service):
     assert {(route.upstream, route.body) for route in routes} == {("behind", BodyMode.SPOOL)}
 
 
-@pytest.mark.parametrize(
+@series(
     ("path", "image"),
     [
         pytest.param(f"/v2/images/{IMAGE}", IMAGE, id="the image"),

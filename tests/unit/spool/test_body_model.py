@@ -2,7 +2,6 @@
 
 import asyncio
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -11,6 +10,7 @@ from shim.spool import body as body_module
 from shim.spool.body import Body, BodyState
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import LeapingLoop, let_others_run
+from tests.support.examples import examples
 
 SMALL_BATCH = 16
 
@@ -120,4 +120,4 @@ class BodyMachine(RuleBasedStateMachine):
 
 
 TestBodyModel = BodyMachine.TestCase
-TestBodyModel.settings = settings(max_examples=80, stateful_step_count=20, deadline=None)
+TestBodyModel.settings = examples(80, stateful_step_count=20)

@@ -8,7 +8,7 @@ import threading
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import DiskError, DiskFull
@@ -17,6 +17,7 @@ from shim.spool.disk import LocalDisk, disk_errors, measure_space
 from shim.spool.space import Amount, Space
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import run
+from tests.support.examples import examples
 
 
 class FileSystem(NamedTuple):
@@ -186,7 +187,7 @@ def test_more_pieces_than_the_kernel_takes_at_once(disk, monkeypatch):
     assert calls == [MAX_PIECES, MAX_PIECES, 300]
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     pieces=st.lists(st.binary(max_size=12), max_size=12),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),

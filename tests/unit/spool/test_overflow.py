@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import DiskFull
@@ -12,6 +12,7 @@ from shim.spool.body import Body
 from shim.spool.overflow import LINKS, Overflow
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, run_leaping
+from tests.support.examples import examples
 
 STEP = 100
 MEMORY = 10
@@ -65,7 +66,7 @@ class Chain:
     is_known=st.booleans(),
     pauses=st.sampled_from([(0, 0), (0, 1), (1, 0)]),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_every_byte_once_and_never_more_than_there_is_room(size, room, steps, is_known, pauses):
     piece, most = steps
     data = bytes(position % 251 for position in range(size))

@@ -185,12 +185,11 @@ async def be_cancelled(_body):
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("declared", [None, 300], ids=["unknown", "declared"])
-@pytest.mark.parametrize("size", [0, 80, 300], ids=["empty", "memory", "file"])
-@pytest.mark.parametrize(
+@series("declared", [None, 300])
+@series("size", [0, 80, 300])
+@series(
     ("way", "error"),
     [(end, None), (fail, ClientGone), (crash, ValueError), (be_cancelled, asyncio.CancelledError)],
-    ids=["end", "error", "crash", "cancellation"],
 )
 def test_every_way_out_gives_back_file_and_lease(way, error, size, declared):
     spool = Spool()

@@ -38,7 +38,7 @@ from tests.fakes.application import (
     with_spool,
 )
 from tests.fakes.descriptors import none_left
-from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.loops import REAL_LOOPS, let_others_run, warm_loops
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 LARGE = bytes(range(256)) * 4096
@@ -46,10 +46,7 @@ LARGE = bytes(range(256)) * 4096
 
 @pytest.fixture(scope="module", autouse=True)
 def loops_are_warm():
-    """A loop's first run may open what it keeps."""
-    for loop in REAL_LOOPS:
-        if not loop.marks or not loop.marks[0].args[0]:
-            loop.values[0](asyncio.sleep(0))
+    warm_loops()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import (
@@ -30,6 +30,7 @@ from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeStream, FileTakingStream, Pause, Sent, Whole, answer
+from tests.support.examples import examples
 from tests.support.series import series
 
 HTTP = parse_upstream("http://glance:9292")
@@ -145,7 +146,7 @@ ANSWERS = [
     Case("HTTP/1.0", answer(200, b"ok").replace(b"/1.1", b"/1.0"), b"ok", reusable=False),
     Case("until close", answer(200, b"foobar", framing=b""), b"foobar", reusable=False, ends_by_close=True),
 ]
-by_name = pytest.mark.parametrize("case", ANSWERS, ids=str)
+by_name = series("case", [pytest.param(case, id=str(case)) for case in ANSWERS])
 
 
 async def check_answer(case, *script, reusable):
@@ -169,15 +170,15 @@ def test_byte_by_byte(case):
     run_leaping(check_answer(case, *script, reusable=case.reusable))
 
 
-@pytest.mark.parametrize("following", [b"\r\n", b"x", answer()], ids=["an empty line", "a byte", "an answer"])
-@pytest.mark.parametrize("case", [case for case in ANSWERS if not case.ends_by_close], ids=str)
+@series("following", [b"\r\n", b"x", answer()])
+@series("case", [pytest.param(case, id=str(case)) for case in ANSWERS if not case.ends_by_close])
 def test_with_bytes_following(case, following):
     """They belong to no request: dropped, together with the connection."""
     run_leaping(check_answer(case, case.data + following, reusable=False))
 
 
 @by_name
-@pytest.mark.parametrize("end", [EOF, RESET], ids=["end", "reset"])
+@series("end", [EOF, RESET])
 def test_cut_at_every_byte(case, end):
     """Whatever is missing, it is an error or the complete answer; never less that looks whole."""
 
@@ -208,7 +209,7 @@ def test_cut_at_every_byte(case, end):
     run_leaping(scene())
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     body=st.binary(max_size=200),
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),

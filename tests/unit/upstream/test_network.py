@@ -19,7 +19,7 @@ from shim.upstream.network import connect
 from shim.upstream.plain_stream import READS_IN_A_ROW, SocketStream
 from tests.fakes.certificates import make_authority, make_certificate
 from tests.fakes.descriptors import none_left
-from tests.fakes.loops import REAL_LOOPS, let_others_run, loop_time, run, run_leaping
+from tests.fakes.loops import REAL_LOOPS, let_others_run, loop_time, run, run_leaping, warm_loops
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 on_both_families = pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -29,10 +29,7 @@ LARGE = {"tcp": 16 * 1024 * 1024, "unix": 2 * 1024 * 1024}
 
 @pytest.fixture(scope="module", autouse=True)
 def loops_are_warm():
-    """A loop's first run may open what it keeps."""
-    for loop in REAL_LOOPS:
-        if not loop.marks or not loop.marks[0].args[0]:
-            loop.values[0](asyncio.sleep(0))
+    warm_loops()
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,13 @@ import pytest
 from shim.errors import DiskFull, ResponseTimeout, UpstreamClosed
 from shim.upstream.plain_stream import SocketStream
 from tests.fakes.loops import REAL_LOOPS
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import Line, cancelled, pumping
 from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 MIB = 1024 * 1024
-DATA = (bytes(position * 7 % 251 for position in range(251 * 1024)) * 20)[: 4 * MIB]
+DATA = numbered(4 * MIB)
 
 
 class Sink:

@@ -13,23 +13,40 @@ from shim.job import Holder
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.sending import MOST_AT_ONCE, FileSender
 from tests.fakes.loops import REAL_LOOPS, let_others_run
+from tests.fakes.payload import numbered
 from tests.fakes.pumping import Line, cancelled, pumping, waits
 from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
 on_both_kinds = pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
 MIB = 1024 * 1024
-NUMBERED = (bytes(position * 7 % 251 for position in range(251 * 1024)) * 40)[: 9 * MIB]
+NUMBERED = numbered(9 * MIB)
+
+
+@contextlib.contextmanager
+def stored(data):
+    """A file that holds this."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file
 
 
 @contextlib.contextmanager
 def sending(poller, start, end, *, data=NUMBERED, tcp=False):
     """A sender of a part of a file; gives it with the line whose far end is the server's."""
-    with tempfile.TemporaryFile() as file, Line(tcp=tcp) as line:
-        file.write(data)
-        file.flush()
-        with contextlib.closing(FileSender(poller, line.ours.fileno(), file.fileno(), start, end)) as sender:
-            yield sender, line
+    with stored(data) as file, sending_of(file, poller, start, end, tcp=tcp) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def sending_of(file, poller, start, end, *, tcp=False):
+    """The same, of a file that is there."""
+    with (
+        Line(tcp=tcp) as line,
+        contextlib.closing(FileSender(poller, line.ours.fileno(), file.fileno(), start, end)) as sender,
+    ):
+        yield sender, line
 
 
 async def got(line, size):
@@ -163,15 +180,16 @@ def test_cancelled_at_any_moment(run, times):
     """What the server has got is the file's beginning, and as long as the position says."""
 
     async def scene(poller):
-        for turn in range(60):
-            with sending(poller, 0, len(NUMBERED)) as (sender, line):
-                task = asyncio.ensure_future(sender.perform())
-                if turn % 3 == 0:
-                    await waits(sender)
-                await let_others_run(turn % 20)
-                await cancelled(task, times)
-                assert (sender._holder, poller.active) == (Holder.LOOP, 0)
-                assert await got(line, sender.position) == NUMBERED[: sender.position]
+        with stored(NUMBERED) as file:
+            for turn in range(60):
+                with sending_of(file, poller, 0, len(NUMBERED)) as (sender, line):
+                    task = asyncio.ensure_future(sender.perform())
+                    if turn % 3 == 0:
+                        await waits(sender)
+                    await let_others_run(turn % 20)
+                    await cancelled(task, times)
+                    assert (sender._holder, poller.active) == (Holder.LOOP, 0)
+                    assert await got(line, sender.position) == NUMBERED[: sender.position]
 
     pumping(scene, run=run)
 

@@ -24,7 +24,7 @@ from tests.fakes.application import (
     request,
 )
 from tests.fakes.descriptors import none_left
-from tests.fakes.loops import REAL_LOOPS
+from tests.fakes.loops import REAL_LOOPS, warm_loops
 from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
@@ -33,10 +33,7 @@ LARGE = bytes(range(256)) * 4096
 
 @pytest.fixture(scope="module", autouse=True)
 def loops_are_warm():
-    """A loop's first run may open what it keeps."""
-    for loop in REAL_LOOPS:
-        if not loop.marks or not loop.marks[0].args[0]:
-            loop.values[0](asyncio.sleep(0))
+    warm_loops()
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,7 @@ def test_a_header(data, header, rest):
     assert reader.take_rest() == rest
 
 
-@pytest.mark.parametrize(("data", "header"), GOOD)
+@series(("data", "header"), GOOD)
 def test_a_header_byte_by_byte(data, header):
     reader = ProxyHeaderReader()
     for place in range(len(data) - 1):
