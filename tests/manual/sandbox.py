@@ -126,7 +126,8 @@ class Sandbox:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._answers, f"{command}: it does not answer, see {self.log}")
+        # A process of its own, on a machine that tests other things beside it.
+        eventually(self._answers, f"{command}: it does not answer, see {self.log}", within=COMMAND_LIMIT)
 
     def _answers(self) -> bool:
         assert self.serving is not None
