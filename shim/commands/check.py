@@ -156,7 +156,9 @@ def _upstreams(loaded: Loaded) -> Iterator[Told]:
     results = asyncio.run(_diagnose_all(options, servers, path, handed))
     for (group, address), findings in zip(servers, results, strict=True):
         for finding in findings:
-            yield f"upstream {group.name}", replace(finding, text=f"{address}: {finding.text}")
+            named = str(address) in finding.text
+            text = finding.text if named else f"{address}: {finding.text}"
+            yield f"upstream {group.name}", replace(finding, text=text)
 
 
 def _sizes(loaded: Loaded) -> Iterator[Told]:

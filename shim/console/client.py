@@ -89,7 +89,10 @@ class AdminClient:
         try:
             answer = await self._client.request(method, path)
         except httpx.HTTPError as error:
-            raise AdminError(f"{self.address} does not answer: {error}") from error
+            # The reason names the address, where it is that of a connection.
+            reason = str(error).removeprefix(f"No connection to {self.address}: ").rstrip(".")
+            asked = "Is the shim running, and is this its admin.listen?"
+            raise AdminError(f"{self.address} does not answer: {reason}. {asked}") from error
         if answer.status_code >= _FIRST_FAULT:
             raise AdminError(_reason(answer))
         try:
