@@ -175,7 +175,7 @@ def demo(
         bool, typer.Option("--once", help="End after the upload; 0 only if the image arrived whole.")
     ] = False,
 ) -> None:
-    """Upload to a real Glance, with and without.
+    """Upload to a real Glance, without the shim and with it.
 
     First straight at uWSGI, which fails, then through the shim, which works; then it stays up to look at.
     """
@@ -251,13 +251,18 @@ def cancel_upload(
 @app.command()
 def capacity(
     *,
-    per_hour: Annotated[float | None, typer.Option(help="Uploads that begin in an hour.")] = None,
+    per_hour: Annotated[
+        float | None, typer.Option(metavar="N", help="Uploads that begin in an hour.")
+    ] = None,
     at_once: Annotated[
-        float | None, typer.Option(help="Uploads under way at once, instead of --per-hour.")
+        float | None, typer.Option(metavar="N", help="Uploads under way at once, instead of --per-hour.")
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="SIZE[*WEIGHT]", help="An image's size. Given several times: so often each."),
+        typer.Option(
+            metavar="SIZE[*WEIGHT]",
+            help="An image's size, and how often it comes. May be given several times.",
+        ),
     ] = None,
     median: Annotated[str, typer.Option(metavar="SIZE", help="Without --size: half are larger.")] = "1GiB",
     upper: Annotated[str, typer.Option(metavar="SIZE", help="Without --size: 1 of 20 is larger.")] = "10GiB",
@@ -270,25 +275,39 @@ def capacity(
         str, typer.Option(metavar="DURATION", help="How long a worker is busy after the last byte.")
     ] = "1s",
     known: Annotated[
-        float, typer.Option(min=0, max=1, help="Part of the uploads whose length is known before the body.")
+        float,
+        typer.Option(
+            metavar="PART", min=0, max=1, help="Part of the uploads whose length is known before the body."
+        ),
     ] = 1.0,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000_000, help="Workers of all servers; else as many as are needed."),
+        typer.Option(
+            metavar="N", min=1, max=1_000_000, help="Workers of all servers; else as many as are needed."
+        ),
     ] = None,
     waits: Annotated[
-        float, typer.Option(min=1e-6, max=0.99, help="Part of the uploads that may wait for a worker.")
+        float,
+        typer.Option(
+            metavar="PART", min=1e-6, max=0.99, help="Part of the uploads that may wait for a worker."
+        ),
     ] = 0.05,
     confidence: Annotated[
-        float, typer.Option(min=0.5, max=0.999999, help="Part of the time that peaks are to hold for.")
+        float,
+        typer.Option(
+            metavar="PART", min=0.5, max=0.999999, help="Part of the time that peaks are to hold for."
+        ),
     ] = 0.999,
-    upload_share: Annotated[float, typer.Option(min=0.01, max=1, help="upstreams.NAME.upload_share.")] = 0.75,
+    upload_share: Annotated[
+        float, typer.Option(metavar="PART", min=0.01, max=1, help="upstreams.NAME.upload_share.")
+    ] = 0.75,
     shim_rate: Annotated[str, typer.Option(metavar="RATE", help="What one shim takes in.")] = "400MiB/s",
     shim_uploads: Annotated[
-        int, typer.Option(min=1, help="Uploads that one shim may have at once (limits.max_uploads).")
+        int,
+        typer.Option(metavar="N", min=1, help="Uploads that one shim may have at once (limits.max_uploads)."),
     ] = 1000,
-    spare: Annotated[int, typer.Option(min=0, help="Shims that may be down.")] = 1,
-    simulate: Annotated[bool, typer.Option("--simulate", help="Also play it, event by event.")] = False,
+    spare: Annotated[int, typer.Option(metavar="N", min=0, help="Shims that may be down.")] = 1,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Also simulate it, event by event.")] = False,
     table: Annotated[
         bool, typer.Option("--table", help="The same load from 3 to 10,000 at once, in Markdown.")
     ] = False,
@@ -335,41 +354,59 @@ def bench(
         str | None, typer.Option(metavar="URL", help="A second one, measured in turns with the first.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Else --token-file or OS_TOKEN, which other users cannot see.")
+        str | None,
+        typer.Option(metavar="TOKEN", help="Seen by other users: rather --token-file or OS_TOKEN."),
     ] = None,
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the token.")
+    ] = None,
     cacert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Authorities to trust, PEM. Else OS_CACERT.")
     ] = None,
     size: Annotated[
-        list[str] | None, typer.Option(metavar="SIZE", help="Of an image; several times: each. Else 64MiB.")
+        list[str] | None,
+        typer.Option(metavar="SIZE", help="Of an image. May be given several times. [default: 64MiB]"),
     ] = None,
     chunk: Annotated[
         list[str] | None,
-        typer.Option(metavar="SIZE|length", help="Of a chunk, or the length declared. Else 1MiB."),
+        typer.Option(
+            metavar="SIZE|length",
+            help="Of a chunk; length: declared instead. May be given several times. [default: 1MiB]",
+        ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds of each size and framing.")] = 5,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Uploads at once.")] = 1,
-    slow: Annotated[int, typer.Option(min=0, max=1000, help="Slow clients beside them.")] = 0,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="Rounds of each size and framing.")
+    ] = 5,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Uploads at once.")] = 1,
+    slow: Annotated[int, typer.Option(metavar="N", min=0, max=1000, help="Slow clients beside them.")] = 0,
     slow_rate: Annotated[str, typer.Option(metavar="RATE", help="What each of these sends.")] = "1MiB/s",
     askers: Annotated[
-        int, typer.Option(min=0, max=100, help="Clients beside them that list images, 10 times a second.")
+        int,
+        typer.Option(
+            metavar="N", min=0, max=100, help="Clients beside them that list images, 10 times a second."
+        ),
     ] = 1,
     declare: Annotated[
         bool, typer.Option("--declare", help="Say the size of chunked bodies too, as glance --file does.")
     ] = False,
     plain: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Not Glance: PUT there; {name} becomes a name.")
+        str | None,
+        typer.Option(
+            metavar="PATH", help="For a service that is not Glance: PUT to this path, {name} differing."
+        ),
     ] = None,
     cleanup: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Only delete what this run left that was killed.")
+        str | None,
+        typer.Option(metavar="RUN", help="Only delete what a killed run left; it told RUN when it began."),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write figures.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, as JSON.")
+    ] = None,
     page_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots there.")
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="A round that fails is told, and the others done.")
+        bool, typer.Option("--keep-going", help="Report a round that fails, and do the others.")
     ] = False,
 ) -> None:
     """Measure your own deployment.
