@@ -28,9 +28,9 @@ function showLines({ rate: rates, uploads, refused }, now) {
 
 function showPhases({ phases, waiting, uploads }) {
   setText(at("count"), count(uploads));
-  const parts = Object.entries(phases || {}).filter(([, number]) => number).map(([phase, number]) => `${count(number)} ${phase}`);
+  const parts = Object.entries(phases || {}).filter(([, number]) => number).map(([phase, number]) => `${count(number)}\u00a0${phase}`);
   const queued = Object.values(waiting || {}).reduce((all, some) => all + some, 0);
-  if (queued > (phases?.waiting || 0)) parts.push(`${count(queued)} requests in line`);
+  if (queued > (phases?.waiting || 0)) parts.push(`${several(queued, "request", "requests")} in line`);
   setText(at("phases"), parts.join(", "));
 }
 
@@ -40,7 +40,10 @@ function showRefusals(refused) {
   setText(at("hour-most"), most ? `mostly ${most.code}` : "");
   at("unrefused").hidden = refused.length > 0; at("refusal-table").hidden = !refused.length;
   fillTable("refusal-table", refused, ["code", "hour", "total", "advice"], some => {
-    const cells = [makeCell("wide-cell", make("code", "", some.code)), makeCell("number", count(some.hour)), makeCell("number", count(some.total)), makeCell("wrap wide-cell", some.advice)];
+    const code = make("code", "", some.code), link = make("a", "", code);
+    link.href = `help/${encodeURIComponent(some.code)}`;
+    // A link takes no token along: where one is asked for, it would lead to a 401.
+    const cells = [makeCell("wide-cell", feed.token ? code : link), makeCell("number", count(some.hour)), makeCell("number", count(some.total)), makeCell("wrap wide-cell", some.advice)];
     cells[1].dataset.label = "last hour"; cells[2].dataset.label = "since the start";
     return makeRow(...cells);
   });
@@ -59,6 +62,7 @@ function showServers(servers) {
     }
     slots.dataset.label = "slots";
     const drain = makeCell("number", server.drain_rate ? rate(server.drain_rate) : "not known yet");
+    drain.dataset.label = "takes bodies at";
     return makeRow(makeCell("name", make("span", "mono", server.server), make("small", "", server.upstream)), makeCell("wrap wide-cell", health, make("small", "", server.reason)), slots, drain);
   });
 }
