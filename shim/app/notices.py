@@ -114,15 +114,15 @@ def _of_servers(servers: Sequence[ServerHealth]) -> Iterator[Notice]:
         drained = [server for server in out if server.is_drained]
         text = f"{'; '.join(map(_reason, out))}."
         if len(out) < len(group):
-            title = f"{len(out)} of {len(group)} servers of {upstream} {'is' if len(out) == 1 else 'are'} "
-            title += _outage(len(out), len(drained))
+            title = f"{len(out)} of {len(group)} servers of upstream {upstream} "
+            title += f"{'is' if len(out) == 1 else 'are'} {_outage(len(out), len(drained))}"
             yield Notice(Level.WARNING, title, text + (_TAKE_BACK if drained else ""))
         elif not drained:
             text = f"{text} Start one, or correct its address; until then uploads end in 502 or 504."
-            yield Notice(Level.BAD, f"No server of {upstream} is up", text)
+            yield Notice(Level.BAD, f"No server of upstream {upstream} is up", text)
         else:
             text += f"{_TAKE_BACK} Until then uploads that need one end in 502, 503 or 504."
-            yield Notice(Level.BAD, f"No server of {upstream} takes requests", text)
+            yield Notice(Level.BAD, f"No server of upstream {upstream} takes requests", text)
 
 
 def _outage(out: int, drained: int) -> str:

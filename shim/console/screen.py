@@ -205,7 +205,8 @@ def _health(server: Mapping[str, Any]) -> tuple[str, str]:
     """Style and word: what its probe says, and how the workers have it where that is not the same."""
     state = server.get("state", "up")
     if not server["up"]:
-        return "bold red", "down" if state == "up" else str(state)
+        # What the workers still hope for is no news, save that an operator took it out.
+        return "bold red", "draining" if state == "draining" else "down"
     return ("green", "up") if state == "up" else ("yellow", str(state))
 
 

@@ -5,7 +5,11 @@ function showSpool({ held, leased, limit, disk_free: free, disk_total: total, re
   const taken = Math.max(held, leased), share = limit ? taken / limit : 0;
   setText(at("held"), bytes(held));
   setText(at("budget"), limit === null ? "no limit" : "of " + bytes(limit));
-  setText(at("promised"), limit === null ? "" : leased > held ? `${bytes(leased)} promised to uploads, ${bytes(Math.max(0, limit - taken))} left` : `${bytes(Math.max(0, limit - taken))} left`);
+  // The budget may be larger than what is free now: somebody else uses the disk too.
+  const left = Math.max(0, limit - taken), room = free === null ? left : Math.max(0, free - (reserve ?? 0) - (taken - held));
+  const parts = leased > held ? [`${bytes(leased)} promised to uploads`] : [];
+  parts.push(`${bytes(left)} left` + (room < left ? `, room for ${bytes(room)} on the disk` : ""));
+  setText(at("promised"), limit === null ? "" : parts.join(", "));
   const gauge = at("gauge"), disk = at("disk");
   setWidth(gauge.children[0], share); setWidth(gauge.children[1], limit ? held / limit : 0);
   setAttribute(gauge, "data-level", state === "full" || share >= 0.95 ? "bad" : share >= 0.8 ? "warning" : "good");
@@ -52,8 +56,8 @@ function showRefusals(refused) {
 function showServers(servers) {
   fillTable("server-table", servers, ["upstream", "server", "up", "state", "reason", "inflight", "slots", "drain_rate"], server => {
     // What its probe says, and how the workers have it (ejected, returning, draining) where that is not the same.
-    const state = server.state && server.state !== "up" ? server.state : "";
-    const health = make("span", !server.up ? "down" : state ? "part" : "up", state || (server.up ? "up" : "down"));
+    const state = server.up ? server.state || "up" : server.state === "draining" ? "draining" : "down";
+    const health = make("span", !server.up ? "down" : state === "up" ? "up" : "part", state);
     const slots = makeCell("slots", server.slots === null ? `${count(server.inflight)}, no limit known` : `${count(server.inflight)} of ${count(server.slots)}`);
     if (server.slots) {
       const fill = make("i", "held"), gauge = make("div", "gauge", fill);

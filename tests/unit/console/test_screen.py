@@ -54,6 +54,7 @@ def test_what_is_told():
         (True, "up", "up"),
         (True, "ejected", "ejected"),
         (False, "up", "down"),
+        (False, "returning", "down"),
         (False, "draining", "draining"),
     ],
 )
