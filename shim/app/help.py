@@ -22,6 +22,8 @@ _STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}"
     "dt{font-weight:600;margin-top:1rem}dd{margin:0}td{padding:.1rem 1rem .1rem 0;vertical-align:top}"
+    "td,dd{overflow-wrap:anywhere}td:first-child,td a{white-space:nowrap}"
+    "@media(max-width:40rem){tr{display:block;margin-top:.7rem}td{display:inline}td:last-child{display:block}}"
 )
 
 
@@ -57,7 +59,8 @@ def _text(marked: str) -> str:
 
 def _page(heading: str, content: str, status: int = HTTPStatus.OK) -> Response:
     page = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{heading}</title>\n'
-        f"<style>{_STYLE}</style>\n<h1>{heading}</h1>\n{content}"
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{heading}</title>\n<style>{_STYLE}</style>\n<h1>{heading}</h1>\n{content}"
     )
     return HTMLResponse(page, status, headers=_HEADERS)

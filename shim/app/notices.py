@@ -114,15 +114,15 @@ def _of_servers(servers: Sequence[ServerHealth]) -> Iterator[Notice]:
         drained = [server for server in out if server.is_drained]
         text = f"{'; '.join(map(_reason, out))}."
         if len(out) < len(group):
-            title = f"{len(out)} of {len(group)} servers of {upstream} {'is' if len(out) == 1 else 'are'} "
-            title += _outage(len(out), len(drained))
+            title = f"{len(out)} of {len(group)} servers of upstream {upstream} "
+            title += f"{'is' if len(out) == 1 else 'are'} {_outage(len(out), len(drained))}"
             yield Notice(Level.WARNING, title, text + (_TAKE_BACK if drained else ""))
         elif not drained:
-            text = f"{text} Start it, or mend its address; uploads that need it end in 502 or 504."
-            yield Notice(Level.BAD, f"No server of {upstream} is up", text)
+            text = f"{text} Start one, or correct its address; until then uploads end in 502 or 504."
+            yield Notice(Level.BAD, f"No server of upstream {upstream} is up", text)
         else:
             text += f"{_TAKE_BACK} Until then uploads that need one end in 502, 503 or 504."
-            yield Notice(Level.BAD, f"No server of {upstream} takes requests", text)
+            yield Notice(Level.BAD, f"No server of upstream {upstream} takes requests", text)
 
 
 def _outage(out: int, drained: int) -> str:
@@ -143,13 +143,15 @@ def _reason(server: ServerHealth) -> str:
 def _of_spool(facts: Facts) -> Iterator[Notice]:
     space = facts.space
     if facts.is_full:
-        text = "Large uploads are refused with 503 spool_full until others end. If that is too often: "
-        yield Notice(Level.BAD, "The spool is full", f"{text}a larger disk, or a larger spool.max_total.")
+        text = "Large uploads are refused with 503 spool_full until others end. If it happens often, "
+        yield Notice(Level.BAD, "The spool is full", f"{text}raise spool.max_total, or get a larger disk.")
     elif facts.share >= FILLING:
         text = "Uploads are refused with 503 spool_full when it is full; they go on when others have ended."
         yield Notice(Level.WARNING, f"The spool is {facts.share:.0%} full", text)
     if space is not None and 0 <= space.free - space.reserve < NEARLY_RESERVED * space.total:
-        text = "Something else may fill it. Below spool.min_free uploads are refused with 507 disk_full."
+        text = (
+            "Something else may be filling it. Below spool.min_free uploads are refused with 507 disk_full."
+        )
         yield Notice(Level.WARNING, "The spool's disk is nearly down to its reserve", text)
 
 

@@ -96,7 +96,7 @@ def demo(
         bool, typer.Option("--once", help="End after the upload; 0 only if the image arrived whole.")
     ] = False,
 ) -> None:
-    """Upload to a real Glance, with and without.
+    """Upload to a real Glance, without the shim and with it.
 
     First straight at uWSGI, which fails, then through the shim, which works; then it stays up to look at.
     """

@@ -11,13 +11,18 @@ import typer
 
 def capacity(
     *,
-    per_hour: Annotated[float | None, typer.Option(help="Uploads that begin in an hour.")] = None,
+    per_hour: Annotated[
+        float | None, typer.Option(metavar="N", help="Uploads that begin in an hour.")
+    ] = None,
     at_once: Annotated[
-        float | None, typer.Option(help="Uploads under way at once, instead of --per-hour.")
+        float | None, typer.Option(metavar="N", help="Uploads under way at once, instead of --per-hour.")
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="SIZE[*WEIGHT]", help="An image's size. Given several times: so often each."),
+        typer.Option(
+            metavar="SIZE[*WEIGHT]",
+            help="An image's size, and how often it comes. May be given several times.",
+        ),
     ] = None,
     median: Annotated[str, typer.Option(metavar="SIZE", help="Without --size: half are larger.")] = "1GiB",
     upper: Annotated[str, typer.Option(metavar="SIZE", help="Without --size: 1 of 20 is larger.")] = "10GiB",
@@ -30,25 +35,39 @@ def capacity(
         str, typer.Option(metavar="DURATION", help="How long a worker is busy after the last byte.")
     ] = "1s",
     known: Annotated[
-        float, typer.Option(min=0, max=1, help="Part of the uploads whose length is known before the body.")
+        float,
+        typer.Option(
+            metavar="PART", min=0, max=1, help="Part of the uploads whose length is known before the body."
+        ),
     ] = 1.0,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000_000, help="Workers of all servers; else as many as are needed."),
+        typer.Option(
+            metavar="N", min=1, max=1_000_000, help="Workers of all servers; else as many as are needed."
+        ),
     ] = None,
     waits: Annotated[
-        float, typer.Option(min=1e-6, max=0.99, help="Part of the uploads that may wait for a worker.")
+        float,
+        typer.Option(
+            metavar="PART", min=1e-6, max=0.99, help="Part of the uploads that may wait for a worker."
+        ),
     ] = 0.05,
     confidence: Annotated[
-        float, typer.Option(min=0.5, max=0.999999, help="Part of the time that peaks are to hold for.")
+        float,
+        typer.Option(
+            metavar="PART", min=0.5, max=0.999999, help="Part of the time that peaks are to hold for."
+        ),
     ] = 0.999,
-    upload_share: Annotated[float, typer.Option(min=0.01, max=1, help="upstreams.NAME.upload_share.")] = 0.75,
+    upload_share: Annotated[
+        float, typer.Option(metavar="PART", min=0.01, max=1, help="upstreams.NAME.upload_share.")
+    ] = 0.75,
     shim_rate: Annotated[str, typer.Option(metavar="RATE", help="What one shim takes in.")] = "400MiB/s",
     shim_uploads: Annotated[
-        int, typer.Option(min=1, help="Uploads that one shim may have at once (limits.max_uploads).")
+        int,
+        typer.Option(metavar="N", min=1, help="Uploads that one shim may have at once (limits.max_uploads)."),
     ] = 1000,
-    spare: Annotated[int, typer.Option(min=0, help="Shims that may be down.")] = 1,
-    simulate: Annotated[bool, typer.Option("--simulate", help="Also play it, event by event.")] = False,
+    spare: Annotated[int, typer.Option(metavar="N", min=0, help="Shims that may be down.")] = 1,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Also simulate it, event by event.")] = False,
     table: Annotated[
         bool, typer.Option("--table", help="The same load from 3 to 10,000 at once, in Markdown.")
     ] = False,

@@ -157,7 +157,8 @@ def _upstreams(loaded: Loaded) -> Iterator[Told]:
     results = asyncio.run(_diagnose_all(options, servers, path, handed))
     for (group, address), findings in zip(servers, results, strict=True):
         for finding in findings:
-            yield f"upstream {group.name}", replace(finding, text=f"{address}: {finding.text}")
+            text = finding.text.replace(f"No connection to {address}", "no connection")
+            yield f"upstream {group.name}", replace(finding, text=f"{address}: {text}")
 
 
 def _sizes(loaded: Loaded) -> Iterator[Told]:

@@ -59,8 +59,7 @@ def run(config: Path | None, listen: Sequence[str], upstream: str | None, settin
             )
             return ENDED_AS_ASKED if supervisor.run() else FAILED
     except (ShimError, ListenFailed) as error:
-        print(f"glance-shim: {error}", file=sys.stderr)
-        return FAILED
+        return _report(error)
 
 
 def _plan(settings: Settings, *, premises: Premises, passed: PassedSockets) -> Plan:
@@ -94,7 +93,7 @@ def _replan(
             log.error("%s", fault)  # noqa: TRY400 - faults are told, not traced
         raise PlanRefused(f"it has {len(error.faults)} fault(s), see above") from error
     except ShimError as error:
-        raise PlanRefused(str(error)) from error
+        raise PlanRefused(error.for_operator) from error
     _configure_logs(settings)
     return plan
 
@@ -110,9 +109,15 @@ def _work(settings: Settings, premises: Premises, station: Station) -> int:
             run_worker(run_options(settings), _service(parts), station)
             parts.close()
     except (ShimError, ListenFailed) as error:
-        print(f"glance-shim: {error}", file=sys.stderr)
-        return FAILED
+        return _report(error)
     return ENDED_AS_ASKED
+
+
+def _report(error: ShimError | ListenFailed) -> int:
+    """Tell why it cannot serve; the exit status."""
+    told = error.for_operator if isinstance(error, ShimError) else error
+    print(f"glance-shim: {told}", file=sys.stderr)
+    return FAILED
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -115,7 +115,7 @@ class UpstreamOptions(Options):
     slow_return: kinds.Pause = option(
         "30s",
         "How long a server that is back gets less than its part, growing from a tenth: caches are cold, and "
-        "what felled it may be there yet.",
+        "what brought it down may still be there.",
     )
     resolve: kinds.Interval = option(
         "off",

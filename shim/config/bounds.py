@@ -40,8 +40,8 @@ class LimitOptions(Options):
     )
     max_uploads_per_project: kinds.CountLimit = option(
         "unlimited",
-        "Those of one project among them; one more is answered with 429 and Retry-After. A project is the "
-        "owner of the image, else the client's address (IPv6: its /64).",
+        "Those of one project among the bodies of max_uploads; one more is answered with 429 and "
+        "Retry-After. A project is the owner of the image, else the client's address (IPv6: its /64).",
     )
     min_rate: kinds.Rate = option(
         "1KiB/s",

@@ -20,6 +20,8 @@ _PATIENCE: Seconds = 10.0
 _CONNECT: Seconds = 3.0
 _UNAUTHORIZED = 401
 _FIRST_FAULT = 400
+# What a shim's status has in any case.
+_SHOWN = frozenset({"state", "spool", "uploads", "servers"})
 
 Json = dict[str, Any]
 Told = TypeVar("Told", dict[str, Any], list[dict[str, Any]])
@@ -75,7 +77,11 @@ class AdminClient:
 
     async def status(self) -> Json:
         """All that the live views show."""
-        return await self._ask("GET", "/status.json", dict)
+        told = await self._ask("GET", "/status.json", dict)
+        # Asked at the clients' address it is Glance that answers, with its list of versions.
+        if _SHOWN - told.keys():
+            raise self._stranger()
+        return told
 
     async def uploads(self) -> list[Json]:
         """The uploads under way, the oldest first."""
@@ -89,7 +95,10 @@ class AdminClient:
         try:
             answer = await self._client.request(method, path)
         except httpx.HTTPError as error:
-            raise AdminError(f"{self.address} does not answer: {error}") from error
+            # The reason names the address, where it is that of a connection.
+            reason = str(error).removeprefix(f"No connection to {self.address}: ").rstrip(".")
+            asked = "Is the shim running, and is this its admin.listen?"
+            raise AdminError(f"{self.address} does not answer: {reason}. {asked}") from error
         if answer.status_code >= _FIRST_FAULT:
             raise AdminError(_reason(answer))
         try:
@@ -102,7 +111,9 @@ class AdminClient:
         return told
 
     def _stranger(self) -> AdminError:
-        return AdminError(f"{self.address} answers, but not as a shim's admin listener: look at the address")
+        return AdminError(
+            f"{self.address} answers, but not as a shim's admin listener, which is admin.listen"
+        )
 
 
 def _host(address: UpstreamAddress) -> str:

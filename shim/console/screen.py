@@ -51,7 +51,8 @@ def draw(status: Status, watching: Watching, width: int, height: int) -> Rendera
 def draw_lost(reason: str, where: str, width: int) -> RenderableType:
     """In its place where the shim cannot be asked."""
     head = Text("glance-shim  ", "bold").append("● No connection", "bold red")
-    return Group(head, Text(shortened(f"{where}: {reason}", 4 * width)), Text("Trying again; q ends.", "dim"))
+    told = reason if where in reason else f"{where}: {reason}"
+    return Group(head, Text(shortened(told, 4 * width)), Text("Trying again; q quits.", "dim"))
 
 
 # -- above: the shim as a whole ---------------------------------------------------------------------
@@ -62,9 +63,9 @@ def _head(status: Status, watching: Watching, width: int) -> Iterator[Text]:
     workers = status["workers"]
     line = Text("glance-shim ", "bold", no_wrap=True).append(f"{status['version']}  ", "not bold dim")
     line.append(f"● {word}", style)
-    line.append(
-        f"  {len(watching.uploads)} uploads, {workers} worker{'' if workers == 1 else 's'}", "not bold"
-    )
+    number = len(watching.uploads)
+    uploads = f"{number} upload{'' if number == 1 else 's'}"
+    line.append(f"  {uploads}, {workers} worker{'' if workers == 1 else 's'}", "not bold")
     if watching.is_paused:
         line.append("  PAUSED", "reverse")
     yield line
@@ -204,7 +205,8 @@ def _health(server: Mapping[str, Any]) -> tuple[str, str]:
     """Style and word: what its probe says, and how the workers have it where that is not the same."""
     state = server.get("state", "up")
     if not server["up"]:
-        return "bold red", "down" if state == "up" else str(state)
+        # What the workers still hope for is no news, save that an operator took it out.
+        return "bold red", "draining" if state == "draining" else "down"
     return ("green", "up") if state == "up" else ("yellow", str(state))
 
 

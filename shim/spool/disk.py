@@ -25,8 +25,15 @@ from shim.timing import finish
 Piece: TypeAlias = bytes | bytearray | memoryview
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# The process has as many descriptors as it may: the disk is well.
-_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+# Where the disk itself is well.
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files",
+    errno.ENFILE: "raise the limit of open files",
+    errno.ENOENT: "make that directory, or set spool.directory",
+    errno.ENOTDIR: "make that directory, or set spool.directory",
+    errno.EACCES: "let the shim's user write there, or set spool.directory",
+    errno.EPERM: "let the shim's user write there, or set spool.directory",
+}
 
 
 class SpoolFile(Protocol):
@@ -202,14 +209,14 @@ def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
         else:
             fault = DiskError(text)
         if isinstance(place, Path):
-            name_disk(fault, place, is_out_of_files=error.errno in _NO_FILES)
+            name_disk(fault, place, error.errno)
         raise fault from error
 
 
-def name_disk(fault: DiskFull | DiskError, directory: Path, *, is_out_of_files: bool = False) -> None:
+def name_disk(fault: DiskFull | DiskError, directory: Path, number: int | None = None) -> None:
     """Tell the operator, and no client, which disk it is and what to do; who met the fault may not know."""
-    if is_out_of_files:
-        todo = "raise the limit of open files"
+    if number in _REMEDIES:
+        todo = _REMEDIES[number]
     elif isinstance(fault, DiskFull):
         todo = "make room there, or move spool.directory"
     else:

@@ -42,6 +42,10 @@ async def diagnose(
         return [_of_health(health)]
     if not health.answered and (mistaken := await _find_other_protocol(address, path, timeout)):
         return [mistaken]
+    if not health.up and not health.answered and not health.untried:
+        # Another protocol has been looked for by now.
+        reason = health.reason.rstrip(".")
+        return [Finding(Level.FAULT, f"{reason}. Is it running, at this address, and may this user connect?")]
     findings = [_of_health(health)]
     if health.answered and path is not None:
         questions = _Questions(address, path, mount, timeout)

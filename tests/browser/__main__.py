@@ -26,7 +26,6 @@ SHOTS = [
     ("status-full", scenes.FULL, DESK, "light"),
     ("status-broken", scenes.BROKEN, DESK, "dark"),
     ("status-phone", scenes.BUSY, PHONE, "light"),
-    ("status-phone-dark", scenes.FULL, PHONE, "dark"),
 ]
 COLUMNS, LINES = 116, 28
 LETTERS = "DejaVu Sans Mono"

@@ -23,7 +23,7 @@ FIRST = parse_upstream("uwsgi+unix:///run/glance/api.sock")
 SECOND = parse_upstream("uwsgi://10.0.3.12:3031")
 UP = Health(up=True, reason="answers the ping")
 DOWN = Health(up=False, reason="Nobody listens at uwsgi://10.0.3.12:3031: connection refused")
-PROJECTS = [f"{random.Random(seed).getrandbits(128):032x}" for seed in range(6)]
+PROJECTS = [f"{random.Random(1000 + seed).getrandbits(128):032x}" for seed in range(6)]
 ROOMY = Space(400 * GIB, 291 * GIB, 20 * GIB)
 READY = Readiness(ready=True, faults=[])
 

@@ -94,4 +94,4 @@ def lose_the_server(page, stub):
     stub.close()
     expect(page.locator("#server-table .down")).to_have_count(1)
     expect(page.locator("#state")).to_have_text("Not ready")
-    expect(page.locator("#notices")).to_contain_text("No server of default is up")
+    expect(page.locator("#notices")).to_contain_text("No server of upstream default is up")

@@ -133,6 +133,7 @@ def test_a_token_is_asked_for(visit):
     with staged(scenes.IDLE, TOKEN) as stage:
         page = visit(stage.url)
         expect(page.get_by_label("This shim asks for a token")).to_be_focused()
+        expect(page.locator("#state")).to_have_text("Locked")
         page.get_by_label("This shim asks for a token").fill("wrong")
         page.get_by_role("button", name="Show the status").click()
         expect(page.get_by_text("That token is not the right one.")).to_be_visible()
@@ -169,6 +170,25 @@ def test_an_upload_is_cancelled(visit):
         expect(dialog).to_contain_text("no such upload is under way")
         assert stage.cancelled == [(1, "address 127.0.0.1"), (2, "address 127.0.0.1")]
         visit.faults[:] = [fault for fault in visit.faults if "404" not in fault]
+
+
+def test_a_code_leads_to_its_help(stage, visit):
+    stage.play(scenes.BUSY)
+    page = visit(stage.url)
+    page.get_by_role("link", name="body_idle_timeout").click()
+    expect(page.get_by_role("heading", name="body_idle_timeout")).to_be_visible()
+    with staged(scenes.BUSY, TOKEN) as guarded:
+        page = visit(f"{guarded.url}#token={TOKEN}")
+        expect(page.locator("#refusal-table code").first).to_be_visible()
+        # A link takes no token along.
+        expect(page.locator("#refusal-table a")).to_have_count(0)
+
+
+def test_an_idle_shim_has_nothing_to_sort(stage, visit):
+    stage.play(scenes.IDLE)
+    page = visit(stage.url, viewport=PHONE)
+    expect(page.locator("#none")).to_be_visible()
+    expect(page.locator("#upload-table")).to_be_hidden()
 
 
 def test_without_a_token_no_end_is_offered(stage, visit):

@@ -43,7 +43,9 @@ def test_a_small_buffer_size(kind, size, dropped, environment, tmp_path):
 def test_nobody_there(tmp_path):
     status, output = check(tmp_path, f"uwsgi+unix://{tmp_path}/missing.sock")
     assert status == 1
-    assert f"fault    upstream default: uwsgi+unix://{tmp_path}/missing.sock" in output
+    told = f"fault    upstream default: uwsgi+unix://{tmp_path}/missing.sock: no connection: No such file"
+    assert told in output
+    assert "Is it running" in output
 
 
 def test_the_settings_of_a_uwsgi_on_this_host(environment, tmp_path):

@@ -1,7 +1,7 @@
 
 // The page: events in, what a person sees out.
 
-const STATES = { idle: "Idle", busy: "Busy", full: "Full", broken: "Not ready", draining: "Draining", lost: "No connection", paused: "Paused" };
+const STATES = { idle: "Idle", busy: "Busy", full: "Full", broken: "Not ready", draining: "Draining", lost: "No connection", locked: "Locked", paused: "Paused" };
 const uploads = new UploadList(), received = new Speed();
 
 function setState(state, summary) {
@@ -50,7 +50,7 @@ const feed = new Feed({
   change(status) { uploads.change(status, status.at); showStatus(status); },
   lost(text, seconds) { setState("lost", `${text} Trying again in ${seconds} s.`); },
   ask(wrong) {
-    setState("lost", "a token is needed");
+    setState("locked", "a token is needed");
     setText(at("wrong"), wrong ? "That token is not the right one." : "");
     at("ask").hidden = false; at("token").focus();
   },

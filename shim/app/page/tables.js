@@ -5,7 +5,11 @@ function showSpool({ held, leased, limit, disk_free: free, disk_total: total, re
   const taken = Math.max(held, leased), share = limit ? taken / limit : 0;
   setText(at("held"), bytes(held));
   setText(at("budget"), limit === null ? "no limit" : "of " + bytes(limit));
-  setText(at("promised"), limit === null ? "" : leased > held ? `${bytes(leased)} promised to uploads, ${bytes(Math.max(0, limit - taken))} left` : `${bytes(Math.max(0, limit - taken))} left`);
+  // The budget may be larger than what is free now: somebody else uses the disk too.
+  const left = Math.max(0, limit - taken), room = free === null ? left : Math.max(0, free - (reserve ?? 0) - (taken - held));
+  const parts = leased > held ? [`${bytes(leased)} promised to uploads`] : [];
+  parts.push(`${bytes(left)} left` + (room < left ? `, room for ${bytes(room)} on the disk` : ""));
+  setText(at("promised"), limit === null ? "" : parts.join(", "));
   const gauge = at("gauge"), disk = at("disk");
   setWidth(gauge.children[0], share); setWidth(gauge.children[1], limit ? held / limit : 0);
   setAttribute(gauge, "data-level", state === "full" || share >= 0.95 ? "bad" : share >= 0.8 ? "warning" : "good");
@@ -28,9 +32,9 @@ function showLines({ rate: rates, uploads, refused }, now) {
 
 function showPhases({ phases, waiting, uploads }) {
   setText(at("count"), count(uploads));
-  const parts = Object.entries(phases || {}).filter(([, number]) => number).map(([phase, number]) => `${count(number)} ${phase}`);
+  const parts = Object.entries(phases || {}).filter(([, number]) => number).map(([phase, number]) => `${count(number)}\u00a0${phase}`);
   const queued = Object.values(waiting || {}).reduce((all, some) => all + some, 0);
-  if (queued > (phases?.waiting || 0)) parts.push(`${count(queued)} requests in line`);
+  if (queued > (phases?.waiting || 0)) parts.push(`${several(queued, "request", "requests")} in line`);
   setText(at("phases"), parts.join(", "));
 }
 
@@ -40,7 +44,10 @@ function showRefusals(refused) {
   setText(at("hour-most"), most ? `mostly ${most.code}` : "");
   at("unrefused").hidden = refused.length > 0; at("refusal-table").hidden = !refused.length;
   fillTable("refusal-table", refused, ["code", "hour", "total", "advice"], some => {
-    const cells = [makeCell("wide-cell", make("code", "", some.code)), makeCell("number", count(some.hour)), makeCell("number", count(some.total)), makeCell("wrap wide-cell", some.advice)];
+    const code = make("code", "", some.code), link = make("a", "", code);
+    link.href = `help/${encodeURIComponent(some.code)}`;
+    // A link takes no token along: where one is asked for, it would lead to a 401.
+    const cells = [makeCell("wide-cell", feed.token ? code : link), makeCell("number", count(some.hour)), makeCell("number", count(some.total)), makeCell("wrap wide-cell", some.advice)];
     cells[1].dataset.label = "last hour"; cells[2].dataset.label = "since the start";
     return makeRow(...cells);
   });
@@ -49,8 +56,8 @@ function showRefusals(refused) {
 function showServers(servers) {
   fillTable("server-table", servers, ["upstream", "server", "up", "state", "reason", "inflight", "slots", "drain_rate"], server => {
     // What its probe says, and how the workers have it (ejected, returning, draining) where that is not the same.
-    const state = server.state && server.state !== "up" ? server.state : "";
-    const health = make("span", !server.up ? "down" : state ? "part" : "up", state || (server.up ? "up" : "down"));
+    const state = server.up ? server.state || "up" : server.state === "draining" ? "draining" : "down";
+    const health = make("span", !server.up ? "down" : state === "up" ? "up" : "part", state);
     const slots = makeCell("slots", server.slots === null ? `${count(server.inflight)}, no limit known` : `${count(server.inflight)} of ${count(server.slots)}`);
     if (server.slots) {
       const fill = make("i", "held"), gauge = make("div", "gauge", fill);
@@ -59,6 +66,7 @@ function showServers(servers) {
     }
     slots.dataset.label = "slots";
     const drain = makeCell("number", server.drain_rate ? rate(server.drain_rate) : "not known yet");
+    drain.dataset.label = "takes bodies at";
     return makeRow(makeCell("name", make("span", "mono", server.server), make("small", "", server.upstream)), makeCell("wrap wide-cell", health, make("small", "", server.reason)), slots, drain);
   });
 }

@@ -39,6 +39,7 @@ class UploadRow {
     this.rate = makeCell("number"); this.age = makeCell("number");
     this.element = makeRow(makeCell("name", this.name, this.path), makeCell("", this.project), makeCell("", this.phase),
       makeCell("progress", this.gauge, this.amount), this.rate, this.age, makeCell("act", this.end = make("button", "", "Cancel")));
+    this.rate.dataset.label = "rate"; this.age.dataset.label = "age";
     this.end.type = "button";
     this.end.addEventListener("click", () => askToCancel(this.upload));
   }

@@ -284,7 +284,7 @@ def test_status():
             {
                 "level": "warning",
                 "title": "The spool's disk is nearly down to its reserve",
-                "text": "Something else may fill it. "
+                "text": "Something else may be filling it. "
                 "Below spool.min_free uploads are refused with 507 disk_full.",
             },
         ],

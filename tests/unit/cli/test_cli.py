@@ -130,7 +130,11 @@ NO_ADMIN = [
     (["--admin", "uwsgi://h:1"], 2, "the admin listener speaks HTTP"),
     (["--token-file", "/nonexistent"], 2, "No such file or directory"),
     (["--config", "/nonexistent.toml"], 2, "cannot be read"),
-    (["--admin", "unix:/nonexistent/a.sock"], 1, "http+unix:///nonexistent/a.sock does not answer"),
+    (
+        ["--admin", "unix:/nonexistent/a.sock"],
+        1,
+        "http+unix:///nonexistent/a.sock does not answer: No such file",
+    ),
 ]
 
 
@@ -139,6 +143,13 @@ def test_a_shim_that_cannot_be_asked(invoke, arguments, status, text):
     result = invoke("uploads", *arguments)
     assert (result.exit_code, result.stdout) == (status, "")
     assert text in result.stderr
+
+
+def test_a_spool_directory_that_is_missing(invoke, tmp_path):
+    spool = f"spool.directory={tmp_path}/gone"
+    result = invoke("serve", "--upstream", "http://127.0.0.1:1", "--set", spool, "--set", "admin.listen=[]")
+    assert result.exit_code == 1
+    assert f"The spool is {tmp_path}/gone: make that directory, or set spool.directory." in result.stderr
 
 
 @series("arguments", WRONG_USAGE)

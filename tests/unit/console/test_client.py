@@ -41,6 +41,7 @@ def garbled(_request):
     [
         pytest.param(lambda _: httpx.Response(200, text="<html>"), id="no JSON"),
         pytest.param(lambda _: httpx.Response(200, text="3"), id="another JSON"),
+        pytest.param(lambda _: httpx.Response(200, text='{"versions": []}'), id="Glance"),
         pytest.param(lambda _: httpx.Response(200, content=b"[" * 200_000), id="JSON without an end"),
         pytest.param(garbled, id="garbled"),
     ],

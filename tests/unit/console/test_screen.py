@@ -54,6 +54,7 @@ def test_what_is_told():
         (True, "up", "up"),
         (True, "ejected", "ejected"),
         (False, "up", "down"),
+        (False, "returning", "down"),
         (False, "draining", "draining"),
     ],
 )
@@ -91,11 +92,15 @@ def test_names_are_text_and_nothing_else():
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
 
 
-def test_a_shim_that_does_not_answer():
+@series(
+    ("reason", "told"),
+    [
+        ("it does not answer", "http://h:1: it does not answer"),
+        ("http://h:1 does not answer", "http://h:1 does not answer"),
+    ],
+)
+def test_a_shim_that_does_not_answer(reason, told):
     console = Console(width=60, color_system=None)
     with console.capture() as capture:
-        console.print(draw_lost("it does not answer", "http://h:1", 60))
-    assert capture.get().splitlines()[:2] == [
-        "glance-shim  ● No connection",
-        "http://h:1: it does not answer",
-    ]
+        console.print(draw_lost(reason, "http://h:1", 60))
+    assert capture.get().splitlines()[:2] == ["glance-shim  ● No connection", told]

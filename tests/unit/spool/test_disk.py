@@ -116,7 +116,8 @@ def test_a_refused_opening_is_no_reason_to_try_a_name(disk, tmp_path, monkeypatc
         run(disk.create())
     reason = os.strerror(number)
     room, files = "make room there", "raise the limit of open files"
-    todo = {errno.ENOSPC: room, errno.EDQUOT: room, errno.EMFILE: files}
+    may = "let the shim's user write there"
+    todo = {errno.ENOSPC: room, errno.EDQUOT: room, errno.EMFILE: files, errno.EACCES: may}
     advice = todo.get(number, "look at the kernel's log")
     told = f"The spool could not open a file: {reason}. The spool is {tmp_path}: {advice}"
     assert fault.value.for_operator.startswith(told)
@@ -128,7 +129,7 @@ def test_a_missing_directory_is_named(tmp_path):
     disk = LocalDisk(tmp_path / "gone")
     with pytest.raises(DiskError, match="could not open a file: No such file") as fault:
         run(disk.create())
-    assert f"{tmp_path}/gone" in fault.value.for_operator
+    assert f"The spool is {tmp_path}/gone: make that directory" in fault.value.for_operator
     disk.close()
 
 

@@ -137,7 +137,7 @@ def test_nobody_there():
 
     (found,) = run(scene())
     assert found.level is Level.FAULT
-    assert "refused" in found.text.lower()
+    assert "refused. Is it running" in found.text
 
 
 def test_where_nothing_is_known_to_answer_heads_are_not_tried():
