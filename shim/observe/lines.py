@@ -33,7 +33,7 @@ class LineHandler(logging.StreamHandler[IO[str]]):
         if len(self._kept) > 1:
             return
         try:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._end_turn)
         except RuntimeError:
             # Outside of a loop, or at its end, nobody would come to write it.
             self._write_kept()
@@ -44,6 +44,13 @@ class LineHandler(logging.StreamHandler[IO[str]]):
         try:
             self._write_kept()
             super().flush()
+        finally:
+            self.release()
+
+    def _end_turn(self) -> None:
+        self.acquire()
+        try:
+            self._write_kept()
         finally:
             self.release()
 

@@ -58,6 +58,10 @@ class Log(io.StringIO):
         self.writes.append(text)
         return len(text)
 
+    def flush(self):
+        if self.error is not None:
+            raise self.error
+
 
 @pytest.fixture(name="log")
 def log_fixture():
