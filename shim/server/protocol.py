@@ -6,6 +6,8 @@ decided before the application's first ``receive()`` is decided before a byte of
 
 import asyncio
 import enum
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +35,8 @@ HIGH_WATER = 192 * 1024
 MOST_PIPELINED = 64 * 1024
 # What is taken of a body in one read of our own: a small body with its chunks' lines.
 READ_AT_ONCE = 128 * 1024
+# How often at most a client is looked at that takes the rest of its answer.
+LEAST_LOOK: Seconds = 1.0
 # What is shown for a request whose head could not be read.
 _NO_HEAD = RequestHead("-", b"-", "1.1", ())
 
@@ -244,11 +248,16 @@ class ClientConnection(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
 
     def _keepalive_timeout(self) -> None:
-        if self.stream.is_waiting(self.options.keepalive_timeout):
-            # Not idle: its last answer is on its way yet.
-            self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+        self._once_taken(self.options.keepalive_timeout, self._header_timeout)
+
+    def _once_taken(self, waited: Seconds, end: Callable[[], None]) -> None:
+        """End what was waited with for so long, but not as long as the last answer is on its way yet."""
+        if not self.stream.is_waiting(waited):
+            end()
             return
-        self._header_timeout()
+        # Both time-outs may be 0, which is no pace to look at.
+        pause = max(waited, LEAST_LOOK)
+        self._alarm.set(pause, functools.partial(self._once_taken, pause, end))
 
     def _header_timeout(self) -> None:
         if len(self._head) == 0:
@@ -370,7 +379,8 @@ class ClientConnection(asyncio.Protocol):
         """The answer is complete and the connection goes, so that the client can read all of it.
 
         A close with bytes unread would become a reset, and destroy the answer on its way: so the
-        sending side is closed at once, and the rest is read and thrown away for ``timeouts.linger``.
+        sending side is closed at once, and the rest is read and thrown away for ``timeouts.linger``, or for
+        as long as a slow client takes.
         """
         if self.state is Reading.CLOSED:
             return
@@ -381,8 +391,12 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.LINGER
         self._held = b""
         self.stream.half_close()
-        self._alarm.set(self.options.linger_timeout, self.stream.abort)
+        self._alarm.set(self.options.linger_timeout, self._linger_timeout)
         self.stream.resume()
+
+    def _linger_timeout(self) -> None:
+        # What is left of the answer here would be lost, and one that ends with the connection look whole.
+        self._once_taken(self.options.linger_timeout, self.stream.abort)
 
     def cut(self, *, with_reset: bool) -> None:
         """The answer cannot be completed: end it so that the client sees it.

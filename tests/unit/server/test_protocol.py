@@ -630,6 +630,62 @@ def test_lingering_has_an_end():
     run_session(scene, application, linger_timeout=20)
 
 
+CLOSING = GET.replace(b"1.1", b"1.0")
+WITHOUT_LENGTH = [(b"content-type", b"image")]
+
+
+@series(
+    ("request_", "times"),
+    [
+        (CLOSING, {"linger_timeout": 20}),
+        (CLOSING, {"linger_timeout": 0}),
+        (GET, {"keepalive_timeout": 20}),
+        (GET, {"keepalive_timeout": 0}),
+    ],
+)
+def test_an_answer_is_not_cut_while_a_slow_client_takes_it(request_, times):
+    """What is left with us after its end is a part of it; of one without a length nobody would miss it."""
+
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(request_)
+        for _ in range(100):
+            await asyncio.sleep(1)
+            session.transport.take(100)
+        if request_ == CLOSING:
+            session.transport.arrive_eof()
+        await session.transport.until_over()
+        assert len(session.answers("GET")[0].body) == 10_000
+        assert session.transport.options == [], "it is no cut"
+
+    run_session(scene, application, takes=600, answer=AnswerPace(min_rate=50), **times)
+
+
+@series("is_half_closed", [False, True])
+@series("request_", [GET, CLOSING])
+def test_an_answer_that_is_not_taken_to_its_end_is_cut_visibly(request_, *, is_half_closed):
+    """Also of a client that has closed its own side: then the transport would wait for it for ever."""
+
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(request_)
+        if is_half_closed:
+            session.transport.arrive_eof()
+        started = loop_time()
+        for _ in range(60):
+            await asyncio.sleep(1)
+            session.transport.take(100)
+        await session.transport.until_over()
+        assert loop_time() - started < 60 + 3 * 75
+        assert session.transport.options, "a FIN would make a whole answer of it"
+
+    run_session(scene, application, takes=600, answer=AnswerPace(min_rate=50))
+
+
 def test_where_the_sending_side_cannot_be_closed_alone():
     async def application(_scope, _receive, send):
         await answer_with(send, b"no", 401)
