@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
 from shim.admission.limits import AnswerPace
-from shim.errors import BadFraming, HeaderTimeout, QueueFull, ShimError
+from shim.errors import BadFraming, HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.exchange import Answering, Exchange
 from shim.server.stream import ClientStream
@@ -46,7 +46,6 @@ class ConnectionOptions:
     """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
 
     max_head: int = 64 * 1024
-    max_connections: float = 10_000
     header_timeout: Seconds = 30.0
     keepalive_timeout: Seconds = 75.0
     linger_timeout: Seconds = 30.0
@@ -90,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         """
         self.options = options
         self.relays = relays
-        self._gate = gate
+        self._gate = gate or ConnectionGate()
         self._place: Place | None = None
         self._is_last = False
         self._poller = poller
@@ -120,14 +119,17 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports are not asyncio.Transport, they only behave so.
         self.stream = ClientStream(transport, self.options.answer, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
-        if len(self.server_state.connections) > 2 * self.options.max_connections:
-            # An answer, and the time to read it, are for as many again as are served, and not for a flood.
-            self.stream.abort()
-            return
+        client = self.stream.ends["client"]
+        address = client[0] if client else None
         try:
-            self._take_place()
+            self._place = self._gate.admit(address)
         except ShimError as refusal:
-            self._refuse(_NO_HEAD, refusal)
+            self._place = self._gate.admit_guest(address)
+            if self._place is None:
+                # An answer, and the time to read it, are not for a flood.
+                self.stream.abort()
+            else:
+                self._refuse(_NO_HEAD, refusal)
             return
         self._alarm.set(self.options.header_timeout, self._header_timeout)
 
@@ -183,14 +185,6 @@ class ClientConnection(asyncio.Protocol):
         self._is_last = True
         if self._exchange is not None:
             self._exchange.keep_alive = False
-
-    def _take_place(self) -> None:
-        # Those that have not shaken hands yet have no place, but stand here all the same.
-        if len(self.server_state.connections) > self.options.max_connections:
-            raise QueueFull("Too many connections are open.", retry_after=5)
-        if self._gate is not None:
-            client = self.stream.ends["client"]
-            self._place = self._gate.admit(client[0] if client else None)
 
     # -- heads ------------------------------------------------------------------------------------
 

@@ -203,7 +203,9 @@ def _main_config(
         relays=service.relays,
         gate=service.gate,
     )
-    entrance = EntranceOptions(certificate, options.proxy_protocol, options.connection.header_timeout)
+    entrance = EntranceOptions(
+        certificate, options.proxy_protocol, options.connection.header_timeout, service.gate
+    )
     return uvicorn.Config(
         service.application,
         http=entered_by(entrance, protocol),  # type: ignore[arg-type]

@@ -334,14 +334,16 @@ def test_a_flood_of_connections_is_not_answered():
     """As many again as there may be learn why they are refused; more would be served after all."""
 
     async def scene(session):
-        others = [Session(Echo(), server=session.server, max_connections=1) for _ in range(3)]
+        others = [Session(Echo(), server=session.server, gate=gate) for _ in range(3)]
         await let_others_run()
         assert [other.transport.aborted for other in others] == [False, True, True]
         assert others[0].answers("GET")[0].body == b"queue_full"
         assert [other.received for other in others[1:]] == [b"", b""]
         leave(others[0])
 
-    run_session(scene, max_connections=1)
+    gate = ConnectionGate(1)
+    run_session(scene, gate=gate)
+    assert gate.admit_guest(None) is not None
 
 
 def test_too_many_connections():
