@@ -87,16 +87,16 @@ class Exchange:
         try:
             await application(self._scope(), self.receive, self.send)
         except asyncio.CancelledError:
-            self._cut()
+            self.cut()
             raise
         except ShimError:
             # Told and counted where it was raised; here it only means that the answer cannot go on.
-            self._cut()
+            self.cut()
         except Exception:
             log.exception("The application failed")
-            self._cut()
+            self.cut()
         if self.answering is not Answering.COMPLETE:
-            self._cut()
+            self.cut()
 
     # -- the request ------------------------------------------------------------------------------
 
@@ -326,7 +326,8 @@ class Exchange:
         else:
             self._connection.end()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End an answer that is not whole so that the client sees it."""
         if self.answering is not Answering.COMPLETE and not self._disconnected:
             self._connection.cut(with_reset=self._ending is Ending.CLOSE)
 

@@ -151,8 +151,9 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
         if self._exchange is not None and self._exchange.answering is not Answering.COMPLETE:
-            # Closed, the transport would wait until the client has read what was written: perhaps never.
-            self.stream.abort()
+            # Closed, the transport would wait until the client has read what was written: perhaps never. And
+            # one that has closed its own side alone may read on, and must not take what it gets for all.
+            self._exchange.cut()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
@@ -179,6 +180,11 @@ class ClientConnection(asyncio.Protocol):
             self.stream.close()
         elif self._exchange is not None:
             self._exchange.keep_alive = False
+
+    def give_up(self) -> None:
+        """The process ends: a client that has not taken all of its answer by now is to see that."""
+        if self.stream.has_unsent:
+            self.stream.reset()
 
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""

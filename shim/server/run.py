@@ -151,6 +151,7 @@ async def _serve(
             beside.append(group.create_task(certificate.watch()))
         await serving
         await _end_tasks(main)
+        _give_up_connections(main)
         service.end_streams()
         control.should_exit = True
         for task in beside:
@@ -191,6 +192,13 @@ async def _end_tasks(main: _Server) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _give_up_connections(main: _Server) -> None:
+    """Those whose time is over; closed with the process, what their clients have would look whole."""
+    for connection in list(main.server_state.connections):
+        if isinstance(connection, ClientConnection):
+            connection.give_up()
 
 
 def _main_config(

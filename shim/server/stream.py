@@ -139,12 +139,17 @@ class ClientStream:
                     await self._writable.wait()
             self.floor.add(clock() - began, self.newly_delivered())
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the kernel has not taken yet all that was written."""
+        return bool(self._transport.get_write_buffer_size())
+
     def is_waiting(self, waited: Seconds) -> bool:
         """Whether the client still has something to take; where it took too little of it, it is cut off.
 
         Also where the transport closes already: that waits for the client, and nobody else ends the wait.
         """
-        if not self._transport.get_write_buffer_size():
+        if not self.has_unsent:
             return False
         try:
             self.floor.add(waited, self.newly_delivered())

@@ -688,6 +688,39 @@ def test_an_answer_that_is_not_taken_to_its_end_is_cut_visibly(request_, *, is_h
     run_session(scene, application, takes=600, answer=AnswerPace(min_rate=50))
 
 
+@series(("request_", "is_reset"), [(CLOSING, True), (GET, False)])
+def test_a_client_that_closes_its_side_sees_that_its_answer_is_cut(request_, *, is_reset):
+    """It is taken for gone, and may read on all the same."""
+
+    async def application(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": WITHOUT_LENGTH})
+        await send({"type": "http.response.body", "body": b"half of it", "more_body": True})
+        await asyncio.Event().wait()
+
+    async def scene(session):
+        await session.send(request_)
+        session.transport.arrive_eof()
+        await session.transport.until_over()
+        assert bool(session.transport.options) is is_reset
+        for task in session.server.tasks:
+            task.cancel()
+
+    run_session(scene, application)
+
+
+@series(("takes", "is_reset"), [(600, True), (None, False)])
+def test_a_connection_that_the_process_gives_up(takes, *, is_reset):
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(CLOSING)
+        session.connection.give_up()
+        assert bool(session.transport.options) is is_reset
+
+    run_session(scene, application, takes=takes)
+
+
 def test_where_the_sending_side_cannot_be_closed_alone():
     async def application(_scope, _receive, send):
         await answer_with(send, b"no", 401)
