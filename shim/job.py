@@ -81,6 +81,7 @@ class Job(abc.ABC, Generic[Result]):
         self._lock = threading.Lock()
         self._holder = Holder.LOOP
         self._is_called_back = False
+        self._is_late = False
         self._result: Result | None = None
         self._error: Exception | None = None
         self._returned = asyncio.Event()
@@ -178,6 +179,7 @@ class Job(abc.ABC, Generic[Result]):
             if self._holder not in _NOBODY:
                 return False
             self._count_waiting(self._poller.clock() - self._since)
+            self._is_late = self._holder is Holder.LANE
             self._holder = Holder.THREAD
             return True
 
@@ -194,6 +196,10 @@ class Job(abc.ABC, Generic[Result]):
         return wait
 
     def _is_wanted_elsewhere(self, began: Seconds) -> bool:
+        if self._is_late:
+            # All who are slow wait behind this turn, and a peer that is ahead by now is none of them. That
+            # the poller has a free thread helps nobody in the lane.
+            return True
         return not self._poller.has_free_thread and self._poller.clock() - began > LONGEST_STAY
 
     def _take_turn(self, buffer: memoryview) -> Wait | Delay | Ready | None:

@@ -85,7 +85,6 @@ def run_options(settings: Settings) -> RunOptions:
         reuse_port=settings.server.reuse_port,
         connection=ConnectionOptions(
             max_head=limits.max_head,
-            max_connections=limits.max_connections,
             header_timeout=timeouts.header,
             keepalive_timeout=timeouts.keepalive,
             linger_timeout=timeouts.linger,

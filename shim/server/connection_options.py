@@ -14,7 +14,6 @@ class ConnectionOptions:
     """Limits of client connections; times in seconds (``limits.*``, ``timeouts.*``)."""
 
     max_head: int = 64 * 1024
-    max_connections: float = 10_000
     header_timeout: Seconds = 30.0
     keepalive_timeout: Seconds = 75.0
     linger_timeout: Seconds = 30.0

@@ -1,7 +1,8 @@
 """Between accepting a connection and its first byte of HTTP: the PROXY header, then the TLS handshake.
 
 Both together have ``timeouts.header``, and a connection counts against ``limits.max_connections`` from
-its first moment: one that never gets further must not be cheaper than one that does.
+its first moment: one that never gets further must not be cheaper than one that does. There are no more of
+them than can be served and refused: each has a session of TLS, and its memory.
 """
 
 import asyncio
@@ -9,14 +10,15 @@ import functools
 import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
-from shim.errors import BadRequest
+from shim.admission.connections import ConnectionGate, Place
+from shim.errors import BadRequest, ShimError
 from shim.server.certificates import ServerCertificate
 from shim.server.protocol import ClientConnection
 from shim.server.tls import TlsTransport
@@ -35,11 +37,13 @@ class EntranceOptions:
         certificate: For TLS; None: plain.
         proxies: Who must begin with a PROXY header, and is believed; None: nobody does.
         timeout: For all of it, in seconds.
+        gate: Counts them.
     """
 
     certificate: ServerCertificate | None = None
     proxies: TrustedProxies | None = None
     timeout: Seconds = 30.0
+    gate: ConnectionGate = field(default_factory=ConnectionGate)
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +102,7 @@ class Entrance(asyncio.Protocol):
         # Set by connection_made, which the loop calls before anything else.
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._tls: TlsTransport | None = None
+        self._place: Place | None = None
 
     # -- the transport's calls --------------------------------------------------------------------
 
@@ -105,6 +110,10 @@ class Entrance(asyncio.Protocol):
         """Begin to wait for what comes first."""
         self._transport = transport
         self._state.connections.add(self)  # type: ignore[arg-type]
+        self._place = self._take_place()
+        if self._place is None:
+            transport.abort()
+            return
         self._timer = asyncio.get_running_loop().call_later(self._options.timeout, self._time_out)
         if self._options.proxies is None:
             self._shake_hands(b"")
@@ -115,6 +124,13 @@ class Entrance(asyncio.Protocol):
                 "is not in server.trusted_proxies, and only those may send the PROXY header that "
                 "server.proxy_protocol asks of every connection: add it, or connect through the load balancer"
             )
+
+    def _take_place(self) -> Place | None:
+        try:
+            return self._options.gate.admit(self._address)
+        except ShimError:
+            # It is told so once it can be told anything.
+            return self._options.gate.admit_guest(self._address)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the PROXY header; those of a handshake go to the TLS transport."""
@@ -180,6 +196,8 @@ class Entrance(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._state.connections.discard(self)
+        if self._place is not None:
+            self._place.give_back()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -4,23 +4,27 @@ Stands in for uvicorn's protocol class (pinned exactly). How bodies are read is 
 """
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.errors import HeaderTimeout, QueueFull, ShimError
+from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
 from shim.server.stream import ClientStream
-from shim.timing import Alarm
+from shim.timing import Alarm, Seconds
 from shim.wire.framing import request_framing
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
 from shim.wire.proxy_protocol import ProxyHeader
 
+# How often at most a client is looked at that takes the rest of its answer.
+LEAST_LOOK: Seconds = 1.0
 # What is shown for a request whose head could not be read.
 _NO_HEAD = RequestHead("-", b"-", "1.1", ())
 
@@ -56,7 +60,7 @@ class ClientConnection(asyncio.Protocol):
         """
         self.options = options
         self.relays = relays
-        self._gate = gate
+        self._gate = gate or ConnectionGate()
         self._place: Place | None = None
         self._is_last = False
         self._named = named
@@ -84,14 +88,17 @@ class ClientConnection(asyncio.Protocol):
         # uvloop's transports are not asyncio.Transport, they only behave so.
         self.stream = ClientStream(transport, self.options.answer, named=self._named)
         self.server_state.connections.add(self)  # type: ignore[arg-type]
-        if len(self.server_state.connections) > 2 * self.options.max_connections:
-            # An answer, and the time to read it, are for as many again as are served, and not for a flood.
-            self.stream.abort()
-            return
+        client = self.stream.ends["client"]
+        address = client[0] if client else None
         try:
-            self._take_place()
+            self._place = self._gate.admit(address)
         except ShimError as refusal:
-            self._refuse(_NO_HEAD, refusal)
+            self._place = self._gate.admit_guest(address)
+            if self._place is None:
+                # An answer, and the time to read it, are not for a flood.
+                self.stream.abort()
+            else:
+                self._refuse(_NO_HEAD, refusal)
             return
         self._alarm.set(self.options.header_timeout, self._header_timeout)
 
@@ -113,8 +120,9 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
         if self.exchange is not None and not self.exchange.answer.is_complete:
-            # Closed, the transport would wait until the client has read what was written: perhaps never.
-            self.stream.abort()
+            # Closed, the transport would wait until the client has read what was written: perhaps never. And
+            # one that has closed its own side alone may read on, and must not take what it gets for all.
+            self.exchange.answer.cut()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
@@ -142,19 +150,16 @@ class ClientConnection(asyncio.Protocol):
         elif self.exchange is not None:
             self.exchange.answer.keep_alive = False
 
+    def give_up(self) -> None:
+        """The process ends: a client that has not taken all of its answer by now is to see that."""
+        if self.stream.has_unsent:
+            self.stream.reset()
+
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
         if self.exchange is not None:
             self.exchange.answer.keep_alive = False
-
-    def _take_place(self) -> None:
-        # Those that have not shaken hands yet have no place, but stand here all the same.
-        if len(self.server_state.connections) > self.options.max_connections:
-            raise QueueFull("Too many connections are open.", retry_after=5)
-        if self._gate is not None:
-            client = self.stream.ends["client"]
-            self._place = self._gate.admit(client[0] if client else None)
 
     # -- heads ------------------------------------------------------------------------------------
 
@@ -209,11 +214,16 @@ class ClientConnection(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
 
     def _keepalive_timeout(self) -> None:
-        if self.stream.is_waiting(self.options.keepalive_timeout):
-            # Not idle: its last answer is on its way yet.
-            self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+        self._once_taken(self.options.keepalive_timeout, self._header_timeout)
+
+    def _once_taken(self, waited: Seconds, end: Callable[[], None]) -> None:
+        """End what was waited with for so long, but not as long as the last answer is on its way yet."""
+        if not self.stream.is_waiting(waited):
+            end()
             return
-        self._header_timeout()
+        # Both time-outs may be 0, which is no pace to look at.
+        pause = max(waited, LEAST_LOOK)
+        self._alarm.set(pause, functools.partial(self._once_taken, pause, end))
 
     def _header_timeout(self) -> None:
         if len(self._head) == 0:
@@ -246,7 +256,8 @@ class ClientConnection(asyncio.Protocol):
         """The answer is complete and the connection goes, so that the client can read all of it.
 
         A close with bytes unread would become a reset, and destroy the answer on its way: so the
-        sending side is closed at once, and the rest is read and thrown away for ``timeouts.linger``.
+        sending side is closed at once, and the rest is read and thrown away for ``timeouts.linger``, or for
+        as long as a slow client takes.
         """
         if self.state is Reading.CLOSED:
             return
@@ -257,8 +268,12 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.LINGER
         self.held = b""
         self.stream.half_close()
-        self._alarm.set(self.options.linger_timeout, self.stream.abort)
+        self._alarm.set(self.options.linger_timeout, self._linger_timeout)
         self.stream.resume()
+
+    def _linger_timeout(self) -> None:
+        # What is left of the answer here would be lost, and one that ends with the connection look whole.
+        self._once_taken(self.options.linger_timeout, self.stream.abort)
 
     def cut(self, *, with_reset: bool) -> None:
         """The answer cannot be completed: end it so that the client sees it.

@@ -152,6 +152,7 @@ async def _serve(
             beside.append(group.create_task(certificate.watch()))
         await serving
         await _end_tasks(main)
+        _give_up_connections(main)
         service.end_streams()
         control.should_exit = True
         for task in beside:
@@ -194,6 +195,13 @@ async def _end_tasks(main: _Server) -> None:
         await asyncio.wait(tasks)
 
 
+def _give_up_connections(main: _Server) -> None:
+    """Those whose time is over; closed with the process, what their clients have would look whole."""
+    for connection in list(main.server_state.connections):
+        if isinstance(connection, ClientConnection):
+            connection.give_up()
+
+
 def _main_config(
     options: RunOptions, service: Service, certificate: ServerCertificate | None
 ) -> uvicorn.Config:
@@ -204,7 +212,9 @@ def _main_config(
         relays=service.relays,
         gate=service.gate,
     )
-    entrance = EntranceOptions(certificate, options.proxy_protocol, options.connection.header_timeout)
+    entrance = EntranceOptions(
+        certificate, options.proxy_protocol, options.connection.header_timeout, service.gate
+    )
     return uvicorn.Config(
         service.application,
         http=entered_by(entrance, protocol),  # type: ignore[arg-type]

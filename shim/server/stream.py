@@ -139,15 +139,25 @@ class ClientStream:
                     await self._writable.wait()
             self.floor.add(clock() - began, self.newly_delivered())
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the kernel has not taken yet all that was written."""
+        return bool(self._transport.get_write_buffer_size())
+
     def is_waiting(self, waited: Seconds) -> bool:
-        """Whether the client still has something to take, and took of it in the last seconds."""
-        if not self._transport.get_write_buffer_size():
+        """Whether the client still has something to take; where it took too little of it, it is cut off.
+
+        Also where the transport closes already: that waits for the client, and nobody else ends the wait.
+        """
+        if not self.has_unsent:
             return False
         try:
             self.floor.add(waited, self.newly_delivered())
         except ClientTooSlow:
-            self.abort()
-        return not self.is_closing
+            # Not by a FIN: an answer whose end is the connection's would look whole.
+            self.reset()
+            return False
+        return True
 
     def count_moved(self, size: int) -> None:
         """So many bytes were given to the socket by somebody else."""

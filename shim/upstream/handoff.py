@@ -8,10 +8,12 @@ never an upload.
 import asyncio
 import contextlib
 import enum
+import fcntl
 import logging
 import os
+import resource
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,8 @@ log = logging.getLogger("shim.upstream")
 PATIENCE: Seconds = 2.0
 # A server that could not open files is asked again: it may run as another user by then.
 ASKED_AGAIN_AFTER: Seconds = 600.0
+# Numbers of descriptors that servers are told; the kernel's table of them has 8 bytes for each, used or not.
+MOST_NUMBERS = 128 * 1024
 
 
 class Way(enum.Enum):
@@ -61,6 +65,43 @@ class Offer:
         return self.opened.is_set()
 
 
+class Numbers:
+    """Gives open files numbers that do not come again soon, nor are those that the process gets otherwise.
+
+    A request that was given up may lie in a busy server's queue, and name its number there. By the usual one
+    the server would open what has that next: the body of somebody else, and store it under the wrong image.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    @contextlib.contextmanager
+    def lend(self, descriptor: int) -> Iterator[int]:
+        """Another number for what ``descriptor`` has open; leads to nothing after the block.
+
+        Raises:
+            OSError: There is none left.
+        """
+        number = self._duplicate(descriptor)
+        try:
+            yield number
+        finally:
+            os.close(number)
+
+    def _duplicate(self, descriptor: int) -> int:
+        # The upper half: others get the lowest numbers that are free, so none of these.
+        end = min(MOST_NUMBERS, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        if not end // 2 <= self._next < end:
+            self._next = end // 2
+        number: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._next)
+        self._next = number + 1
+        return number
+
+
+# Of the process, as its descriptors are: two servers must not be told the same number either.
+_numbers = Numbers()
+
+
 class HandOff:
     """What is known of one server's ways to a spool file."""
 
@@ -90,9 +131,11 @@ class HandOff:
         """
         way = self._next_way(stream)
         async with contextlib.AsyncExitStack() as stack:
-            path = f"/proc/{os.getpid()}/fd/{descriptor}"
+            path = ""
             try:
-                if way is Way.NAME:
+                if way is Way.DESCRIPTOR:
+                    path = f"/proc/{os.getpid()}/fd/{stack.enter_context(_numbers.lend(descriptor))}"
+                elif way is Way.NAME:
                     assert self._directory is not None
                     place = self._directory / f"{PREFIX}{uuid.uuid4()}"
                     path = str(await stack.enter_async_context(named(descriptor, place)))

@@ -123,13 +123,18 @@ class Server:
             return connection, await self._on(
                 connection, request, head, interim, enter, keep_alive=keep_alive
             )
-        async with self._handoff.offer(file, stream) as offer:
-            if offer is not None:
-                head = request.encode_head(self.address.protocol, keep_alive=False, post_file=offer.path)
-            keep_alive &= offer is None
-            return connection, await self._on(
-                connection, request, head, interim, enter, keep_alive=keep_alive, offer=offer
-            )
+        try:
+            async with self._handoff.offer(file, stream) as offer:
+                if offer is not None:
+                    head = request.encode_head(self.address.protocol, keep_alive=False, post_file=offer.path)
+                keep_alive &= offer is None
+                return connection, await self._on(
+                    connection, request, head, interim, enter, keep_alive=keep_alive, offer=offer
+                )
+        except BaseException:
+            # Also where it came to no exchange: the file's name may be one too many for the head.
+            connection.close()
+            raise
 
     async def _on(
         self,

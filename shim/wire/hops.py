@@ -117,7 +117,9 @@ def parse_forwarded(value: bytes) -> list[Hop] | None:
 
 
 def _listed(values: Sequence[bytes]) -> list[Hop]:
-    return [Hop(parse_node(node.strip(b" \t"))) for value in values for node in value.split(b",")]
+    """The nearest hops; of no interest are those before them, of which a client may send thousands."""
+    nodes = b",".join(values).split(b",")[-MOST_HOPS:]
+    return [Hop(parse_node(node.strip(b" \t"))) for node in nodes]
 
 
 def _believed(hops: Sequence[Hop], trusts: Callable[[str], bool]) -> list[Hop]:

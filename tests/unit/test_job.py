@@ -136,6 +136,24 @@ def test_a_thread_stays_with_a_peer_that_is_ahead(threads, seconds, times):
     pumping(scene, threads=threads, most=threads, clock=clock)
 
 
+def test_a_late_turn_is_one_turn():
+    """The lane's thread has others to serve: who is ahead by then goes back to the poller."""
+
+    async def scene(poller):
+        names = []
+
+        def ready(_job):
+            names.append(threading.current_thread().name)
+            return READY
+
+        with Scripted(poller, Delay(0.0), ready, ready, 7) as job:
+            job.other.send(b"x")
+            assert await job.perform() == 7
+            assert [name.startswith("pump-late") for name in names] == [True, False]
+
+    pumping(scene)
+
+
 def test_a_thread_that_stays_can_be_called_back():
     async def scene(poller):
         gate = Gate()

@@ -76,3 +76,21 @@ def test_several_gates_over_one_ledger():
     other.admit("b")
     with pytest.raises(QueueFull):
         one.admit("c")
+
+
+def test_guests():
+    """Those who are refused have a limit of their own, and so has each address among them."""
+    gate = ConnectionGate(3, 1)
+    gate.admit("192.0.2.1")
+    with pytest.raises(ProjectLimit):
+        gate.admit("192.0.2.1")
+    guest = gate.admit_guest("192.0.2.1")
+    assert guest is not None
+    assert gate.admit_guest("192.0.2.1") is None
+    assert gate.open == 1, "no guest takes anybody's place"
+    assert gate.admit("192.0.2.2")
+    assert gate.admit_guest("192.0.2.2")
+    guest.give_back()
+    assert gate.admit_guest("192.0.2.1")
+    assert gate.admit_guest("192.0.2.3")
+    assert gate.admit_guest("192.0.2.4") is None

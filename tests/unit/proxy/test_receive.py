@@ -429,6 +429,20 @@ def test_a_body_that_is_here_takes_no_turn_of_the_loop(here):
     run_leaping(scene())
 
 
+def test_others_get_their_turn_however_much_is_here():
+    async def scene():
+        upload = Upload(here=[b"x"] * 9)
+        filling = asyncio.ensure_future(upload.fill())
+        left = []
+        while not filling.done():
+            await asyncio.sleep(0)
+            left.append(len(upload.here))
+        assert left == [7, 5, 3, 1, 0]
+        await upload.body.close()
+
+    run_leaping(scene())
+
+
 def test_what_is_not_here_is_waited_for():
     upload = run_upload(10.0, b"bar", here=[b"foo"], pace=IDLE)
     assert (upload.data, upload.lasted) == (b"foobar", 10)

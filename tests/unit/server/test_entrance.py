@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from uvicorn.server import ServerState
 
+from shim.admission.connections import ConnectionGate
 from shim.server.certificates import ServerCertificate, TlsFiles
 from shim.server.connection_options import ConnectionOptions
 from shim.server.entrance import EntranceOptions, entered_by
@@ -34,13 +35,14 @@ LARGE = 64 * 1024 * 1024
 class Place:
     """A listener behind an entrance."""
 
-    def __init__(self, identity, *, tls=False, client_ca=False, proxies=None, timeout=20.0):
+    def __init__(self, identity, *, tls=False, client_ca=False, proxies=None, timeout=20.0, gate=None):
         self.identity = identity
         files = TlsFiles(
             identity / "shim.pem", identity / "shim.key", identity / "authority.pem" if client_ca else None
         )
         self.certificate = ServerCertificate(files) if tls or client_ca else None
-        self.options = EntranceOptions(self.certificate, proxies, timeout)
+        self.gate = gate or ConnectionGate()
+        self.options = EntranceOptions(self.certificate, proxies, timeout, self.gate)
         self.state = ServerState()
         self.context = ssl.create_default_context(cafile=identity / "authority.pem")
 
@@ -50,7 +52,13 @@ class Place:
 
         def make(config, server_state, app_state, _loop=None, **more):
             return ClientConnection(
-                config, server_state, app_state, _loop, options=ConnectionOptions(**options), **more
+                config,
+                server_state,
+                app_state,
+                _loop,
+                options=ConnectionOptions(**options),
+                gate=self.gate,
+                **more,
             )
 
         protocol = entered_by(self.options, make)
@@ -187,19 +195,26 @@ def test_the_entrance_has_an_end(run, identity, tls, sent):
 
 
 @on_both_loops
-def test_who_never_shakes_hands_counts(run, identity):
-    place, echo = Place(identity, tls=True), Echo()
+@pytest.mark.parametrize(("idle", "told"), [(2, b"queue_full"), (4, None)])
+def test_who_never_shakes_hands_counts(run, identity, idle, told):
+    """As many again are let in as far as to be told so, and no more: each costs a session of TLS."""
+    place, echo = Place(identity, tls=True, gate=ConnectionGate(2)), Echo()
 
     async def scene():
-        async with place.serving(echo, max_connections=2):
-            idle = [await asyncio.to_thread(place.connect) for _ in range(2)]
+        async with place.serving(echo):
+            clients = [await asyncio.to_thread(place.connect) for _ in range(idle)]
             async with asyncio.timeout(20):
-                while len(place.state.connections) < 2:
+                while len(place.state.connections) < idle:
                     await asyncio.sleep(0.001)
             data = await place.talk(tls=place.context)
-            assert read_answers(data, "GET")[0].body == b"queue_full"
-            for client in idle:
+            if told is None:
+                assert data is None
+            else:
+                assert read_answers(data, "GET")[0].body == told
+            assert place.gate.open == 2
+            for client in clients:
                 client.close()
+        assert place.gate.open == 0
 
     run(scene())
 

@@ -334,14 +334,16 @@ def test_a_flood_of_connections_is_not_answered():
     """As many again as there may be learn why they are refused; more would be served after all."""
 
     async def scene(session):
-        others = [Session(Echo(), server=session.server, max_connections=1) for _ in range(3)]
+        others = [Session(Echo(), server=session.server, gate=gate) for _ in range(3)]
         await let_others_run()
         assert [other.transport.aborted for other in others] == [False, True, True]
         assert others[0].answers("GET")[0].body == b"queue_full"
         assert [other.received for other in others[1:]] == [b"", b""]
         leave(others[0])
 
-    run_session(scene, max_connections=1)
+    gate = ConnectionGate(1)
+    run_session(scene, gate=gate)
+    assert gate.admit_guest(None) is not None
 
 
 def test_too_many_connections():
@@ -628,6 +630,95 @@ def test_lingering_has_an_end():
         assert session.transport.aborted
 
     run_session(scene, application, linger_timeout=20)
+
+
+CLOSING = GET.replace(b"1.1", b"1.0")
+WITHOUT_LENGTH = [(b"content-type", b"image")]
+
+
+@series(
+    ("request_", "times"),
+    [
+        (CLOSING, {"linger_timeout": 20}),
+        (CLOSING, {"linger_timeout": 0}),
+        (GET, {"keepalive_timeout": 20}),
+        (GET, {"keepalive_timeout": 0}),
+    ],
+)
+def test_an_answer_is_not_cut_while_a_slow_client_takes_it(request_, times):
+    """What is left with us after its end is a part of it; of one without a length nobody would miss it."""
+
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(request_)
+        for _ in range(100):
+            await asyncio.sleep(1)
+            session.transport.take(100)
+        if request_ == CLOSING:
+            session.transport.arrive_eof()
+        await session.transport.until_over()
+        assert len(session.answers("GET")[0].body) == 10_000
+        assert session.transport.options == [], "it is no cut"
+
+    run_session(scene, application, takes=600, answer=AnswerPace(min_rate=50), **times)
+
+
+@series("is_half_closed", [False, True])
+@series("request_", [GET, CLOSING])
+def test_an_answer_that_is_not_taken_to_its_end_is_cut_visibly(request_, *, is_half_closed):
+    """Also of a client that has closed its own side: then the transport would wait for it for ever."""
+
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(request_)
+        if is_half_closed:
+            session.transport.arrive_eof()
+        started = loop_time()
+        for _ in range(60):
+            await asyncio.sleep(1)
+            session.transport.take(100)
+        await session.transport.until_over()
+        assert loop_time() - started < 60 + 3 * 75
+        assert session.transport.options, "a FIN would make a whole answer of it"
+
+    run_session(scene, application, takes=600, answer=AnswerPace(min_rate=50))
+
+
+@series(("request_", "is_reset"), [(CLOSING, True), (GET, False)])
+def test_a_client_that_closes_its_side_sees_that_its_answer_is_cut(request_, *, is_reset):
+    """It is taken for gone, and may read on all the same."""
+
+    async def application(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": WITHOUT_LENGTH})
+        await send({"type": "http.response.body", "body": b"half of it", "more_body": True})
+        await asyncio.Event().wait()
+
+    async def scene(session):
+        await session.send(request_)
+        session.transport.arrive_eof()
+        await session.transport.until_over()
+        assert bool(session.transport.options) is is_reset
+        for task in session.server.tasks:
+            task.cancel()
+
+    run_session(scene, application)
+
+
+@series(("takes", "is_reset"), [(600, True), (None, False)])
+def test_a_connection_that_the_process_gives_up(takes, *, is_reset):
+    async def application(_scope, _receive, send):
+        await answer_with(send, bytes(10_000), headers=WITHOUT_LENGTH)
+
+    async def scene(session):
+        await session.send(CLOSING)
+        session.connection.give_up()
+        assert bool(session.transport.options) is is_reset
+
+    run_session(scene, application, takes=takes)
 
 
 def test_where_the_sending_side_cannot_be_closed_alone():

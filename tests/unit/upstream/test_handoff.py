@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -211,7 +212,7 @@ def test_waiting_for_the_opening(tmp_path, descriptor, monkeypatch, delay):
 
     async def scene(stage):
         async with stage.handoff.offer(descriptor, HERE) as offer:
-            assert offer.path == b"/proc/%d/fd/%d" % (os.getpid(), descriptor)
+            assert offer.path.startswith(b"/proc/%d/fd/" % os.getpid())
             loop = asyncio.get_running_loop()
             loop.call_later(delay / 100, Server(Way.DESCRIPTOR).take, offer)
             assert await offer.is_taken()
@@ -235,3 +236,48 @@ def test_whose_processes_are_shared():
     assert not shares_processes(0)
     assert not shares_processes(-1)
     assert not shares_processes(2**22 + 1)
+
+
+def _is_at(path, descriptor):
+    return os.path.samestat(Path(os.fsdecode(path)).stat(), os.fstat(descriptor))
+
+
+def test_a_path_leads_nowhere_once_its_request_is_over(tmp_path, descriptor):
+    """A server may have it in its queue yet: whatever is opened next must not be found there."""
+
+    async def scene(stage):
+        other = HandOff(UNIX, None)
+        paths = []
+        for handoff in [stage.handoff, other, stage.handoff, other]:
+            with contextlib.suppress(KeyError):
+                async with handoff.offer(descriptor, HERE) as offer:
+                    paths.append(offer.path)
+                    assert _is_at(offer.path, descriptor)
+                    raise KeyError("the client has gone")
+            with stage.another_file():
+                assert not any(map(os.path.exists, paths))
+        assert len(set(paths)) == len(paths)
+        other.close()
+
+    play(scene, tmp_path, descriptor)
+
+
+def test_numbers_begin_anew_where_they_end(descriptor, monkeypatch):
+    monkeypatch.setattr(module, "MOST_NUMBERS", 1004)
+    numbers, seen = module.Numbers(), []
+    for _ in range(1004):
+        with numbers.lend(descriptor) as number:
+            seen.append(number)
+    assert seen == [*range(502, 1004)] * 2
+
+
+def test_a_number_in_use_is_passed_over(descriptor):
+    numbers = module.Numbers()
+    with numbers.lend(descriptor) as first, numbers.lend(descriptor) as second:
+        assert second > first
+    numbers._next = first
+    with numbers.lend(descriptor) as again:
+        assert again == first
+        numbers._next = first
+        with numbers.lend(descriptor) as another:
+            assert another != first

@@ -1,6 +1,7 @@
 """One server's connections: which request may go on one that was used before, and that all are closed."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -15,6 +16,7 @@ from shim.errors import (
 )
 from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
+from shim.upstream.handoff import Offer, Way
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.pool import CLOSING_BELIEVED, MOST_CONNECTIONS, MOST_IDLE, Server
 from tests.fakes.loops import let_others_run, run_leaping
@@ -368,6 +370,30 @@ def test_a_head_too_large_costs_no_connection():
         assert pool.phases == []
 
     run_pool(scene, address=UWSGI)
+
+
+class FileBody(BytesBody):
+    """A body whose file may be handed off."""
+
+    def fileno(self):
+        return 0
+
+
+def test_a_hand_off_that_comes_to_nothing_closes(monkeypatch):
+    async def scene(pool):
+        @contextlib.asynccontextmanager
+        async def offer(_file, _stream):
+            yield Offer(b"/spool/" + b"x" * 65536, Way.NAME, asyncio.Event())
+
+        monkeypatch.setattr(pool.server._handoff, "offer", offer)
+        request = request_of("PUT")._replace(body=FileBody(b"x"), is_handed_off=True)
+        with pytest.raises(HeadTooLarge):
+            async with pool.exchange(request):
+                pass
+        assert pool.opened == 1
+        assert pool.open_streams == []
+
+    run_pool(scene, FakeStream(), address=UWSGI)
 
 
 def test_an_answer_not_read_to_its_end_closes():

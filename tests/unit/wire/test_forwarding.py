@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from shim.wire import hops
 from shim.wire.forwarding import (
     FORWARDED_NAMES,
     Peer,
@@ -15,6 +16,7 @@ from shim.wire.forwarding import (
     request_id,
 )
 from shim.wire.headers import HOP_BY_HOP, get_all
+from shim.wire.hops import parse_node
 from tests.support.series import series
 
 ID = "req-00000000-0000-4000-8000-000000000001"
@@ -485,3 +487,17 @@ def test_scheme_and_host_of_the_way_here(fields, told):
 )
 def test_client_groups(client, group):
     assert client_group(client) == group
+
+
+def test_no_more_hops_are_looked_at_than_are_believed(monkeypatch):
+    """A client may have put thousands before them, in 64 KiB of each request."""
+    seen = []
+
+    def look(node):
+        seen.append(node)
+        return parse_node(node)
+
+    monkeypatch.setattr(hops, "parse_node", look)
+    lines = [(b"x-forwarded-for", b"1.1.1.1," * 4000 + b"1.1.1.1"), (b"x-forwarded-for", b"10.0.0.2")]
+    assert hops.find_origin(lines, {"10.0.0.2"}.__contains__).hops == ("1.1.1.1", "10.0.0.2")
+    assert len(seen) == hops.MOST_HOPS
