@@ -362,6 +362,7 @@ def test_the_real_file_system_has_space(tmp_path):
 def test_amounts():
     assert Amount(5).of(1000) == 5
     assert Amount(5, share=0.25).of(1000) == 250
+    assert Amount(share=0.8).of(1001) == 800
     assert Amount(share=0).of(1000) == 0
     assert Amount().of(1000) == 0
 
