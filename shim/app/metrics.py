@@ -20,6 +20,7 @@ from shim.app.answers import STATUSES
 from shim.app.health import ServerHealth
 from shim.observe.cloud import CloudView
 from shim.observe.counters import Histogram
+from shim.observe.journal import Phase
 from shim.observe.snapshot import Snapshot
 from shim.spool.space import Space
 
@@ -67,7 +68,7 @@ def _counters(whole: Snapshot) -> Iterable[Metric]:
     for (route, method, status), count in counters.requests.items():
         requests.add_metric([route, method, str(status)], count)
     yield requests
-    # Each code from the start: of a series that begins with its first event no rate tells that one.
+    # Each code and phase from the start: of a series that begins with its first event no rate tells that one.
     refusals = dict.fromkeys(STATUSES, 0) | counters.refusals
     yield _labelled("glance_shim_refusals", "Requests that the shim itself ended.", "code", refusals)
     yield _labelled("glance_shim_body_bytes", "Request body bytes received.", "mode", counters.body_bytes)
@@ -80,7 +81,8 @@ def _counters(whole: Snapshot) -> Iterable[Metric]:
     phases = HistogramMetricFamily(
         "glance_shim_phase_seconds", "Seconds that requests spent in a phase.", labels=["phase"]
     )
-    for name, histogram in counters.phases.items():
+    histograms = {phase.value: Histogram() for phase in Phase} | counters.phases
+    for name, histogram in histograms.items():
         phases.add_metric([name], _buckets(histogram), histogram.total)
     yield phases
     yield _labelled(

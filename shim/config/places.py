@@ -32,6 +32,7 @@ _ROUTE_PATH = r"/[^\s?#]*"
 # A token (RFC 9110 section 5.1).
 _FIELD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _TOKEN = r"[A-Za-z0-9._~+/=-]{16,}"  # noqa: S105 - the form of one
+_TOKEN_TAKES = "letters, digits and -._~+/=, at least 16 of them"  # noqa: S105 - the same in words
 # For the schema only; what is wrong with an address its own room says better than a pattern.
 _LISTEN = r"unix:/.+|fd:[0-9]+|.+:[0-9]+"
 _UPSTREAM = r"[A-Za-z+]+://.+|wsgi:.+"
@@ -171,7 +172,7 @@ def _parse_text(text: str) -> str:
 def _parse_token(text: str) -> SecretStr:
     # It is sent in a header field (RFC 6750 section 2.1); the text itself is in no message.
     if not re.fullmatch(_TOKEN, text, re.ASCII):
-        raise ValueError("not a token; use letters, digits and -._~+/=, at least 16 of them")
+        raise ValueError(f"not a token; use {_TOKEN_TAKES}")
     return SecretStr(text)
 
 
@@ -192,7 +193,7 @@ Shared: TypeAlias = Annotated[
     SharedAddress,
     _written("URL", "(rediss?|unix)://.+", parse_shared, SharedAddress, write=_format_shared, is_secret=True),
 ]
-Token: TypeAlias = Annotated[SecretStr, _written("text without spaces", _TOKEN, _parse_token, SecretStr)]
+Token: TypeAlias = Annotated[SecretStr, _written(_TOKEN_TAKES, _TOKEN, _parse_token, SecretStr)]
 Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]
 
 

@@ -165,7 +165,7 @@ def parse_count(value: object) -> int:
         return int(value)
     # true is an int to Python, and a mistake here.
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r}: not a count; write a whole number from 0 on")
+        raise ValueError(f"{value!r}: not a count; write a whole number")
     return value
 
 

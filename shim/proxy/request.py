@@ -51,11 +51,13 @@ class ClientRequest(NamedTuple):
 
         Raises:
             BadFraming: ``x-openstack-image-size`` is no number.
-            SizeMismatch: It differs from Content-Length; Glance would say so after the whole body.
+            SizeMismatch: It differs from Content-Length, or there is no body; Glance would say so after the
+                whole body.
         """
-        size = declared_size(self.headers)
-        length = self.framing.length
-        if length is not None and size is not None and size != length:
+        size, length = declared_size(self.headers), self.framing.length
+        if size is not None and not self.framing.has_framing:
+            raise SizeMismatch(f"x-openstack-image-size is {size}, but the request has no body.")
+        if size is not None and length is not None and size != length:
             raise SizeMismatch(f"x-openstack-image-size is {size}, but Content-Length is {length}.")
         return size if length is None else length
 

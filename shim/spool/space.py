@@ -23,8 +23,8 @@ class Amount:
     share: float | None = None
 
     def of(self, total: int) -> float:
-        """The bytes it means on a file system of ``total`` bytes."""
-        return self.size if self.share is None else self.share * total
+        """The bytes it means on a file system of ``total`` bytes; of a share, whole ones."""
+        return self.size if self.share is None else int(self.share * total)
 
 
 NOTHING = Amount()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.wire.headers import TOKEN, Headers, end_to_end, get_all, get_first
+from shim.wire.headers import FORWARDED_PREFIX, TOKEN, Headers, end_to_end, get_all, get_first
 from shim.wire.hops import Origin, find_origin, unmapped
 
 FORWARDED_NAMES = frozenset(
@@ -148,6 +148,9 @@ def forwarded_headers(
     kept = [
         field for field in end_to_end(headers) if field[0] not in _NOT_THE_CLIENTS and b"_" not in field[0]
     ]
+    if peer.origin is NOTHING_SAID:
+        # Whatever else goes by such a name would be a proxy's word, for whoever reads it.
+        kept = [field for field in kept if not field[0].startswith(FORWARDED_PREFIX)]
     kept += _forwarding_fields(peer, get_first(headers, b"host") or b"", prefix)
     passed = get_all(headers, b"via")
     kept.append((b"via", b", ".join([*passed, b"%b glance-shim" % http_version.encode("ascii")])))

@@ -97,12 +97,13 @@ def declared_size(headers: Headers) -> int | None:
     """Glance's ``x-openstack-image-size``: a length declared beside a chunked body; None where unknown (0).
 
     Raises:
-        BadFraming: Not a number, or two different ones: Glance answers 400 too, but after the body.
+        BadFraming: Not a number, or more than one, if only the same twice (WSGI makes ``6,6`` of that):
+            Glance answers 400 too, but after the body.
     """
-    values = set(get_all(headers, b"x-openstack-image-size"))
+    values = get_all(headers, b"x-openstack-image-size")
     if not values:
         return None
-    if len(values) > 1 or not LENGTH.fullmatch(value := values.pop()):
+    if len(values) > 1 or not LENGTH.fullmatch(value := values[0]):
         raise BadFraming("x-openstack-image-size must be one number of bytes.")
     return int(value) or None
 

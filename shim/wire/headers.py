@@ -24,7 +24,11 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# What a Connection header may not remove: others rely on these (a client could hide its address).
+# Fields in which proxies speak of the client; there are more of them than the shim sets (-Port, -Ssl, -User).
+FORWARDED_PREFIX = b"x-forwarded-"
+
+# What a Connection header may not remove, with all of FORWARDED_PREFIX: others rely on these (a client could
+# hide its address).
 KEPT_DESPITE_CONNECTION = frozenset(
     {
         b"content-length",
@@ -35,10 +39,6 @@ KEPT_DESPITE_CONNECTION = frozenset(
         b"tracestate",
         b"via",
         b"x-auth-token",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
         b"x-openstack-image-size",
         b"x-openstack-request-id",
         b"x-request-id",
@@ -89,7 +89,10 @@ def connection_options(headers: Collection[tuple[bytes, bytes]]) -> frozenset[by
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The fields that go on to the next hop: without hop-by-hop fields and those named in Connection."""
     named = connection_options(headers)
-    dropped = HOP_BY_HOP | (named - KEPT_DESPITE_CONNECTION) if named else HOP_BY_HOP
+    dropped = HOP_BY_HOP
+    if named:
+        removable = named - KEPT_DESPITE_CONNECTION
+        dropped |= {name for name in removable if not name.startswith(FORWARDED_PREFIX)}
     return [field for field in headers if field[0] not in dropped]
 
 

@@ -141,12 +141,11 @@ def test_requests_are_counted(rig: Rig):
     eventually(lambda: (count("200"), count("417")) == (before[0] + 1, before[1] + 1), "both are counted")
 
 
-def test_bytes_of_bodies_are_counted(rig: Rig):
+@series("size", [100_000, 3_000_000])
+def test_bytes_of_bodies_are_counted(rig: Rig, size):
     before = rig.shim.metric("body_bytes_total", mode="spool")
-    assert rig.ask(put_chunked("/x", chunked(bytes(100_000), 999))).status == 200
-    eventually(
-        lambda: rig.shim.metric("body_bytes_total", mode="spool") == before + 100_000, "they are counted"
-    )
+    assert rig.ask(put_chunked("/x", chunked(bytes(size), 999))).status == 200
+    eventually(lambda: rig.shim.metric("body_bytes_total", mode="spool") == before + size, "they are counted")
 
 
 @only("http-tcp")

@@ -171,6 +171,8 @@ def test_forwarded_headers_are_set(rig: Rig, request_):
         "X_Forwarded_Proto: HTTPS",
         "X-Forwarded_For: 6.6.6.6",
         "X-Forwarded-Prefix: /evil",
+        "X-Forwarded-Port: 666",
+        "X-Forwarded-User: evil",
         "Content_Length: 99",
         "Proxy: http://evil",
         "proxy: evil",

@@ -254,6 +254,22 @@ def test_an_early_answer_comes_while_the_client_still_sends(run_flow, status, pr
     run_flow(scene, stream, protocol=protocol, drain=DRAIN)
 
 
+@over_both_protocols
+def test_after_an_early_answer_nobody_waits_for_the_body(run_flow, protocol):
+    """That the client falls silent says nothing against an answer that is still on its way."""
+
+    async def scene(flow):
+        client, scope = upload(*BEGUN, 50, *STEADY[140:])
+        assert await flow.serve(client, scope)
+        assert (client.status, client.body, client.is_answered) == (403, b"no!", True)
+        assert flow.refusals == {}
+
+    early = answer(403, b"no!")
+    stream = FakeStream(Sent(RECEIVED - 100), early[:-2], Pause(2), b"o", Pause(2), b"!", EOF)
+    pace = BodyPace(idle=1, total=UNLIMITED, min_rate=0)
+    run_flow(scene, stream, protocol=protocol, drain=DRAIN, pace=pace)
+
+
 @pytest.mark.parametrize("end", [EOF, UpstreamClosed("Connection reset by peer.")], ids=["closes", "resets"])
 @over_both_protocols
 def test_a_server_that_dies_is_told_at_once(run_flow, end, protocol):

@@ -212,6 +212,13 @@ def test_dropped(name, peer):
     assert b"evil" not in dict(forward((name, b"evil"), peer=peer)).values()
 
 
+@series("name", [b"x-forwarded-port", b"x-forwarded-ssl", b"x-forwarded-user", b"x-forwarded-"])
+def test_what_else_proxies_say_is_believed_of_them_alone(name):
+    fields = ((b"connection", name), (name, b"1"))
+    assert name not in dict(forward(*fields))
+    assert (name, b"1") in forward(*fields, peer=FRIEND)
+
+
 KEPT = (
     (b"accept", b"*/*"),
     (b"content-type", b"application/octet-stream"),
