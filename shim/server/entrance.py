@@ -130,7 +130,7 @@ class Entrance(asyncio.Protocol):
             return self._options.gate.admit(self._address)
         except ShimError:
             # It is told so once it can be told anything.
-            return self._options.gate.admit_guest(self._address)
+            return self._options.gate.admit_guest()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the PROXY header; those of a handshake go to the TLS transport."""

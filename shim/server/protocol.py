@@ -93,7 +93,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._place = self._gate.admit(address)
         except ShimError as refusal:
-            self._place = self._gate.admit_guest(address)
+            self._place = self._gate.admit_guest()
             if self._place is None:
                 # An answer, and the time to read it, are not for a flood.
                 self.stream.abort()
