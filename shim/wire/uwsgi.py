@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from shim.errors import HeadTooLarge
 
 MAX_VARIABLES_SIZE = 65535
+# uWSGI drops a request with more, without an answer (measured; its max-vars may allow more, but never less).
+MAX_VARIABLES = 128
 PING = b"\x64\x00\x00\x00"
 PONG_MODIFIER = 100
 
@@ -80,8 +82,12 @@ def encode_packet(variables: dict[bytes, bytes]) -> bytes:
     """Header and variables: modifier1 0, u16le size, modifier2 0, then u16le-sized keys and values.
 
     Raises:
-        HeadTooLarge: More than 65,535 bytes of variables: the packet cannot say so.
+        HeadTooLarge: More than 65,535 bytes of variables: the packet cannot say so. Or more than 128.
     """
+    if len(variables) > MAX_VARIABLES:
+        raise HeadTooLarge(
+            f"The request's head makes {len(variables)} uwsgi variables; uWSGI takes {MAX_VARIABLES}."
+        )
     parts = []
     for name, value in variables.items():
         if len(name) > MAX_VARIABLES_SIZE or len(value) > MAX_VARIABLES_SIZE:

@@ -243,3 +243,9 @@ def test_what_must_never_appear(length):
     assert not names & {b"HTTP_CONTENT_LENGTH", b"HTTP_CONTENT_TYPE", b"HTTP_TRANSFER_ENCODING"}
     assert (b"CONTENT_LENGTH" in names) is (length is not None)
     assert names >= FIXED
+
+
+def test_uwsgi_takes_128_variables():
+    assert encode_packet({b"X%d" % number: b"" for number in range(128)})
+    with pytest.raises(HeadTooLarge, match="129 uwsgi variables; uWSGI takes 128"):
+        encode_packet({b"X%d" % number: b"" for number in range(129)})
