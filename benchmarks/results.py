@@ -67,7 +67,8 @@ def circumstances(directory: Path) -> dict[str, Any]:
         "day": dt.date.today().isoformat(),  # noqa: DTZ011 - the day where it was run
         "cores": os.cpu_count(),
         "processor": _processor(),
-        "kernel": platform.release(),
+        # Without the name that somebody gave his own.
+        "kernel": re.split("[^0-9.]", platform.release())[0],
         "filesystem": filesystem(directory, Path("/proc/self/mountinfo").read_text()),
         "versions": versions(),
     }
