@@ -1,6 +1,7 @@
 """Shared by all tests: helpers of tests.support say what they compared when an assertion fails."""
 
 import gc
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = callspec.params if callspec else {}
         groups = [params[name] for name in SHARED if name in params]
         item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.path.name))
+
+
+# Whose handlers, level and propagation the program changes when it starts to log.
+LOGGERS = [
+    logging.getLogger(name)
+    for name in (
+        "",
+        "shim",
+        "shim.access",
+        "shim.audit",
+        "uvicorn",
+        "uvicorn.error",
+        "httpx",
+        "httpcore",
+        "asyncio",
+    )
+]
+
+
+@pytest.fixture(autouse=True)
+def _logging_put_back() -> Iterator[None]:
+    """Commands that run in this process set up its logging: no test is to find what another has left."""
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in LOGGERS]
+    yield
+    for logger, (handlers, level, propagate) in zip(LOGGERS, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        if logger.level != level:
+            logger.setLevel(level)

@@ -136,19 +136,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def quiet_loggers():
-    """The logging of this process, put back afterwards."""
-    names = ("", "shim", "shim.audit", "uvicorn", "httpx", "httpcore", "uvicorn.error", "asyncio")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-
-
 @pytest.mark.parametrize(
     ("form", "stream", "is_json"),
     [
@@ -159,7 +146,6 @@ def quiet_loggers():
         pytest.param("auto", Terminal, False, id="auto on a terminal"),
     ],
 )
-@pytest.mark.usefixtures("quiet_loggers")
 def test_the_form_follows_the_stream(form, stream, is_json):
     out = stream()
     configure_logs(form, "info", out)
@@ -168,7 +154,6 @@ def test_the_form_follows_the_stream(form, stream, is_json):
     assert line.startswith("{") is is_json
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_levels():
     out = io.StringIO()
     configure_logs("text", "info", out)
@@ -185,7 +170,6 @@ def test_levels():
     assert out.getvalue().splitlines()[-1].endswith("POST /x\\nforged by uid 0: 202")
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_a_second_configuration_replaces_the_first():
     first, second = io.StringIO(), io.StringIO()
     configure_logs("text", "info", first)
@@ -195,7 +179,6 @@ def test_a_second_configuration_replaces_the_first():
     assert second.getvalue().count("told") == 1
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_standard_error_is_where_logs_go(capsys):
     configure_logs("json", "info")
     logging.getLogger("shim.test").info("told")
@@ -224,7 +207,6 @@ def switch_off(_root: logging.Logger, _out: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("act", [take_root, add_to_root, switch_off])
-@pytest.mark.usefixtures("quiet_loggers")
 def test_our_lines_stay_ours_and_come_once(act):
     ours, theirs = io.StringIO(), io.StringIO()
     configure_logs("text", "info", ours)
@@ -242,7 +224,6 @@ def test_our_lines_stay_ours_and_come_once(act):
     assert theirs.getvalue() == ""
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_their_lines_go_where_they_say():
     ours, theirs = io.StringIO(), io.StringIO()
     configure_logs("text", "info", ours)
@@ -252,7 +233,6 @@ def test_their_lines_go_where_they_say():
     assert (ours.getvalue(), theirs.getvalue()) == ("", "from them\n")
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_where_they_say_nothing_their_lines_are_in_our_form():
     ours = io.StringIO()
     configure_logs("text", "info", ours)
@@ -262,7 +242,6 @@ def test_where_they_say_nothing_their_lines_are_in_our_form():
     assert ours.getvalue().endswith("info    from them\n")
 
 
-@pytest.mark.usefixtures("quiet_loggers")
 def test_where_nothing_is_configured_nothing_changes():
     logger = logging.getLogger("shim")
     before = (logger.handlers[:], logger.propagate, logger.level)
