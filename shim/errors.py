@@ -51,6 +51,10 @@ class SizeMismatch(ClientFault):
     code = "size_mismatch"
 
 
+class DigestMismatch(SizeMismatch):
+    """The body is not the one whose digest its head declared: altered on its way, and no less wrong."""
+
+
 class HeaderTimeout(ClientFault):
     """The head did not arrive within ``timeouts.header``."""
 

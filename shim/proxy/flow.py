@@ -29,6 +29,7 @@ from shim.spool.store import Store
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
+from shim.wire.digest import BodyDigest
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Proxy:
         if request.framing.has_body:
             # A head that no server takes is refused while the client still holds the body.
             upstream.check_head(message, request.framing.length)
-        declared = request.declared_length()
+        declared, digest = request.declared_length(), request.declared_digest()
         self.store.check_length(declared, max_body=route.max_body)
         handling = self.service.handle(message, upstream)
         if (refusal := await handling.admit()) is not None:
@@ -82,7 +83,7 @@ class Proxy:
             await relay(refusal, answer, record)
             return
         record.project = handling.project or record.project
-        async with _Incoming(self, request, declared, route, record) as receiver:
+        async with _Incoming(self, request, declared, route, record, digest=digest) as receiver:
             body, begin, lead = None, Begin.WHOLE, None
             if receiver is not None:
                 body, begin = receiver.body, self._choose_begin(route, declared, upstream)
@@ -143,11 +144,19 @@ class _Incoming:
     """
 
     def __init__(
-        self, proxy: Proxy, request: ClientRequest, declared: int | None, route: Route, record: Record
+        self,
+        proxy: Proxy,
+        request: ClientRequest,
+        declared: int | None,
+        route: Route,
+        record: Record,
+        *,
+        digest: BodyDigest | None,
     ) -> None:
         self._proxy = proxy
         self._request = request
         self._declared = declared
+        self._digest = digest
         self._route = route
         self._record = record
         self._ticket: Ticket | None = None
@@ -191,6 +200,7 @@ class _Incoming:
             record=self._record,
             take_over=request.take_over,
             receive_now=request.receive_now,
+            digest=self._digest,
         )
 
 

@@ -23,6 +23,7 @@ from shim.proxy.look import Filled, Look
 from shim.spool.body import Body
 from shim.spool.budget import LARGEST_STEP
 from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, monotonic
+from shim.wire.digest import BodyDigest
 
 # Parts of a body that are here already, before others get their turn. One may be 128 KiB of tiny chunks, and
 # twenty milliseconds' work: a client can have a dozen of them in the kernel.
@@ -49,10 +50,12 @@ class BodyReceiver:
         record: Record,
         take_over: TakeOver | None = None,
         receive_now: ReceiveNow | None = None,
+        digest: BodyDigest | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        """Take the source, the sink, what is asked of the client, and the server's fast ways."""
+        """Take the source, the sink, what is asked of client and body, and the server's fast ways."""
         self.body = body
+        self.body.digest = digest
         self.lead: Lead | None = None
         self._receive = receive
         self._declared = declared
@@ -72,7 +75,7 @@ class BodyReceiver:
         """Receive the body to its end and seal it.
 
         Raises:
-            ClientFault: It ended early, or came malformed, too slowly, or of another size than declared.
+            ClientFault: It ended early, or came malformed, too slowly, or not of the size or digest declared.
             LimitReached: It does not fit; nothing of it is kept.
         """
         try:
@@ -88,6 +91,8 @@ class BodyReceiver:
                         break
                 await self._add(data, to_come)
             self._check_length()
+            # While it is not sealed no server has all of it, not even one that is sent it as it comes.
+            self._check_digest()
             await self.body.seal()
             self._record.length = self.body.received
         except ShimError as error:
@@ -119,6 +124,10 @@ class BodyReceiver:
             raise SizeMismatch(
                 f"The body has {self.body.received} bytes, but {self._declared} were declared."
             )
+
+    def _check_digest(self) -> None:
+        if self.body.digest is not None:
+            self.body.digest.check()
 
     # -- the fast way -----------------------------------------------------------------------------
 

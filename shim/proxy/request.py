@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from shim.asgi import MoveAnswer, Receive, ReceiveNow, Send, TakeOver, WatchClient
 from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
+from shim.wire.digest import BodyDigest, declared_digests
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
 from shim.wire.headers import Headers, get_all
@@ -60,6 +61,21 @@ class ClientRequest(NamedTuple):
         if size is not None and length is not None and size != length:
             raise SizeMismatch(f"x-openstack-image-size is {size}, but Content-Length is {length}.")
         return size if length is None else length
+
+    def declared_digest(self) -> BodyDigest | None:
+        """What the body has to prove; None where the head declares no digest of it.
+
+        Raises:
+            BadRequest: A digest is malformed.
+            DigestMismatch: There is no body, and what is declared is not the digest of nothing.
+        """
+        declared = declared_digests(self.headers)
+        if not declared:
+            return None
+        digest = BodyDigest(declared)
+        if not self.framing.has_body:
+            digest.check()
+        return digest
 
     @property
     def routed_size(self) -> int | None:

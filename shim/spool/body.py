@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from shim.errors import ShimError
 from shim.spool.disk import Piece, SpoolFile
 from shim.spool.sink import FileSink
+from shim.wire.digest import BodyDigest
 
 # A file is written in batches of this size: small chunks must not become small writes.
 BATCH = 512 * 1024
@@ -34,6 +35,10 @@ class Body:
 
     Bytes ``[0, on_disk)`` are in the file, the rest up to ``received`` in memory. The writer calls
     ``append`` and then ``seal`` or ``fail``; a failed body ends every reader with the same error.
+
+    Attributes:
+        digest: Is shown each byte once and in order, on the thread that adds it; the writer sets it before
+            the first one, where a digest was declared, and judges it before the end.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Body:
         self._error: ShimError | None = None
         # Made by who waits first, for nearly always nobody does.
         self._changed: asyncio.Event | None = None
+        self.digest: BodyDigest | None = None
         self.state = BodyState.GROWING
 
     @property
@@ -131,6 +137,8 @@ class Body:
             return
         assert self._sink is None, "a pump is the writer"
         self._admitted = self._admit(self.received + len(data) + to_come)
+        if self.digest is not None:
+            self.digest.update([data])
         self._memory += data
         # A file is written in batches, but begun as soon as it is known that there will be one.
         if self.outgrows_memory(to_come) if self._file is None else len(self._memory) > BATCH:
@@ -152,7 +160,7 @@ class Body:
             loop.call_soon_threadsafe(self._wake_readers)
 
         room = max(0, self._admitted - self.received)
-        self._sink = FileSink(self._file, self._on_disk, room, wake)
+        self._sink = FileSink(self._file, self._on_disk, room, wake, self.digest)
         # Who waits already has not asked this sink to tell: look again, and ask.
         self._wake_readers()
         try:

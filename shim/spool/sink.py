@@ -7,6 +7,7 @@ before, as ``room``, and what is written is counted here for whoever looks on.
 from collections.abc import Callable, Sequence
 
 from shim.spool.disk import Piece, SpoolFile
+from shim.wire.digest import BodyDigest
 
 # pwritev costs the kernel some work for each piece: smaller ones on average are joined first.
 _WORTH_A_PIECE = 512
@@ -21,11 +22,27 @@ class FileSink:
         is_awaited: Set by a reader that waits for more; the next write clears it and calls ``wake``.
     """
 
-    def __init__(self, file: SpoolFile, start: int, room: int, wake: Callable[[], None]) -> None:
-        """Take the file, where to begin, how much to take, and how to wake readers from any thread."""
+    def __init__(
+        self,
+        file: SpoolFile,
+        start: int,
+        room: int,
+        wake: Callable[[], None],
+        digest: BodyDigest | None = None,
+    ) -> None:
+        """Take where to write, and what is told of it.
+
+        Args:
+            file: The body's.
+            start: Where in it to begin.
+            room: Bytes to take in all.
+            wake: Wakes readers, from any thread.
+            digest: Is shown what is written; None where nobody asked.
+        """
         self._file = file
         self._start = start
         self._wake = wake
+        self._digest = digest
         self.room = room
         self.written = 0
         self.is_awaited = False
@@ -46,6 +63,9 @@ class FileSink:
         if self.is_awaited:
             self.is_awaited = False
             self._wake()
+        # Last, for readers need not wait for it; the end of this call is waited for by who judges the digest.
+        if self._digest is not None:
+            self._digest.update(pieces)
 
     def finish(self) -> None:
         """Nothing more comes: give back what the disk prepared for it, on the calling thread."""

@@ -31,7 +31,9 @@ FORWARDED_PREFIX = b"x-forwarded-"
 # hide its address).
 KEPT_DESPITE_CONNECTION = frozenset(
     {
+        b"content-digest",
         b"content-length",
+        b"content-md5",
         b"content-type",
         b"forwarded",
         b"host",

@@ -5,10 +5,12 @@ import re
 from shim.errors import (
     BodyTooSlow,
     ClientFault,
+    DigestMismatch,
     LimitReached,
     NoDescriptor,
     ServerKeptWaiting,
     ShimError,
+    SizeMismatch,
     SpoolFull,
     UpstreamFault,
     UpstreamRefused,
@@ -24,7 +26,11 @@ def concrete(kind: type[ShimError] = ShimError) -> list[type[ShimError]]:
     return [error for child in below for error in concrete(child)] or [kind]
 
 
-INSIDE = {ServerKeptWaiting: BodyTooSlow, NoDescriptor: UpstreamRefused}
+INSIDE = {
+    DigestMismatch: SizeMismatch,
+    ServerKeptWaiting: BodyTooSlow,
+    NoDescriptor: UpstreamRefused,
+}
 """What is told apart inside only: clients and operators know it by the code of another one."""
 
 ERRORS = [INSIDE.get(error, error) for error in concrete()]

@@ -1,8 +1,11 @@
 """Filling a body from its client: every limit has its own end, and only the client's own time counts."""
 
 import asyncio
+import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shim.admission.gate import COUNTED_FROM, UploadGate
 from shim.admission.limits import BodyPace
@@ -13,6 +16,7 @@ from shim.errors import (
     BodyTooSlow,
     BodyTotalTimeout,
     ClientGone,
+    DigestMismatch,
     DiskError,
     DiskFull,
     LimitReached,
@@ -24,9 +28,11 @@ from shim.proxy.look import Look
 from shim.proxy.receive import BodyReceiver
 from shim.spool.body import Body, BodyState
 from shim.timing import UNLIMITED
+from shim.wire.digest import BodyDigest, Declared
 from tests.fakes.client import GONE, FakeClient
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
+from tests.properties.cutting import cuts, mutated
 from tests.support.series import series
 
 # Each test asks one thing of the client.
@@ -40,15 +46,29 @@ MEMORY = 100
 class Upload:
     """One body being received, with everything around it in view."""
 
-    def __init__(self, *script, declared=None, pace=ANY_PACE, uploads=1, admit=None, disk=None, here=()):
+    def __init__(
+        self,
+        *script,
+        declared=None,
+        digest=None,
+        pace=ANY_PACE,
+        uploads=1,
+        memory=MEMORY,
+        admit=None,
+        disk=None,
+        here=(),
+        pump=None,
+    ):
         self.client = FakeClient(*script)
         self.disk = disk or FakeDisk()
-        self.body = Body(self.disk.create, memory_limit=MEMORY, admit=admit or (lambda _size: None))
+        self.body = Body(self.disk.create, memory_limit=memory, admit=admit or (lambda _size: None))
         self.gate = UploadGate(uploads)
         self.record = Record("req-1", "PUT", "/", "192.0.2.7", 0.0)
         self.declared = declared
         self.pace = pace
         self.here = list(here)
+        self.digest = digest
+        self.pump = pump
         self.lasted = 0.0
 
     async def fill(self):
@@ -60,7 +80,9 @@ class Upload:
                 pace=self.pace,
                 ticket=ticket,
                 record=self.record,
+                take_over=None if self.pump is None else lambda: self.pump,
                 receive_now=self.receive_now if self.here else None,
+                digest=self.digest,
                 clock=loop_time,
             )
             started = loop_time()
@@ -256,6 +278,69 @@ def test_another_size_than_declared(declared, script, kept, words):
     upload = run_upload(*script, declared=declared, error=SizeMismatch)
     assert words in upload.fault.detail
     assert upload.record.received == kept
+
+
+def sha256_of(data):
+    return BodyDigest([Declared("Content-Digest", "sha-256", "sha256", hashlib.sha256(data).digest())])
+
+
+@series("script", [[], [b"foo"], [b"foobaz"], [b"foo", b"barx"], [b"f", b"oobas"], [bytes(MEMORY), b"x"]])
+def test_another_digest_than_declared(script):
+    upload = run_upload(*script, digest=sha256_of(b"foobar"), error=DigestMismatch)
+    assert "did not arrive as it was sent" in upload.fault.detail
+    assert upload.record.received == len(b"".join(script))
+
+
+def test_a_size_that_is_wrong_is_told_first():
+    """It says more of what went wrong."""
+    upload = run_upload(b"foo", declared=6, digest=sha256_of(b"foobar"), error=SizeMismatch)
+    assert "has 3 bytes" in upload.fault.detail
+
+
+class Parts:
+    """A server's offer to read the body: gives these pieces, and what has no room in the sink by itself."""
+
+    waited = quiet = 0.0
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_fault):
+        return None
+
+    async def fill(self, sink):
+        while self.pieces:
+            piece, left = self.pieces.pop(0), sink.room - sink.written
+            sink.write([memoryview(piece)[:left]])
+            if len(piece) > left:
+                return not self.pieces, piece[left:]
+        return True, b""
+
+
+@given(st.data())
+def test_the_verdict_is_the_same_whichever_way_a_body_comes(data):
+    """In memory, appended to a file, by a pump, and what had no room there: each byte once, in order."""
+    sent = data.draw(st.binary(max_size=60))
+    came = data.draw(st.just(sent) | mutated(sent))
+    memory = data.draw(st.integers(0, 60))
+    in_memory = [piece for piece in data.draw(cuts(came[:memory])) if piece]
+    rest = [piece for piece in data.draw(cuts(came[memory:])) if piece]
+    pump = Parts(rest[1:]) if rest and data.draw(st.booleans()) else None
+    room = data.draw(st.integers(0, 5))
+    run_upload(
+        *in_memory,
+        # The first piece that makes a file has the pump take over.
+        *(rest if pump is None else [rest[0], b"never received"]),
+        memory=memory,
+        admit=lambda size: size + room,
+        digest=sha256_of(sent),
+        pump=pump,
+        error=None if came == sent else DigestMismatch,
+    )
+    assert pump is None or not pump.pieces
 
 
 @series("script", [[GONE], [b"foo", GONE], [b"foo", 1, b"", GONE]])

@@ -1,10 +1,12 @@
 """A client's request and answer as values: what a head declares, what it expects, and the answer's order."""
 
 import asyncio
+import hashlib
+from base64 import b64encode
 
 import pytest
 
-from shim.errors import BadFraming, ExpectationFailed, SizeMismatch
+from shim.errors import BadFraming, BadRequest, DigestMismatch, ExpectationFailed, SizeMismatch
 from shim.proxy.request import Answer, ClientRequest
 from shim.wire.forwarding import Peer
 from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
@@ -67,6 +69,36 @@ def test_the_declared_length(headers, framing, declared):
             request.declared_length()
     else:
         assert request.declared_length() == declared
+
+
+def sha256(data):
+    return ((b"content-digest", b"sha-256=:%b:" % b64encode(hashlib.sha256(data).digest())),)
+
+
+@series(
+    ("headers", "framing", "outcome"),
+    [
+        ((), CHUNKED, None),
+        (image_size(b"6"), NOTHING, None),
+        (sha256(b"foobar"), CHUNKED, "<BodyDigest sha-256>"),
+        (sha256(b"foobar"), sized(6), "<BodyDigest sha-256>"),
+        # What is known of an empty body is known from its head.
+        (sha256(b"foobar"), sized(0), DigestMismatch),
+        (sha256(b"foobar"), NOTHING, DigestMismatch),
+        (sha256(b""), sized(0), "<BodyDigest sha-256>"),
+        (sha256(b""), NOTHING, "<BodyDigest sha-256>"),
+        (((b"content-digest", b"sha-256=1"),), CHUNKED, BadRequest),
+        (((b"content-md5", b"1"),), NOTHING, BadRequest),
+    ],
+)
+def test_the_declared_digest(headers, framing, outcome):
+    request = request_of(headers, framing)
+    if isinstance(outcome, type):
+        with pytest.raises(outcome):
+            request.declared_digest()
+    else:
+        digest = request.declared_digest()
+        assert (digest and repr(digest)) == outcome
 
 
 @series(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from shim.errors import DiskError, DiskFull
 from shim.spool.body import Body
 from shim.spool.encrypted import CHUNK, TAG, EncryptedDisk, EncryptedFile, is_available
 from shim.spool.space import Amount
+from shim.wire.digest import BodyDigest, Declared
 from tests.fakes.loops import run
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="the cryptography library is not installed")
@@ -162,12 +164,18 @@ def test_close_closes_below(file, below):
 def test_on_a_real_disk(tmp_path):
     """A body through memory, file and back, with everything the disk gets looked at."""
     content = os.urandom(64) * 20_000
+    # What is hashed is what came, not what is stored.
+    half, value = 640_000, hashlib.sha256(content).digest()
     disk = EncryptedDisk(tmp_path, min_free=Amount())
 
     async def story():
-        body = Body(disk.create, memory_limit=1000)
-        for start in range(0, len(content), 10_000):
+        body = Body(disk.create, memory_limit=1000, admit=lambda _size: len(content))
+        body.digest = digest = BodyDigest([Declared("Content-Digest", "sha-256", "sha256", value)])
+        for start in range(0, half, 10_000):
             await body.append(content[start : start + 10_000])
+        async with body.sink() as sink:
+            await asyncio.to_thread(sink.write, [content[half:]])
+        digest.check()
         await body.seal()
         assert body.is_in_file
         assert body.fileno() is None

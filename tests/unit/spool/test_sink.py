@@ -2,14 +2,16 @@
 
 import asyncio
 import errno
+import hashlib
 import os
 import threading
 
 import pytest
 
-from shim.errors import DiskError, DiskFull
+from shim.errors import DigestMismatch, DiskError, DiskFull
 from shim.spool.disk import LocalDisk
 from shim.spool.sink import FileSink
+from shim.wire.digest import BodyDigest, Declared
 from tests.support.series import series
 
 
@@ -139,6 +141,23 @@ def test_it_wakes_on_the_thread_that_writes():
     thread.start()
     thread.join()
     assert woken.threads == [thread]
+
+
+@series("sizes", [[6], [600, 700], [1] * 1000, [0, 3000, 1]])
+@series("flipped", [False, True])
+def test_what_is_written_is_hashed_once_and_in_order(sizes, flipped):
+    """Also where small pieces are joined."""
+    pieces = [os.urandom(size) for size in sizes]
+    value = hashlib.sha256(b"".join(pieces) * 2 + b"?" * flipped).digest()
+    digest = BodyDigest([Declared("Content-Digest", "sha-256", "sha256", value)])
+    sink = FileSink(FakeFile(), 0, 1 << 30, Woken(), digest)
+    sink.write(views(*pieces))
+    sink.write(views(*pieces))
+    if flipped:
+        with pytest.raises(DigestMismatch):
+            digest.check()
+    else:
+        digest.check()
 
 
 @pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EIO, DiskError)])
