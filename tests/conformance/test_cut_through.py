@@ -7,6 +7,7 @@
 import hashlib
 import random
 import time
+from base64 import b64encode
 
 import pytest
 
@@ -166,6 +167,33 @@ def test_a_body_that_is_not_what_was_declared(rig: Rig, wrong):
         rig.assert_problem(client.answer(), code)
         assert client.ending() == "fin"
     assert_cut(rig)
+
+
+ALTERED = f"Content-Digest: sha-256=:{b64encode(hashlib.sha256(DATA + b'?').digest()).decode()}:"
+
+
+@known
+def test_a_body_that_was_altered_on_its_way(rig: Rig, framing):
+    """The server lacks its last byte for ever, however long that takes."""
+    with rig.client() as client:
+        client.send(begin(framing, ALTERED), part(framing, DATA[:-1]))
+        await_received(rig, SIZE - 1)
+        client.send(part(framing, DATA[-1:]), LAST if framing != "length" else b"")
+        rig.assert_problem(client.answer(), "size_mismatch")
+        assert client.ending() == "fin"
+    assert_cut(rig)
+
+
+@only("http-tcp")
+def test_a_stream_of_unknown_length_that_was_altered(rig: Rig):
+    """All its bytes may be upstream, but never the chunk that ends them."""
+    with rig.client() as client:
+        client.send(begin("unknown", ALTERED), chunk(DATA))
+        seen = await_received(rig, SIZE)
+        client.send(LAST)
+        rig.assert_problem(client.answer(), "size_mismatch")
+    eventually(lambda: seen.ended, "the server's connection is cut")
+    assert not seen.complete
 
 
 @only("http-tcp", "uwsgi-unix")

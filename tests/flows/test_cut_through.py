@@ -5,7 +5,9 @@ A client of 100 bytes per second sends 1000 bytes to a server that takes 200 per
 """
 
 import asyncio
+import hashlib
 import itertools
+from base64 import b64encode
 
 import pytest
 
@@ -37,8 +39,8 @@ over_both_protocols = pytest.mark.parametrize("protocol", ["http", "uwsgi"])
 by_both_framings = pytest.mark.parametrize("framing", ["length", "chunked, size declared"])
 
 
-def upload(*script, framing="length", target=TARGET):
-    headers = [(b"x-auth-token", b"t")]
+def upload(*script, framing="length", target=TARGET, headers=()):
+    headers = [(b"x-auth-token", b"t"), *headers]
     if framing != "length":
         headers.append((b"x-openstack-image-size", b"%d" % SIZE))
     return put(*script, headers=headers, length=SIZE if framing == "length" else None, target=target)
@@ -173,6 +175,53 @@ def test_a_client_that_fails_cuts_its_server_off(run_flow, name, protocol):
         assert flow.refusals == {code: 1}
 
     run_flow(scene, FakeStream(), protocol=protocol, drain=DRAIN, **options)
+
+
+def sha256(data):
+    return (b"content-digest", b"sha-256=:%b:" % b64encode(hashlib.sha256(data).digest()))
+
+
+@over_both_protocols
+@by_both_framings
+def test_a_body_that_was_altered_on_its_way_cuts_its_server_off(run_flow, framing, protocol):
+    """Known with its last byte, which is the one that its server never gets."""
+
+    async def scene(flow):
+        client, scope = upload(*STEADY, framing=framing, headers=[sha256(DATA + b"?")])
+        assert await flow.serve(client, scope)
+        assert (client.status, client.code) == (400, "size_mismatch")
+        assert len(flow.network.streams) == 1
+        assert len(body_of(flow.network.streams[0].sent)) >= SIZE - 10
+        check_cut(flow)
+        assert flow.refusals == {"size_mismatch": 1}
+
+    run_flow(scene, FakeStream(), protocol=protocol, drain=DRAIN)
+
+
+def test_a_stream_of_unknown_length_that_was_altered_has_no_last_chunk(run_flow):
+    async def scene(flow):
+        client, scope = put(*STEADY, headers=[sha256(DATA + b"?")])
+        assert await flow.serve(client, scope)
+        assert (client.status, client.code) == (400, "size_mismatch")
+        (stream,) = flow.network.streams
+        # All that came before its last part, which is not sent any more, and no end.
+        assert stream.sent.endswith(DATA[-20:-10] + b"\r\n")
+        assert stream.closed
+
+    run_flow(scene, FakeStream(), body=BodyMode.STREAM)
+
+
+@over_both_protocols
+@series("mode", list(BodyMode))
+def test_a_body_that_proves_its_digest_goes_on_with_it(run_flow, mode, protocol):
+    async def scene(flow):
+        client, scope = upload(*STEADY, headers=[sha256(DATA)])
+        assert await flow.serve(client, scope)
+        assert client.status == 204
+        assert [body_of(sent) for sent in flow.sent] == [DATA]
+        assert b64encode(hashlib.sha256(DATA).digest()) in flow.sent[0]
+
+    run_flow(scene, accepting(), protocol=protocol, body=mode, drain=DRAIN)
 
 
 @over_both_protocols

@@ -8,7 +8,7 @@ import pytest
 
 from shim.admission.limits import BodyPace
 from shim.errors import BadFraming, ConnectTimeout, DiskError, DiskFull, UpstreamClosed, UpstreamRefused
-from shim.routes.route import HeaderPattern, Route, Terms
+from shim.routes.route import BodyMode, HeaderPattern, Route, Terms
 from shim.routes.table import RouteTable
 from shim.timing import UNLIMITED
 from shim.upstream.message import UpstreamTimeouts
@@ -23,6 +23,7 @@ FAST = BodyPace(idle=UNLIMITED, total=UNLIMITED, min_rate=1000, grace=10)
 SHORT = BodyPace(idle=UNLIMITED, total=50, min_rate=0)
 RESET = UpstreamClosed("The connection to the upstream broke: Connection reset by peer.")
 LARGE = [b"x" * 50] * 10
+DIGEST = b"sha-256=:%b=:" % (b"A" * 43)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,31 @@ CLIENT = [
         "bad_framing",
         (b"foo",),
         (CHUNKED, (b"x-openstack-image-size", b"4k")),
+        asks=False,
+    ),
+    Case("another digest", 400, "size_mismatch", tuple(LARGE), (CHUNKED, (b"content-digest", DIGEST))),
+    Case(
+        "another digest, handed off",
+        400,
+        "size_mismatch",
+        tuple(LARGE),
+        (CHUNKED, (b"content-digest", DIGEST)),
+        options={"body": BodyMode.HANDOFF},
+    ),
+    Case(
+        "another digest of nothing",
+        400,
+        "size_mismatch",
+        (),
+        sized(0, (b"content-digest", DIGEST)),
+        asks=False,
+    ),
+    Case(
+        "malformed digest",
+        400,
+        "bad_request",
+        (b"foo",),
+        (CHUNKED, (b"content-digest", DIGEST[:-2])),
         asks=False,
     ),
     Case("two framings", 400, "bad_framing", (b"foo",), sized(3, CHUNKED), asks=False),

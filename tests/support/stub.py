@@ -113,26 +113,29 @@ class Exchange:
         seen = self.seen
         if seen.complete:
             return
-        if self.stub.protocol == "http" and seen.all("Transfer-Encoding"):
-            self._read_chunks()
-        else:
-            length = int(seen.length or 0)
-            wanted = length if count is None else min(count, length)
-            self._take(wanted - seen.received)
-            if wanted < length:
+        try:
+            if self.stub.protocol == "http" and seen.all("Transfer-Encoding"):
+                self._read_chunks()
+            elif not self._read_length(count):
                 return
+        except Ended as end:
+            seen.ended = end.how
+            raise
         seen.complete = True
         seen.sha256 = self._digest.hexdigest()
         if self.stub.protocol == "uwsgi" and self.wire.pending():
             self.stub.faults.append(f"bytes after the body of {seen}: {self.wire.pending()[:100]!r}")
 
+    def _read_length(self, count: int | None) -> bool:
+        """Read up to ``count`` bytes; whether that was all."""
+        length = int(self.seen.length or 0)
+        wanted = length if count is None else min(count, length)
+        self._take(wanted - self.seen.received)
+        return wanted == length
+
     def _take(self, count: int) -> None:
         while count:
-            try:
-                piece = self.wire.some(count)
-            except Ended as end:
-                self.seen.ended = end.how
-                raise
+            piece = self.wire.some(count)
             count -= len(piece)
             self.seen.received += len(piece)
             self._digest.update(piece)
