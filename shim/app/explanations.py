@@ -54,9 +54,10 @@ _CLIENT = {
         "Look at the client, or at the proxy in front of the shim. The shim takes no switch for this.",
     ),
     "size_mismatch": Explanation(
-        "The body is not as long as its Content-Length or `x-openstack-image-size` declared.",
-        "The file changed while it was uploaded; the upload broke at its source; two headers name two sizes.",
-        "Repeat the upload. Glance's image is still `queued`.",
+        "The body is not as long as its head declares, or not what its Content-Digest or Content-MD5 says.",
+        "The file, or bytes on their way, changed; the source broke off; `x-openstack-image-size` is wrong.",
+        "Repeat the upload. Glance's image is still `queued`. The detail names what differs.",
+        "operating.md#declared-digests",
     ),
     "token_expired": Explanation(
         "The token was good when the upload began, and Glance refused it when the body had come.",
