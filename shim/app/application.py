@@ -65,7 +65,9 @@ class ProxyApplication:
                 record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
                 raise
             except ShimError as error:
-                await _conclude(error, answer, headers, record)
+                # One that has all of its answer may go as it likes.
+                if not (isinstance(error, ClientGone) and answer.is_given(record.sent)):
+                    await _conclude(error, answer, headers, record)
             except Exception:
                 log.exception("Request %s failed for a fault of the shim", identity)
                 await _conclude(ShimError("The proxy failed; its log says why."), answer, headers, record)

@@ -10,7 +10,7 @@ from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
 from shim.wire.digest import BodyDigest, declared_digests
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
-from shim.wire.headers import Headers, get_all
+from shim.wire.headers import Headers, get_all, get_first
 
 
 class ClientRequest(NamedTuple):
@@ -109,6 +109,16 @@ class Answer:
         self._send = send
         self.move = move
         self.has_begun = False
+        self._length: int | None = None
+        self._written = 0
+        self._has_ended = False
+
+    def is_given(self, moved: int) -> bool:
+        """Whether the client was given all that it waits for; ``moved``: bytes of its body, by whatever way.
+
+        That may be so before the end is declared: one that knows the length leaves when it has so much.
+        """
+        return self._has_ended or (self._length is not None and max(self._written, moved) >= self._length)
 
     async def hint(self, links: list[bytes]) -> None:
         """Pass on a 103: Link values that the client may fetch early."""
@@ -117,12 +127,16 @@ class Answer:
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head; from here on the only error left is to cut the answer."""
         self.has_begun = True
+        length = get_first(headers, b"content-length")
+        self._length = None if length is None else int(length)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes | memoryview) -> None:
         """Send a part of the body, at the client's pace."""
+        self._written += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """Declare the answer whole, with ``data`` as its last part."""
+        self._has_ended = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})

@@ -259,6 +259,39 @@ def test_nobody_answers_a_client_that_has_gone(begun, status, access):
     assert (line["status"], line["end"]) == (status, "client_gone")
 
 
+async def _in_parts(answer: Answer, record: Record) -> None:
+    await answer.begin(200, [(b"content-length", b"9")])
+    await answer.write(b"half")
+    await answer.write(b"other")
+
+
+async def _moved(answer: Answer, record: Record) -> None:
+    await answer.begin(200, [(b"content-length", b"9")])
+    await answer.write(b"half")
+    record.sent = 9
+
+
+async def _ended(answer: Answer, record: Record) -> None:
+    await answer.begin(204, [])
+    await answer.end()
+
+
+@pytest.mark.parametrize("give", [_in_parts, _moved, _ended])
+def test_a_client_that_has_all_of_its_answer_may_go(give, access):
+    """It knows the length, and leaves before the end is declared, or while its file is being freed."""
+
+    async def serve(answer: Answer, record: Record) -> None:
+        record.status = 200
+        await give(answer, record)
+        raise ClientGone("Gone.")
+
+    stage = Stage(serve)
+    stage.ask()
+    assert stage.counters.refusals == {}
+    (line,) = access()
+    assert (line["status"], line["end"]) == (200, "ok")
+
+
 def test_an_unexpected_error_is_a_500_and_a_log_line(access, caplog):
     stage = Stage(failing(ZeroDivisionError("secret")))
     client = stage.ask(scope_of(headers=((b"x-request-id", ID),)))
