@@ -31,7 +31,7 @@ def has_possessive_group(parsed):
 
 
 def test_no_pattern_has_a_possessive_group():
-    """Python before 3.11.5, Debian 12's too, matches it wrongly (gh-106052); (?>…) does the same, and right."""
+    """Python before 3.11.5, Debian 12's too, matches it wrongly (gh-106052); (?>…) does the same, rightly."""
     assert has_possessive_group(re._parser.parse("a(?:b|cd)*+"))
     assert not has_possessive_group(re._parser.parse("a(?>(?:b|cd)*)[^/]*+[)*+]"))
     found = dict(patterns())
