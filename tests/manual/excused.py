@@ -9,6 +9,7 @@ SELF = "make test is what runs this, and make demo and make bench have tests of 
 PROMTOOL = "promtool may be missing: tests/integration/test_alerts.py runs it, or skips itself aloud"
 ELSEWHERE = "needs the deployment that the page is about; its files are tried in tests/deploy"
 MEASURED = "needs the deployment that is measured: tests/flows/test_bench.py gives all of these options"
+DECLARED = "needs a token and an image of one's own: tests/conformance/test_declared.py sends this very header"
 HOSTED = "tests/hosting starts each server from this very file, with the paths of a sandbox"
 
 EXCUSED = {
@@ -20,6 +21,7 @@ EXCUSED = {
     r"upstream=.* /etc/glance/glance-uwsgi\.ini\)": ELSEWHERE,
     r"~/glance-shim/bin/glance-shim .*": ELSEWHERE,
     r"glance-shim bench (https://|http\+unix://).*": MEASURED,
+    r"curl -T disk\.img .* -H \"Content-Digest: .*": DECLARED,
     r"make (demo|test|bench|bench-quick)\b.*": SELF,
     r"uwsgi --ini /etc/glance/uwsgi\.ini": HOSTED,
     r"gunicorn --config /etc/glance/gunicorn\.conf\.py": HOSTED,
