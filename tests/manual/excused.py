@@ -9,7 +9,7 @@ SELF = "make test is what runs this, and make demo and make bench have tests of 
 PROMTOOL = "promtool may be missing: tests/integration/test_alerts.py runs it, or skips itself aloud"
 ELSEWHERE = "needs the deployment that the page is about; its files are tried in tests/deploy"
 MEASURED = "needs the deployment that is measured: tests/flows/test_bench.py gives all of these options"
-DECLARED = "needs a token and an image of one's own: tests/conformance/test_declared.py sends this very header"
+DECLARED = "needs an image of one's own: tests/conformance/test_declared.py sends this very header"
 HOSTED = "tests/hosting starts each server from this very file, with the paths of a sandbox"
 
 EXCUSED = {
