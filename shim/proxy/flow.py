@@ -16,8 +16,7 @@ from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.forward import Delivery, upstream_request
 from shim.proxy.growing import wait_for_start
-from shim.proxy.lead import Lead
-from shim.proxy.pace import FIRST_GUESS, LEAST_PACED, Begin, Pace, choose_begin
+from shim.proxy.pace import LEAST_PACED, Begin, Pace, choose_begin
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay
@@ -84,7 +83,7 @@ class Proxy:
             return
         record.project = handling.project or record.project
         async with _Incoming(self, request, declared, route, record, digest=digest) as receiver:
-            body, begin, lead = None, Begin.WHOLE, None
+            body, begin = None, Begin.WHOLE
             if receiver is not None:
                 body, begin = receiver.body, self._choose_begin(route, declared, upstream)
                 if begin is Begin.WHOLE:
@@ -92,8 +91,6 @@ class Proxy:
                     if body.is_in_file:
                         # Those that began together often end together.
                         await self.turnstile.pass_through()
-                elif begin is Begin.PACED:
-                    lead = receiver.lead = self._lead(body, upstream)
             async with ClientSide(request.receive, receiver, watch_client=request.watch_client) as client:
                 if body is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(body, begin, client, upstream)
@@ -109,7 +106,6 @@ class Proxy:
                     store=self.store,
                     stall=self.stall if route.terms.stall is None else route.terms.stall,
                     is_handed_off=route.body is BodyMode.HANDOFF,
-                    lead=lead,
                 )
                 await delivery.run()
 
@@ -121,10 +117,6 @@ class Proxy:
             takes_growing=upstream.takes_growing,
             takes_chunked=upstream.takes_chunked,
         )
-
-    def _lead(self, body: Body, upstream: Upstream) -> Lead:
-        assert body.length is not None
-        return Lead(body.length, upstream.drain_rate or FIRST_GUESS, clock=self.clock)
 
     async def _wait_for_start(self, body: Body, begin: Begin, client: ClientSide, upstream: Upstream) -> None:
         if begin is Begin.AT_ONCE:

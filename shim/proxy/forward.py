@@ -10,7 +10,6 @@ from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.download import Download
 from shim.proxy.growing import GrowingBody
-from shim.proxy.lead import Lead
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.respond import relay, relay_hints, take
 from shim.routes.route import Terms
@@ -39,7 +38,6 @@ class Delivery:
         store: Where the answer waits for a client that is slower than the server.
         stall: How long a server may be kept waiting for the body, in seconds.
         is_handed_off: Whether a server on this host may open the body's file.
-        lead: Told how far the server is with a body that still comes in; None where that is of no interest.
     """
 
     message: UpstreamRequest
@@ -53,7 +51,6 @@ class Delivery:
     store: Store
     stall: Seconds
     is_handed_off: bool = False
-    lead: Lead | None = None
 
     async def run(self) -> None:
         """Send the request and relay the answer.
@@ -90,9 +87,6 @@ class Delivery:
             if self.answer.has_begun:
                 raise
             return fault
-        finally:
-            if self.lead is not None:
-                self.lead.end()
 
     def _message(self) -> UpstreamRequest:
         """The request with its body as one attempt reads it."""
@@ -102,7 +96,7 @@ class Delivery:
             if not self.is_handed_off:
                 return self.message
             return self.message._replace(is_handed_off=self.is_handed_off)
-        return self.message._replace(body=GrowingBody(self.body, self.stall, self.lead))
+        return self.message._replace(body=GrowingBody(self.body, self.stall))
 
     async def _take(self, response: Response, download: Download) -> None:
         await self._begin_to_respond()

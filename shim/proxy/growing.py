@@ -7,7 +7,6 @@ import asyncio
 
 from shim.errors import ServerKeptWaiting
 from shim.proxy.client_side import ClientSide
-from shim.proxy.lead import SENT_AT_ONCE, Lead
 from shim.proxy.pace import Pace, Patience
 from shim.spool.body import Body
 from shim.spool.disk import Piece
@@ -34,18 +33,11 @@ class GrowingBody:
             body may end meanwhile: the head may have said by then how the body is framed.
     """
 
-    def __init__(
-        self, body: Body, stall: Seconds, lead: Lead | None = None, *, clock: Clock = monotonic
-    ) -> None:
-        """Take the body, and how long a server may be kept waiting (``timeouts.cut_through_stall``).
-
-        ``lead`` is told what the server has taken.
-        """
+    def __init__(self, body: Body, stall: Seconds, *, clock: Clock = monotonic) -> None:
+        """Take the body, and how long a server may be kept waiting (``timeouts.cut_through_stall``)."""
         self.length = body.length
         self._body = body
         self._stall = stall
-        self._lead = lead
-        self._asked = 0
         self._patience = Patience(stall)
         self._clock = clock
         self._since = clock()
@@ -57,10 +49,8 @@ class GrowingBody:
 
     @property
     def in_file(self) -> int:
-        """Up to where its file holds what may be sent at once."""
-        if self._lead is None or self.is_whole:
-            return self._body.in_file
-        return min(self._body.in_file, self._asked + SENT_AT_ONCE)
+        """Up to where its file holds what may be sent."""
+        return self._body.in_file
 
     @property
     def in_memory(self) -> Piece | None:
@@ -78,9 +68,6 @@ class GrowingBody:
             ServerKeptWaiting: Its client let the server wait for too long.
             ShimError: What the body failed with.
         """
-        self._asked = offset
-        if self._lead is not None:
-            self._lead.take(offset)
         if self._body.is_whole or self._stall == UNLIMITED:
             return await self._body.wait(offset)
         began = self._clock()

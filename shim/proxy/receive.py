@@ -18,7 +18,6 @@ from shim.errors import (
     SizeMismatch,
 )
 from shim.observe.journal import Record
-from shim.proxy.lead import Lead
 from shim.proxy.look import Filled, Look
 from shim.spool.body import Body
 from shim.spool.budget import LARGEST_STEP
@@ -33,11 +32,7 @@ LOOK_ON: Seconds = 0.5
 
 
 class BodyReceiver:
-    """Takes one body from one client.
-
-    Attributes:
-        lead: Holds the client back where a server is far behind it; None where nobody is waited for.
-    """
+    """Takes one body from one client."""
 
     def __init__(
         self,
@@ -56,7 +51,6 @@ class BodyReceiver:
         """Take the source, the sink, what is asked of client and body, and the server's fast ways."""
         self.body = body
         self.body.digest = digest
-        self.lead: Lead | None = None
         self._receive = receive
         self._declared = declared
         self._pace = pace
@@ -139,18 +133,13 @@ class BodyReceiver:
             await self._add(data, to_come)
             ended = False
             while not ended:
-                step = await self._next_step()
                 async with self.body.sink() as sink:
                     # Both limits are the loop's to judge: a pump stops where they may be crossed.
-                    sink.room = int(min(sink.room, step, self._ticket.room(self.body.received)))
+                    sink.room = int(min(sink.room, self._ticket.room(self.body.received)))
                     filling = asyncio.ensure_future(source.fill(sink))
                     ended, overflow = await self._watch(filling, source)
                 if overflow:
                     await self._add(overflow)
-
-    async def _next_step(self) -> float:
-        """How much to receive next, once more is wanted; the time until then is none of the client's."""
-        return UNLIMITED if self.lead is None else await self.lead.hold_back(self.body.received)
 
     async def _watch(self, filling: asyncio.Future[Filled], source: BodyPump) -> Filled:
         """Judge the client's pace until the pump returns."""

@@ -6,7 +6,6 @@ A client of 100 bytes per second sends 1000 bytes to a server that takes 200 per
 
 import asyncio
 import hashlib
-import itertools
 from base64 import b64encode
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from shim.admission.limits import BodyPace
 from shim.errors import BadFraming, UpstreamClosed
 from shim.observe.journal import Phase
-from shim.proxy.lead import Lead
 from shim.routes.route import BodyMode
 from shim.service.glance import GlanceOptions
 from shim.timing import UNLIMITED
@@ -374,32 +372,6 @@ def test_glance_gets_it_anew_after_a_killed_worker_but_only_when_it_is_whole(run
         cut, whole = puts(flow)
         assert DATA.startswith(cut)
         assert whole == DATA
-
-    streams = [*telling("queued"), FakeStream(Sent(RECEIVED), EOF), *telling("queued"), accepting()]
-    run_flow(scene, *streams, drain=DRAIN, glance=LOOK)
-
-
-def test_nobody_is_held_back_for_a_server_that_is_sent_no_more(run_flow, monkeypatch):
-    """The rest, and the body anew, come in without a look at a server that has failed."""
-    told = []
-
-    class Noted(Lead):
-        def take(self, position):
-            told.append("take")
-            super().take(position)
-
-        def end(self):
-            told.append("end")
-            super().end()
-
-    async def scene(flow):
-        monkeypatch.setattr("shim.proxy.flow.Lead", Noted)
-        client, scope = upload(*STEADY)
-        assert await flow.serve(client, scope)
-        assert client.status == 204
-        # Sent whole, it is not told of: then nobody is received from.
-        assert [what for what, _ in itertools.groupby(told)] == ["take", "end"]
-        assert told.count("end") == 2
 
     streams = [*telling("queued"), FakeStream(Sent(RECEIVED), EOF), *telling("queued"), accepting()]
     run_flow(scene, *streams, drain=DRAIN, glance=LOOK)

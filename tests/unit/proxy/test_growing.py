@@ -6,7 +6,6 @@ import pytest
 
 from shim.errors import BadFraming, ClientGone, ServerKeptWaiting
 from shim.proxy.growing import GrowingBody, wait_for_start
-from shim.proxy.lead import SENT_AT_ONCE, Lead
 from shim.proxy.pace import Pace
 from shim.spool.body import Body
 from shim.timing import UNLIMITED
@@ -123,26 +122,6 @@ def test_it_is_the_body_in_all_else():
         source = growing(on_disk)
         assert source.in_file == 3
         assert source.fileno() == on_disk.fileno() is not None
-
-    run_leaping(scene())
-
-
-def test_the_lead_is_told_what_the_server_has_taken():
-    """It asks for the next byte when it has taken those before, and soon asks again."""
-
-    async def scene():
-        lead = Lead(4 * SENT_AT_ONCE, 1.0, clock=loop_time)
-        body = Body(FakeDisk().create, memory_limit=0, declared=4 * SENT_AT_ONCE)
-        source = GrowingBody(body, STALL, lead, clock=loop_time)
-        await body.append(bytes(3 * SENT_AT_ONCE))
-        for offset in (0, 5):
-            await source.wait(offset)
-            assert lead.taken == offset
-            assert source.in_file == offset + SENT_AT_ONCE
-        await body.append(bytes(SENT_AT_ONCE))
-        await body.seal()
-        # Nobody is to be held back any more.
-        assert source.in_file == 4 * SENT_AT_ONCE
 
     run_leaping(scene())
 
