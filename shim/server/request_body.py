@@ -113,11 +113,7 @@ class RequestBody:
 
     def take_over(self) -> Takeover | None:
         """Let a pump read the rest of the body; None where it has ended, or only the loop can read it."""
-        if (
-            self._poller is None
-            or self._connection.state is not Reading.BODY
-            or not self._is_rest_in_socket()
-        ):
+        if self._poller is None or not self._is_rest_in_socket():
             return None
         assert self._connection.exchange is not None
         assert self._decoder is not None
