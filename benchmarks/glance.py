@@ -106,8 +106,8 @@ class GlanceRun:
     def _begin(self, command: list[str | Path]) -> float:
         """Run the first command; when it began.
 
-        Where there is no proxy it may begin anew: uWSGI's http-socket keeps no connection, and now and then the
-        glance command still asks its next question on one that is being closed, and gets a reset.
+        Where there is no proxy it may begin anew: uWSGI's http-socket keeps no connection, and now and then
+        the glance command still asks its next question on one that is being closed, and gets a reset.
         """
         for _ in range(_BEGINNINGS if self._pid is None else 1):
             began = time.monotonic()
