@@ -16,6 +16,8 @@ class LineHandler(logging.StreamHandler[IO[str]]):
     def __init__(self, stream: IO[str]) -> None:
         super().__init__(stream)
         self._kept: list[str] = []
+        # Whose turn's end writes what is kept; a loop that ended before that comes to nothing any more.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or keep it until the turn's end."""
@@ -30,13 +32,15 @@ class LineHandler(logging.StreamHandler[IO[str]]):
             return
         self._newest = record
         self._kept.append(line)
-        if len(self._kept) > 1:
-            return
         try:
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            # Outside of a loop, or at its end, nobody would come to write it.
+            # Outside of a loop nobody would come to write it.
             self._write_kept()
+            return
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_soon(self._end_turn)
 
     def flush(self) -> None:
         """Write what is kept; called by logging at the process's end too."""
@@ -49,6 +53,7 @@ class LineHandler(logging.StreamHandler[IO[str]]):
 
     def _end_turn(self) -> None:
         self.acquire()
+        self._loop = None
         try:
             self._write_kept()
         finally:

@@ -122,6 +122,20 @@ def test_what_the_loop_does_not_come_to_is_written_at_the_processs_end(handler, 
     asyncio.run(scene())
 
 
+def test_a_loop_that_ended_too_early_keeps_no_later_line(handler, log):
+    stopped, later = asyncio.new_event_loop(), asyncio.new_event_loop()
+    stopped.call_soon(handler.handle, line_of("/1"))
+    stopped.stop()
+    stopped.run_forever()
+    assert log.writes == []
+    later.call_soon(handler.handle, line_of("/2"))
+    later.call_soon(later.call_soon, later.stop)
+    later.run_forever()
+    assert log.writes == ["GET /1 0\nGET /2 0\n"]
+    stopped.close()
+    later.close()
+
+
 @pytest.mark.parametrize(
     "error", [BrokenPipeError("gone"), ValueError("closed"), OSError(28, "full")], ids=repr
 )
