@@ -42,7 +42,6 @@ class Exchange:
         self._body_ended = body_ended
         self._end_told = False
         self._body_error: ShimError | None = None
-        self._disconnected = False
         # Made by who waits, for a request without a body, or with all of it here, waits for nothing.
         self._arrived: asyncio.Event | None = None
         self._on_leaving: Callable[[], None] | None = None
@@ -103,13 +102,13 @@ class Exchange:
         if not (self._pieces or self._body_ended):
             # Not when the last part was taken: whoever lets a pump go on wants no more of it here.
             self._connection.body.go_on()
-        while not (self._pieces or self._disconnected or self._body_error or self._is_end_news):
+        while not (self._pieces or self.answer.is_dropped or self._body_error or self._is_end_news):
             if self._arrived is None or self._arrived.is_set():
                 self._arrived = asyncio.Event()
             await self._arrived.wait()
         if self._body_error is not None:
             raise self._body_error
-        if self._disconnected or self._end_told:
+        if self.answer.is_dropped or self._end_told:
             return {"type": "http.disconnect"}
         message = self._take_body()
         # ASGI wants bytes, and nothing that looks like them.
@@ -118,7 +117,7 @@ class Exchange:
 
     def receive_now(self) -> Message | None:
         """What ``receive`` would give at once, None where it would wait or fail; an ``Inbound`` offer."""
-        if self._disconnected or self._end_told or self.answer.is_complete:
+        if self.answer.is_dropped or self._end_told or self.answer.is_complete:
             return None
         self._connection.body.ask(expects_continue=self._expects_continue)
         if not (self._pieces or self._body_ended):
@@ -180,8 +179,7 @@ class Exchange:
 
     def disconnect(self) -> None:
         """The client has gone."""
-        self._disconnected = True
-        self.answer.drop()
+        self.answer.is_dropped = True
         self._tell_receiver()
         if self._on_leaving is not None:
             self._on_leaving()
@@ -189,7 +187,7 @@ class Exchange:
     def watch_client(self, on_leaving: Callable[[], None] | None) -> None:
         """Call back when the client leaves, now if it has left; an ``Inbound`` offer."""
         self._on_leaving = on_leaving
-        if self._disconnected and on_leaving is not None:
+        if self.answer.is_dropped and on_leaving is not None:
             on_leaving()
 
 

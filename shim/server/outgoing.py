@@ -46,6 +46,7 @@ class OutgoingAnswer:
     Attributes:
         progress: How far it is.
         keep_alive: Whether the connection stays for another request.
+        is_dropped: Whether the client has gone: what comes is thrown away.
     """
 
     def __init__(self, connection: "ClientConnection", request: RequestHead, *, keep_alive: bool) -> None:
@@ -55,7 +56,7 @@ class OutgoingAnswer:
         self._ending = Ending.NO_BODY
         self._length_left = 0
         self._head = b""
-        self._is_dropped = False
+        self.is_dropped = False
         self.progress = Answering.NOT_BEGUN
         self.keep_alive = (
             keep_alive
@@ -68,13 +69,9 @@ class OutgoingAnswer:
         """Whether the client was given all of it."""
         return self.progress is Answering.COMPLETE
 
-    def drop(self) -> None:
-        """The client has gone: what comes is thrown away."""
-        self._is_dropped = True
-
     async def send(self, message: Message) -> None:
         """Write a part of the answer, at the client's pace."""
-        if self._is_dropped:
+        if self.is_dropped:
             return
         kind = message["type"]
         if kind == "http.response.early_hint":
@@ -175,5 +172,5 @@ class OutgoingAnswer:
 
     def cut(self) -> None:
         """Nothing more comes: where it is not complete, the client is to see that."""
-        if not self.is_complete and not self._is_dropped:
+        if not self.is_complete and not self.is_dropped:
             self._connection.cut(with_reset=self._ending is Ending.CLOSE)
