@@ -110,15 +110,14 @@ class Answer:
         self.move = move
         self.has_begun = False
         self._length: int | None = None
-        self._written = 0
         self._has_ended = False
 
-    def is_given(self, moved: int) -> bool:
-        """Whether the client was given all that it waits for; ``moved``: bytes of its body, by whatever way.
+    def is_given(self, sent: int) -> bool:
+        """Whether the client was given all that it waits for, with so many bytes of the answer's body.
 
         That may be so before the end is declared: one that knows the length leaves when it has so much.
         """
-        return self._has_ended or (self._length is not None and max(self._written, moved) >= self._length)
+        return self._has_ended or (self._length is not None and sent >= self._length)
 
     async def hint(self, links: list[bytes]) -> None:
         """Pass on a 103: Link values that the client may fetch early."""
@@ -133,10 +132,9 @@ class Answer:
 
     async def write(self, data: bytes | memoryview) -> None:
         """Send a part of the body, at the client's pace."""
-        self._written += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """Declare the answer whole, with ``data`` as its last part."""
-        self._has_ended = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        self._has_ended = True
