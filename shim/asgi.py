@@ -5,7 +5,7 @@ and each of its offers is noticed in one line and falls back to plain ASGI where
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -113,6 +113,48 @@ MoveAnswer: TypeAlias = Callable[[AnswerSource, Moved], Awaitable[Movement | Non
 TakeOver: TypeAlias = Callable[[], contextlib.AbstractContextManager[BodyPump] | None]
 # What ``receive()`` would give at once; None where it would wait, or fail.
 ReceiveNow: TypeAlias = Callable[[], Message | None]
+Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+
+class UnderWay(Protocol):
+    """A request that was begun on the short way, for the application that goes on with it."""
+
+    def give_up(self) -> None:
+        """Nobody goes on with it; without effect where somebody does, or has done."""
+        ...
+
+
+class ShortClient(Protocol):
+    """Who a request on the short way is for; one of the two is called, once."""
+
+    def give(self, status: int, headers: Fields, body: bytes) -> None:
+        """The answer, whole."""
+        ...
+
+    def go_on(self) -> None:
+        """It is not as most are: run the application for the rest of it, with what was begun."""
+        ...
+
+
+class ShortWay(Protocol):
+    """An application's offer to serve small requests without being run: sent at once, answered by a callback.
+
+    An attribute ``short_way`` of the application; a server that does not look for it runs the application.
+    """
+
+    def begin(
+        self, method: str, target: bytes, headers: Fields, ends: Mapping[str, Any], client: ShortClient
+    ) -> UnderWay | None:
+        """Begin a request of HTTP/1.1 without a body; None where it is none for this way: nothing was done.
+
+        Args:
+            method: As it came, as ``target``.
+            target: Byte for byte.
+            headers: Names in lower case.
+            ends: The scope's ``client``, ``server`` and ``scheme``.
+            client: Told what becomes of it, later.
+        """
+        ...
 
 
 class Inbound(NamedTuple):
@@ -128,6 +170,7 @@ class Inbound(NamedTuple):
         where
             that does not pay or is not possible, and nothing was moved.
         watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
+        under_way: The request was begun on the short way, and is to be gone on with.
         receive_now: Gives the part of the body that is here already, or in the socket, without a wait; asks
             the client for it as ``receive()`` does. Its ``body`` may be a view.
     """
@@ -138,6 +181,12 @@ class Inbound(NamedTuple):
     move_answer: MoveAnswer | None = None
     watch_client: WatchClient | None = None
     receive_now: ReceiveNow | None = None
+    under_way: UnderWay | None = None
+
+
+def short_way_of(application: object) -> ShortWay | None:
+    """The short way that an application offers, None where it has none, or is wrapped in another."""
+    return getattr(application, "short_way", None)
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

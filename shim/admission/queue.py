@@ -108,6 +108,15 @@ class SlotQueue:
         waiter = self._table.enter(kind, project_key(project))
         return Place(self, waiter, len(self._slots), (waits or self._options).patience(length))
 
+    def place_now(self, project: str, waits: QueueOptions | None, preference: Preference) -> "Place | None":
+        """A place with a slot, for a request without a body; None where it would have to wait for one."""
+        waiter = self._table.enter(Kind.SMALL, project_key(project))
+        holder = self._take(waiter, preference)
+        if holder is None:
+            return None
+        patience = (waits or self._options).patience(None)
+        return Place(self, waiter, len(self._slots), patience, holder.server)
+
     # -- for a place --------------------------------------------------------------------------------
 
     async def turn(
@@ -189,12 +198,15 @@ class SlotQueue:
 class Place:
     """One request's place: in line, with a slot, or neither, while it waits for a server to come back."""
 
-    def __init__(self, queue: SlotQueue, waiter: Waiter, servers: int, patience: Seconds) -> None:
+    def __init__(
+        self, queue: SlotQueue, waiter: Waiter, servers: int, patience: Seconds, server: int | None = None
+    ) -> None:
+        """Take whose slots they are, who wants one, of how many servers, for how long, and which it has."""
         self._queue = queue
         self._waiter = waiter
         self._servers = servers
         self._patience = patience
-        self._server: int | None = None
+        self._server = server
 
     def __enter__(self) -> Self:
         return self
@@ -228,6 +240,12 @@ class Place:
         finally:
             # All waits of a request together have one limit.
             self._patience = max(0, self._patience - (clock() - began))
+        return self._server
+
+    @property
+    def server(self) -> int:
+        """Whose slot it has."""
+        assert self._server is not None
         return self._server
 
     @property

@@ -1,16 +1,20 @@
 """The proxy as an ASGI application: scope in, answer out, and every error answered in one place."""
 
 import asyncio
+import functools
 import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
 from shim.app.notes import Notes
 from shim.app.stopping import Stoppable
-from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
+from shim.asgi import Inbound, Receive, Scope, Send, ShortWay, inbound_of
 from shim.errors import ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
+from shim.proxy.short import ShortRequest
 from shim.wire.forwarding import Peer, TrustedProxies, client_group, peer_of, request_id
 from shim.wire.framing import CHUNKED, NOTHING, Framing, request_framing
 from shim.wire.headers import Headers
@@ -22,12 +26,18 @@ class ProxyApplication:
     """Serves the proxied listener under any ASGI server; under our own with what it offers beyond."""
 
     def __init__(
-        self, proxy: Proxy, journal: Journal, trusted: TrustedProxies, notes: Notes | None = None
+        self,
+        proxy: Proxy,
+        journal: Journal,
+        trusted: TrustedProxies,
+        notes: Notes | None = None,
+        short_way: ShortWay | None = None,
     ) -> None:
         self._proxy = proxy
         self._journal = journal
         self._trusted = trusted
         self._notes = notes
+        self.short_way = short_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; only HTTP requests are served."""
@@ -42,11 +52,16 @@ class ProxyApplication:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         offer = inbound_of(scope)
         headers = _headers(scope, offer)
+        if offer is not None and isinstance(short := offer.under_way, ShortRequest):
+            answer = Answer(send, offer.move_answer)
+            request = short.request._replace(receive=receive, watch_client=offer.watch_client)
+            with self._journal.kept(short.record) as record:
+                await _answered(short.go_on(request, answer), answer, headers, record)
+            return
         peer = self._peer(scope, headers)
-        identity = request_id(headers)
         path = scope.get("raw_path") or scope["path"].encode()
         with self._journal.record(
-            id=identity,
+            id=request_id(headers),
             method=scope["method"],
             path=path.decode("ascii", "backslashreplace"),
             client=peer.client,
@@ -56,21 +71,13 @@ class ProxyApplication:
                 target = _target(scope) if offer is None else offer.target
                 headers = self._notes.take(record, scope, target, headers)
             answer = Answer(send, None if offer is None else offer.move_answer)
-            try:
-                with Stoppable() as block:
-                    record.stop = block.stop
-                    request = _request(scope, offer, receive, record, headers, peer)
-                    await self._proxy.serve(request, answer, record)
-            except asyncio.CancelledError:
-                record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
-                raise
-            except ShimError as error:
-                # One that has all of its answer may go as it likes.
-                if not (isinstance(error, ClientGone) and answer.is_given(record.sent)):
-                    await _conclude(error, answer, headers, record)
-            except Exception:
-                log.exception("Request %s failed for a fault of the shim", identity)
-                await _conclude(ShimError("The proxy failed; its log says why."), answer, headers, record)
+            make_request = functools.partial(_request, scope, offer, receive, record, headers, peer)
+            await _answered(self._in_order(make_request, answer, record), answer, headers, record)
+
+    async def _in_order(
+        self, make_request: Callable[[], ClientRequest], answer: Answer, record: Record
+    ) -> None:
+        await self._proxy.serve(make_request(), answer, record)
 
     def _peer(self, scope: Scope, headers: Headers) -> Peer:
         client = scope.get("client")
@@ -105,6 +112,26 @@ def _request(  # noqa: PLR0917 - what a request is made of
         watch_client=None if offer is None else offer.watch_client,
         receive_now=None if offer is None else offer.receive_now,
     )
+
+
+async def _answered(
+    work: Coroutine[Any, Any, None], answer: Answer, headers: Headers, record: Record
+) -> None:
+    """Do a request's work; what it fails with is answered, and told in its record."""
+    try:
+        with Stoppable() as block:
+            record.stop = block.stop
+            await work
+    except asyncio.CancelledError:
+        record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
+        raise
+    except ShimError as error:
+        # One that has all of its answer may go as it likes.
+        if not (isinstance(error, ClientGone) and answer.is_given(record.sent)):
+            await _conclude(error, answer, headers, record)
+    except Exception:
+        log.exception("Request %s failed for a fault of the shim", record.id)
+        await _conclude(ShimError("The proxy failed; its log says why."), answer, headers, record)
 
 
 async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: Record) -> None:

@@ -18,12 +18,14 @@ from shim.app.groups import Group, make_group
 from shim.app.guard import Guard
 from shim.app.health import HealthWatch
 from shim.app.looking import snapshot_maker
-from shim.app.observing import look_on
+from shim.app.observing import Onlookers, look_on
 from shim.app.options import ProxyOptions
 from shim.app.parts import Membership, Parts
 from shim.app.routing import route_table, service_of
+from shim.app.short import ShortRequests
 from shim.app.stopping import Canceller
 from shim.app.view import View
+from shim.asgi import ShortWay
 from shim.ledger.counts import Ledger
 from shim.observe.journal import Journal
 from shim.poller import Poller
@@ -79,7 +81,9 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     view = View(store, health, colleagues, everywhere)
     feed = Feed(view.now)
     return Parts(
-        application=ProxyApplication(proxy, journal, options.trusted, onlookers.notes),
+        application=ProxyApplication(
+            proxy, journal, options.trusted, onlookers.notes, _short_way(options, proxy, onlookers)
+        ),
         # Outside of the guard: what was refused for its token is told too.
         admin=Audited(Guard(Admin(view, feed, board).application(), options.admin_token)),
         drain=drain,
@@ -112,6 +116,12 @@ def _threads(options: ProxyOptions) -> tuple[Poller | None, Poller | None]:
     if not options.fast or sys.platform != "linux":
         return None, None
     return Poller(), Poller(RELAY_THREADS, most=RELAY_THREADS, name="relay")
+
+
+def _short_way(options: ProxyOptions, proxy: Proxy, onlookers: Onlookers) -> ShortWay | None:
+    if not options.fast or onlookers.notes is not None:
+        return None
+    return ShortRequests(proxy, onlookers.journal, options.trusted)
 
 
 def _groups(

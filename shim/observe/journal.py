@@ -162,15 +162,23 @@ class Journal:
 
     def record(self, *, id: str, method: str, path: str, client: str) -> "Recording":  # noqa: A002 - the field's name in the log
         """Keep a record for the time of the block and write it down at its end."""
+        return Recording(self, self.make(id=id, method=method, path=path, client=client))
+
+    def make(self, *, id: str, method: str, path: str, client: str) -> Record:  # noqa: A002 - as above
+        """A record that nobody keeps yet: ``begin`` it, or forget it."""
         self._serial += 1
-        return Recording(self, Record(id, method, path, client, self._clock(), self._serial))
+        return Record(id, method, path, client, self._clock(), self._serial)
+
+    def kept(self, record: Record) -> "Recording":
+        """Keep a record that has begun, for the time of the block, and write it down at its end."""
+        return Recording(self, record)
 
     def begin(self, record: Record) -> None:
-        """The record's request is under way; for its block."""
+        """The record's request is under way; for its block, and for who has none."""
         self._live[record] = None
 
     def end(self, record: Record) -> None:
-        """It is over; for its block."""
+        """It is over; likewise."""
         del self._live[record]
         ended = self._clock()
         record.enter(None, ended)

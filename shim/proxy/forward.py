@@ -17,6 +17,7 @@ from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
 from shim.spool.store import Store
 from shim.timing import Seconds
+from shim.upstream.begun import Begun
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
@@ -38,6 +39,7 @@ class Delivery:
         store: Where the answer waits for a client that is slower than the server.
         stall: How long a server may be kept waiting for the body, in seconds.
         is_handed_off: Whether a server on this host may open the body's file.
+        begun: The first attempt, where it was sent already.
     """
 
     message: UpstreamRequest
@@ -51,6 +53,7 @@ class Delivery:
     store: Store
     stall: Seconds
     is_handed_off: bool = False
+    begun: Begun | None = None
 
     async def run(self) -> None:
         """Send the request and relay the answer.
@@ -71,10 +74,15 @@ class Delivery:
 
     async def _attempt(self) -> Failure | None:
         """Send the request once; None where an answer was relayed."""
+        begun, self.begun = self.begun, None
         try:
             async with Download(self.answer, self.record, self.store) as download:
                 async with self.upstream.exchange(
-                    self._message(), interim=self._pass_hints, enter=self._enter, choose=self._choose
+                    self._message(),
+                    interim=self._pass_hints,
+                    enter=self._enter,
+                    choose=self._choose,
+                    begun=begun,
                 ) as response:
                     if self.handling.is_doubtful(response):
                         return await gather(response)

@@ -33,7 +33,7 @@ async def take(response: Response, answer: Answer, record: Record, download: Dow
         ClientTooSlow: The client took too little of it.
     """
     record.status = response.status
-    await answer.begin(response.status, _relayed_headers(response, record))
+    await answer.begin(response.status, relayed_headers(response, record))
     if (body := response.take_whole()) is not None:
         download.keep(body)
         return
@@ -49,7 +49,8 @@ async def relay_hints(head: ResponseHead, answer: Answer) -> None:
         await answer.hint(links)
 
 
-def _relayed_headers(response: Response, record: Record) -> list[tuple[bytes, bytes]]:
+def relayed_headers(response: Response, record: Record) -> list[tuple[bytes, bytes]]:
+    """The fields of an answer as the client gets them; notes the upstream's id of the request."""
     headers = end_to_end(response.headers)
     if response.framing.kind is BodyKind.CHUNKED or response.status == _NO_CONTENT:
         headers = [field for field in headers if field[0] != b"content-length"]

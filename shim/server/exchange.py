@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shim.asgi import INBOUND, TO_COME, Application, Inbound, Message, Scope
+from shim.asgi import INBOUND, TO_COME, Application, Inbound, Message, Scope, UnderWay
 from shim.errors import ShimError
 from shim.server.outgoing import OutgoingAnswer
 from shim.wire.headers import get_first
@@ -32,8 +32,13 @@ class Exchange:
         *,
         body_ended: bool,
         refusal: ShimError | None = None,
+        answer: OutgoingAnswer | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
-        """Take the request; ``body_ended`` where it has no body, ``refusal`` where it is not to be served."""
+        """Take the request; ``body_ended`` where it has no body, ``refusal`` where it is not to be served.
+
+        Of one that was begun on the short way also its ``answer``, and what is ``under_way``.
+        """
         self._connection = connection
         self._request = request
         self._refusal = refusal
@@ -45,7 +50,8 @@ class Exchange:
         # Made by who waits, for a request without a body, or with all of it here, waits for nothing.
         self._arrived: asyncio.Event | None = None
         self._on_leaving: Callable[[], None] | None = None
-        self.answer = OutgoingAnswer(connection, request, keep_alive=refusal is None)
+        self._under_way = under_way
+        self.answer = answer or OutgoingAnswer(connection, request, keep_alive=refusal is None)
 
     async def run(self, application: Application) -> None:
         """Run the application to its end, and the connection after it."""
@@ -83,6 +89,7 @@ class Exchange:
                     self.answer.move,
                     self.watch_client,
                     self.receive_now,
+                    self._under_way,
                 ),
                 "http.response.early_hint": {},
             },

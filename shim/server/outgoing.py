@@ -7,7 +7,7 @@ import enum
 import http
 from typing import TYPE_CHECKING
 
-from shim.asgi import AnswerSource, Message, Moved, Movement
+from shim.asgi import AnswerSource, Fields, Message, Moved, Movement
 from shim.server.relay import relay_answer
 from shim.wire.chunked import LAST_CHUNK
 from shim.wire.headers import Headers, connection_options, get_first
@@ -86,6 +86,12 @@ class OutgoingAnswer:
             await self._connection.stream.drain()
         else:
             raise RuntimeError(f"{kind!r} is out of turn: the answer is {self.progress.value}.")
+
+    def give(self, status: int, headers: Fields, body: bytes) -> None:
+        """Write all of it at once: a small one needs no pace."""
+        self._write_head(status, tuple(headers))
+        self._write_body(body)
+        self._complete()
 
     def _write_hints(self, links: list[bytes]) -> None:
         # A client of HTTP/1.0 knows no interim answers (RFC 9110 section 15.2).

@@ -12,11 +12,14 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
+from shim.asgi import short_way_of
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
+from shim.server.outgoing import OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
+from shim.server.short import PATIENCE, ShortExchange
 from shim.server.stream import ClientStream
 from shim.timing import Alarm, Seconds
 from shim.wire.framing import request_framing
@@ -37,6 +40,7 @@ class ClientConnection(asyncio.Protocol):
         held: Bytes that have come, and are nobody's yet.
         body: Of the request under way.
         exchange: The request under way; None between two.
+        short: The same on the short way.
     """
 
     def __init__(
@@ -75,6 +79,9 @@ class ClientConnection(asyncio.Protocol):
         self.held = b""
         self.body = RequestBody(self, poller)
         self.exchange: Exchange | None = None
+        self.short: ShortExchange | None = None
+        # A fast path is an offer: of an application that makes none each request is run.
+        self._short_way = short_way_of(self.application)
         # One is enough: a connection waits for a head, or for its end, never for both.
         self._alarm = Alarm(self.loop)
 
@@ -119,10 +126,11 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client will send no more: it is taken for gone (returning None closes the transport)."""
-        if self.exchange is not None and not self.exchange.answer.is_complete:
+        answer = self._answer
+        if answer is not None and not answer.is_complete:
             # Closed, the transport would wait until the client has read what was written: perhaps never. And
             # one that has closed its own side alone may read on, and must not take what it gets for all.
-            self.exchange.answer.cut()
+            answer.cut()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
@@ -132,6 +140,9 @@ class ClientConnection(asyncio.Protocol):
         self.server_state.connections.discard(self)
         if self._place is not None:
             self._place.give_back()
+        if self.short is not None:
+            # Who tells and counts what became of it is the application.
+            self.short.go_on()
         if self.exchange is not None:
             self.exchange.disconnect()
 
@@ -147,8 +158,11 @@ class ClientConnection(asyncio.Protocol):
         """The server drains (called by uvicorn): end after the answer under way."""
         if self.state is Reading.HEAD and len(self._head) == 0:
             self.stream.close()
-        elif self.exchange is not None:
-            self.exchange.answer.keep_alive = False
+        elif (answer := self._answer) is not None:
+            answer.keep_alive = False
+            if self.short is not None:
+                # By a task, which ends where too much time has passed.
+                self.short.go_on()
 
     def give_up(self) -> None:
         """The process ends: a client that has not taken all of its answer by now is to see that."""
@@ -158,8 +172,14 @@ class ClientConnection(asyncio.Protocol):
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
-        if self.exchange is not None:
-            self.exchange.answer.keep_alive = False
+        if (answer := self._answer) is not None:
+            answer.keep_alive = False
+
+    @property
+    def _answer(self) -> OutgoingAnswer | None:
+        """The answer under way."""
+        under_way = self.exchange or self.short
+        return None if under_way is None else under_way.answer
 
     # -- heads ------------------------------------------------------------------------------------
 
@@ -182,7 +202,6 @@ class ClientConnection(asyncio.Protocol):
         except ShimError as refusal:
             self._refuse(request, refusal)
             return
-        self._alarm.stop()
         self.held = self._head.take_rest()
         if framing.has_body:
             # From here on nothing is read until the application asks for the body: the whole of
@@ -190,7 +209,20 @@ class ClientConnection(asyncio.Protocol):
             self.body.hold(framing)
         else:
             self.state = Reading.AFTER
-        self._run(Exchange(self, request, body_ended=not framing.has_body))
+            if not framing.has_framing and self._is_begun_short(request):
+                return
+        self.run(Exchange(self, request, body_ended=not framing.has_body))
+
+    def _is_begun_short(self, request: RequestHead) -> bool:
+        """Whether a request is under way on the short way now."""
+        if self._short_way is None or self._is_last or request.http_version != "1.1":
+            return False
+        short = ShortExchange(self, request)
+        if not short.begin(self._short_way):
+            return False
+        self.short = short
+        self._alarm.set(PATIENCE, short.go_on)
+        return True
 
     def refuse(self, refusal: ShimError) -> None:
         """Answer a new connection without reading what it says: it cannot be a request."""
@@ -199,19 +231,21 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
         """Let the application answer a head that is not to be served."""
-        self._alarm.stop()
         self.state = Reading.REFUSED
         self._head.take_rest()
         self.stream.pause()
-        self._run(Exchange(self, request, body_ended=True, refusal=refusal))
+        self.run(Exchange(self, request, body_ended=True, refusal=refusal))
 
-    def _run(self, exchange: Exchange) -> None:
+    def run(self, exchange: Exchange) -> asyncio.Task[None]:
+        """Run the application for a request."""
+        self._alarm.stop()
         self.exchange = exchange
         if self._is_last:
             exchange.answer.keep_alive = False
         task = self.loop.create_task(exchange.run(self.application))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
+        return task
 
     def _keepalive_timeout(self) -> None:
         self._once_taken(self.options.keepalive_timeout, self._header_timeout)

@@ -30,9 +30,11 @@ class Handling(Protocol):
 
     Attributes:
         project: Whose request it is, ``""`` where that is not known.
+        is_plain: Whether there is nothing to ask, to add or to try again, as with nearly all.
     """
 
     project: str
+    is_plain: bool
 
     async def admit(self) -> Reply | None:
         """Ask, before the body is asked for; an answer is the service's own refusal, to be relayed.
@@ -90,6 +92,7 @@ class PlainHandling:
     """Nothing is known, so nothing is asked, added or tried again."""
 
     project = ""
+    is_plain = True
 
     async def admit(self) -> Reply | None:
         """Everything may begin."""

@@ -67,6 +67,8 @@ class UploadOptions:
 class ImageUpload:
     """The ``Handling`` of one upload."""
 
+    is_plain = False
+
     def __init__(
         self,
         action: Action,

@@ -46,6 +46,9 @@ class AnswerReader:
         self._idle = idle
         self._head = HeadBuffer(MAX_RESPONSE_HEAD)
         self._decoder: BodyDecoder | None = None
+        # What reading without a wait has come to, for who waits for the rest.
+        self._early: ResponseHead | None = None
+        self._fault: UpstreamInvalid | None = None
         self.heard = False
 
     @property
@@ -56,6 +59,30 @@ class AnswerReader:
     def begin(self) -> None:
         """A new request goes out: nothing of its answer was heard yet."""
         self.heard = False
+        self._early = self._fault = None
+
+    def read_now(self) -> ResponseHead | None:
+        """Read once; the answer's first head, final or not, where it has come. Asked again, reads the body.
+
+        ``read_head`` then goes on after what has come, gives the same head, or raises what this has raised.
+
+        Raises:
+            UpstreamClosed, UpstreamInvalid: As ``read_head``.
+        """
+        try:
+            data = self._stream.read_now(READ_SIZE)
+        except UpstreamClosed as error:
+            raise self._closed_early() from error
+        if data is None:
+            return self._early
+        if not data:
+            raise self._closed_early()
+        self.heard = True
+        if self._early is None:
+            self._early = self._head_in(data)
+        else:
+            self._head.put_back(data)
+        return self._early
 
     async def read_head(self, interim: Interim) -> ResponseHead:
         """The answer's final head; those before it go to ``interim``, but for 100.
@@ -65,7 +92,7 @@ class AnswerReader:
             UpstreamInvalid: It is not HTTP, or switches protocols.
         """
         while True:
-            head = await self._read_one_head()
+            head = self._take_early() or await self._read_one_head()
             if head.status >= _FIRST_FINAL_STATUS:
                 return head
             if head.status == _SWITCHING_PROTOCOLS:
@@ -73,16 +100,30 @@ class AnswerReader:
             if head.status != _CONTINUE:
                 await interim(head)
 
+    def _take_early(self) -> ResponseHead | None:
+        if self._fault is not None:
+            raise self._fault
+        early, self._early = self._early, None
+        return early
+
     async def _read_one_head(self) -> ResponseHead:
         data = self._head.take_rest() or await self._read_some_of_head()
-        while True:
-            try:
-                head = self._head.feed(data)
-            except (BadRequest, HeadTooLarge) as error:
-                raise _malformed(error) from error
-            if head is not None:
-                return parse_response_head(head)
+        while (head := self._head_in(data)) is None:
             data = await self._read_some_of_head()
+        return head
+
+    def _head_in(self, data: bytes) -> ResponseHead | None:
+        """The head that ends with ``data``, if it does."""
+        try:
+            head = self._head.feed(data)
+            return None if head is None else parse_response_head(head)
+        except (BadRequest, HeadTooLarge) as error:
+            self._fault = _malformed(error)
+            raise self._fault from error
+        except UpstreamInvalid as fault:
+            # Kept, for what it was found in is not there any more.
+            self._fault = fault
+            raise
 
     async def _read_some_of_head(self) -> bytes:
         try:

@@ -80,6 +80,9 @@ class ApplicationServer:
         """Nothing is sent: it opens the body's own file."""
         return None
 
+    def send_now(self, request: UpstreamRequest) -> None:
+        """Nothing: a call takes a thread, and is waited for."""
+
     @contextlib.asynccontextmanager
     async def exchange(
         self,
@@ -87,6 +90,7 @@ class ApplicationServer:
         *,
         interim: Interim,  # noqa: ARG002 - PEP 3333 has no interim answers
         enter: EnterPhase,
+        sent: object = None,  # noqa: ARG002 - nothing is sent to it
     ) -> AsyncIterator["ApplicationResponse"]:
         """Call the application with a request whose body is whole, and give its answer.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from shim.errors import ResponseTimeout, UpstreamClosed
 from shim.observe.journal import Phase
 from shim.spool.disk import Piece
-from shim.timing import Alarm, Clock, Stopwatch, cancel_and_wait, deadline, monotonic
+from shim.timing import Alarm, Clock, Seconds, Stopwatch, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import AnswerReader, Interim
 from shim.upstream.handoff import Offer
@@ -76,6 +76,44 @@ class Connection:
         self._alarm.close()
         self._stream.close()
 
+    def send_now(self, head: bytes) -> bool:
+        """Send a request without a body; whether all of it was taken at once. Else the connection is over."""
+        self._begin()
+        with contextlib.suppress(UpstreamClosed):
+            self._all_sent = self._stream.offer([head]) == len(head)
+        return self._all_sent
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's, to wait for an answer to ``send_now``."""
+        descriptor = self._stream.fileno()
+        assert descriptor is not None, "over TLS nothing is sent without a wait"
+        return descriptor
+
+    def answer_now(self, request: UpstreamRequest, *, keep_alive: bool) -> Response | None:
+        """What has come of the answer to a request that ``send_now`` sent; None before its head is whole.
+
+        Raises:
+            UpstreamClosed, UpstreamInvalid: The exchange has failed; ``rest_of_answer`` fails with the same.
+        """
+        answer = self._answer.read_now()
+        return None if answer is None else self._response(request, answer, keep_alive=keep_alive)
+
+    async def rest_of_answer(
+        self,
+        request: UpstreamRequest,
+        *,
+        keep_alive: bool,
+        interim: Interim,
+        enter: EnterPhase,
+        waited: Seconds,
+    ) -> Response:
+        """Go on waiting for the answer to a request that ``send_now`` sent so long ago; as ``exchange``."""
+        enter(Phase.WAIT)
+        async with self._response_deadline(request, waited):
+            answer = await self._answer.read_head(interim)
+        return self._response(request, answer, keep_alive=keep_alive)
+
     async def exchange(
         self,
         request: UpstreamRequest,
@@ -100,10 +138,7 @@ class Connection:
             UpstreamClosed, UpstreamInvalid, SendTimeout, ResponseTimeout: The exchange failed.
             ShimError: What reading the request's own body failed with.
         """
-        self.exchanges += 1
-        self._all_sent = False
-        self.drained = (0, 0.0)
-        self._answer.begin()
+        self._begin()
         enter(Phase.SEND)
         body = request.body
         if offer is None:
@@ -114,6 +149,15 @@ class Connection:
             enter(Phase.WAIT)
             async with self._response_deadline(request):
                 answer = await self._answer.read_head(interim)
+        return self._response(request, answer, keep_alive=keep_alive)
+
+    def _begin(self) -> None:
+        self.exchanges += 1
+        self._all_sent = False
+        self.drained = (0, 0.0)
+        self._answer.begin()
+
+    def _response(self, request: UpstreamRequest, answer: ResponseHead, *, keep_alive: bool) -> Response:
         framing = response_framing(request.method, answer.status, answer.headers)
         reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
         return Response(self._answer, answer, framing, reusable=reusable)
@@ -239,7 +283,9 @@ class Connection:
             offset += len(piece)
         await self._stream.write(LAST_CHUNK, self._timeouts.send)
 
-    def _response_deadline(self, request: UpstreamRequest) -> contextlib.AbstractAsyncContextManager[None]:
+    def _response_deadline(
+        self, request: UpstreamRequest, waited: Seconds = 0.0
+    ) -> contextlib.AbstractAsyncContextManager[None]:
         limit = self._timeouts.response_for(request.length)
 
         def expired() -> ResponseTimeout:
@@ -247,7 +293,7 @@ class Connection:
                 f"The upstream gave no answer within {limit:g} s after the request was sent."
             )
 
-        return deadline(limit, expired, self._alarm)
+        return deadline(max(0.0, limit - waited), expired, self._alarm)
 
     def _is_reusable(self, answer: ResponseHead, framing: Framing, *, keep_alive: bool) -> bool:
         return (

@@ -44,23 +44,30 @@ def connect_near(host: str, port: int) -> socket.socket | None:
     return None
 
 
-async def connect_unix(path: str) -> socket.socket:
-    """A non-blocking socket connected to ``path``; raises OSError."""
+def connect_unix_now(path: str) -> socket.socket | None:
+    """A non-blocking socket connected to ``path``, None where its queue is full; raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNIX_SEND_BUFFER)
     try:
-        while True:
-            try:
-                connection.connect(path)
-            except BlockingIOError:
-                # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
-                await asyncio.sleep(UNIX_QUEUE_PAUSE)
-            else:
-                return connection
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNIX_SEND_BUFFER)
+        connection.connect(path)
+    except BlockingIOError:
+        # asyncio takes EAGAIN for "in progress", but here it says: the queue is full.
+        connection.close()
+        return None
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+async def connect_unix(path: str) -> socket.socket:
+    """The same, tried again as long as the queue is full."""
+    while True:
+        connection = connect_unix_now(path)
+        if connection is not None:
+            return connection
+        await asyncio.sleep(UNIX_QUEUE_PAUSE)
 
 
 async def connect_tcp(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.sent import Sent
 from shim.wire.framing import Framing
 from shim.wire.headers import Headers
 
@@ -75,10 +76,18 @@ class UpstreamServer(Protocol):
         """Bytes per second in which it takes bodies, None where that is not known."""
         ...
 
+    def send_now(self, request: UpstreamRequest) -> Sent | None:
+        """Send a request where that takes no wait; None where it would, and nothing was delivered.
+
+        Raises:
+            HeadTooLarge: It does not fit the server's protocol.
+        """
+        ...
+
     def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase, sent: Sent | None = None
     ) -> contextlib.AbstractAsyncContextManager[Response]:
-        """Send a request and give its answer.
+        """Send a request, if ``send_now`` has not, and give its answer.
 
         Raises:
             UpstreamRefused, ConnectTimeout: Nothing was delivered.

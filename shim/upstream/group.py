@@ -16,6 +16,7 @@ from shim.errors import NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
+from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.message import UpstreamRequest
@@ -107,6 +108,7 @@ class Upstream:
         interim: Interim,
         enter: EnterPhase,
         choose: Callable[[str], None] = lambda _server: None,
+        begun: Begun | None = None,
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
 
@@ -115,13 +117,43 @@ class Upstream:
             interim: Gets interim answers.
             enter: Told of each phase that it enters.
             choose: Told of each server that it is given to, where there are several.
+            begun: Where ``send_now`` has sent it already.
 
         Raises:
             QueueFull, QueueTimeout: No slot came free; nothing was delivered.
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
-        return Passage(self, request, interim=interim, enter=enter, choose=choose)
+        return Passage(self, request, interim=interim, enter=enter, choose=choose, begun=begun)
+
+    def send_now(self, request: UpstreamRequest) -> Begun | None:
+        """Send a request that may be sent again, where neither a slot nor a connection has to be waited for.
+
+        None where something would be waited for: nothing was delivered then. Raises ShimError likewise.
+        """
+        if not self._is_settled:
+            return None
+        now = self.clock()
+        preference = self.roster.preference(now, request.about, 0, self.queue)
+        place = self.queue.place_now(request.project, request.waits, preference)
+        if place is None:
+            return None
+        member = self.roster.at(place.server)
+        sent = None
+        try:
+            sent = None if member is None else member.server.send_now(request)
+        finally:
+            if sent is None:
+                place.give_back()
+        if member is None or sent is None:
+            return None
+        self.roster.note(member, now)
+        return Begun(self, request, place, member, sent)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether it is known who the servers are, and how much they take at once."""
+        return self.resolved.is_set() and (self.watch is None or self.watch.is_fresh)
 
     def take_out(self, drained: frozenset[str]) -> None:
         """Exactly these servers get no more requests, until they are called back; those in them go on."""

@@ -13,7 +13,7 @@ from shim.spool.disk import Piece
 from shim.timing import Seconds, deadline
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.border import connect_errors
-from shim.upstream.dialing import connect_near, connect_tcp, connect_unix
+from shim.upstream.dialing import connect_near, connect_tcp, connect_unix, connect_unix_now
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.tls_stream import TlsStream
 
@@ -58,6 +58,10 @@ class NetworkStream(Protocol):
         """The process at the other end of a unix socket, as the kernel numbers it for us; 0: not known."""
         ...
 
+    def read_now(self, most: int) -> bytes | None:
+        """What ``read`` would give at once, None where it would wait. Offered where there is a ``fileno``."""
+        ...
+
     def fileno(self) -> int | None:
         """The socket's descriptor, where it carries the stream's bytes as they are; else None."""
         ...
@@ -69,6 +73,23 @@ class NetworkStream(Protocol):
     def close(self) -> None:
         """Close at once; safe to call twice."""
         ...
+
+
+def connect_now(address: UpstreamAddress, *, poller: Poller | None = None) -> NetworkStream | None:
+    """Open a connection to a server on this machine, where that takes no wait; None where it would, or fails.
+
+    Why it fails is for ``connect`` to find out, which tries it again.
+    """
+    try:
+        if address.socket_path:
+            near = connect_unix_now(address.socket_path)
+        elif address.host is None or address.port is None or address.tls:
+            return None
+        else:
+            near = connect_near(address.host, address.port)
+    except OSError:
+        return None
+    return None if near is None else SocketStream(near, poller)
 
 
 async def connect(

@@ -17,10 +17,12 @@ from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.answer import Interim
+from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.roster import Member
+from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
     from shim.upstream.group import Upstream
@@ -43,6 +45,7 @@ class Passage:
         interim: Interim,
         enter: EnterPhase,
         choose: Callable[[str], None],
+        begun: Begun | None = None,
     ) -> None:
         """Take what ``Upstream.exchange`` was given."""
         self._upstream = upstream
@@ -50,17 +53,23 @@ class Passage:
         self._interim = interim
         self._enter = enter
         self._choose = choose
+        self._begun = begun
         self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
 
     async def __aenter__(self) -> Response:
         upstream, request = self._upstream, self._request
-        if upstream.watch is not None:
-            await upstream.watch.refresh()
-        # What has no length yet may become large.
-        length = UNLIMITED if request.is_chunked else request.length
-        self._place = upstream.queue.place(request.project, length, request.waits)
+        if self._begun is not None:
+            self._place, member, sent = self._begun.take_over()
+            begun = member, sent
+        else:
+            begun = None
+            if upstream.watch is not None:
+                await upstream.watch.refresh()
+            # What has no length yet may become large.
+            length = UNLIMITED if request.is_chunked else request.length
+            self._place = upstream.queue.place(request.project, length, request.waits)
         try:
-            return await self._first_answer()
+            return await self._first_answer(begun)
         except BaseException:
             self._place.give_back()
             raise
@@ -76,19 +85,23 @@ class Passage:
         finally:
             self._place.give_back()
 
-    async def _first_answer(self) -> Response:
+    async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
         upstream, place = self._upstream, self._place
         give_up: Seconds | None = None
         pause = FIRST_PAUSE
         await upstream.names_known()
         while True:
-            member = await self._server(place)
-            if member is None:
+            sent = None
+            if begun is not None:
+                (member, sent), begun = begun, None
+            elif (chosen := await self._server(place)) is not None:
+                member = chosen
+            else:
                 continue
             # From the first attempt on: the time in line has a limit of its own.
             give_up = give_up or upstream.clock() + upstream.retry_for(self._request)
             try:
-                return await self._ask(member)
+                return await self._ask(member, sent)
             except (UpstreamRefused, ConnectTimeout) as error:
                 failure = error
             if upstream.watch is not None:
@@ -122,12 +135,13 @@ class Passage:
             return None
         return member
 
-    async def _ask(self, member: Member) -> Response:
+    async def _ask(self, member: Member, sent: Sent | None) -> Response:
         upstream = self._upstream
-        upstream.roster.note(member, upstream.clock())
+        if sent is None:
+            upstream.roster.note(member, upstream.clock())
         if upstream.roster.positions > 1:
             self._choose(member.name)
-        exchange = member.server.exchange(self._request, interim=self._interim, enter=self._enter)
+        exchange = member.server.exchange(self._request, interim=self._interim, enter=self._enter, sent=sent)
         try:
             response = await exchange.__aenter__()
         except UpstreamFault as fault:

@@ -59,6 +59,15 @@ class SocketStream:
                 self._read_in_a_row += 1
                 return data
 
+    def read_now(self, most: int) -> bytes | None:
+        """Receive what is there."""
+        try:
+            return self._socket.recv(most)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise broken(error) from error
+
     def offer(self, pieces: Sequence[Piece]) -> int:
         """Send what the kernel takes, all pieces by one call and without joining them."""
         try:

@@ -18,10 +18,12 @@ from shim.upstream.connection import Connection, EnterPhase
 from shim.upstream.drain_rate import DrainRate
 from shim.upstream.handoff import HandOff, Offer, Way
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
-from shim.upstream.network import NetworkStream, connect
+from shim.upstream.network import NetworkStream, connect, connect_now
 from shim.upstream.response import Response
+from shim.upstream.sent import Sent
 
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
+ConnectNow = Callable[[UpstreamAddress], NetworkStream | None]
 
 # Apache keeps idle connections for 5 s, gunicorn for 2 s: older ones are hardly ever alive.
 MOST_IDLE: Seconds = 4.0
@@ -39,6 +41,7 @@ class Server:
         timeouts: UpstreamTimeouts,
         *,
         connect: Connect = connect,
+        connect_now: ConnectNow = connect_now,
         directory: Path | None = None,
         clock: Clock = monotonic,
     ) -> None:
@@ -48,6 +51,7 @@ class Server:
             address: Its address.
             timeouts: How long it may take.
             connect: Opens a connection to it.
+            connect_now: Does so without a wait, or not at all.
             directory: The spool, where it may open bodies that are handed off (None: it cannot).
             clock: Tells the time.
         """
@@ -55,6 +59,7 @@ class Server:
         self.inflight = 0
         self._timeouts = timeouts
         self._connect = connect
+        self._connect_now = connect_now
         self._clock = clock
         self._idle: list[tuple[Connection, Seconds]] = []
         self._closes_until: Seconds = 0.0
@@ -79,17 +84,48 @@ class Server:
         """How it gets at spool files, as far as is known."""
         return self._handoff.way
 
+    def send_now(self, request: UpstreamRequest) -> Sent | None:
+        """Send a request that may be sent again, where there is a connection without a wait; else None.
+
+        Raises:
+            HeadTooLarge: The request does not fit the server's protocol.
+        """
+        if self.address.tls or not (request.is_repeatable and self._is_ordinary(request)):
+            return None
+        keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
+        head = request.encode_head(self.address.protocol, keep_alive=keep_alive)
+        idle = self._take_idle()
+        connection = idle or self._open_now()
+        if connection is None:
+            return None
+        if not connection.send_now(head):
+            # Not a whole request, so nobody acts on it.
+            connection.close()
+            return None
+        self.inflight += 1
+        return Sent(self, connection, keep_alive, idle is None, self._clock())
+
+    def _open_now(self) -> Connection | None:
+        stream = self._connect_now(self.address)
+        return None if stream is None else Connection(stream, self.address, self._timeouts, clock=self._clock)
+
     def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase
+        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase, sent: Sent | None = None
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to this server and give its answer; the connection is kept or closed at the end.
+
+        Args:
+            request: What to send.
+            interim: Gets interim answers.
+            enter: Told of each phase that it enters.
+            sent: Where ``send_now`` has sent it already.
 
         Raises:
             UpstreamRefused, ConnectTimeout: Nothing was delivered.
             UpstreamFault: The exchange failed after that.
             HeadTooLarge: The request does not fit the server's protocol; nothing was sent.
         """
-        return _Exchange(self, request, interim, enter)
+        return _Exchange(self, request, interim, enter, sent)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -98,9 +134,16 @@ class Server:
         self._handoff.close()
 
     async def answer(
-        self, request: UpstreamRequest, interim: Interim, enter: EnterPhase
+        self, request: UpstreamRequest, interim: Interim, enter: EnterPhase, sent: Sent | None = None
     ) -> tuple[Connection, Response]:
         """The answer's head, and the connection that its body is to be read from; for ``exchange``."""
+        if sent is not None:
+            try:
+                return sent.connection, await self._rest_of(sent, request, interim, enter)
+            except UpstreamClosed:
+                if sent.is_fresh or sent.connection.heard:
+                    raise
+                self._learn_closing()
         # For a connection that there will be no place for the server need not wait.
         keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
         # Encoded first: what does not fit the protocol must not cost a connection.
@@ -159,6 +202,21 @@ class Server:
         self._drain.add(*connection.drained)
         return response
 
+    async def _rest_of(
+        self, sent: Sent, request: UpstreamRequest, interim: Interim, enter: EnterPhase
+    ) -> Response:
+        try:
+            return await sent.connection.rest_of_answer(
+                request,
+                keep_alive=sent.keep_alive and self.keeps_alive,
+                interim=interim,
+                enter=enter,
+                waited=self._clock() - sent.at,
+            )
+        except BaseException:
+            sent.connection.close()
+            raise
+
     def _is_ordinary(self, request: UpstreamRequest) -> bool:
         """Whether it has no times of its own, which its connection would keep for whoever comes next."""
         return request.timeouts in (None, self._timeouts)
@@ -194,17 +252,25 @@ class _Exchange:
     A class, for it stands in the way of every request: as a generator it took three times as long.
     """
 
-    def __init__(self, server: Server, request: UpstreamRequest, interim: Interim, enter: EnterPhase) -> None:
+    def __init__(
+        self,
+        server: Server,
+        request: UpstreamRequest,
+        interim: Interim,
+        enter: EnterPhase,
+        sent: Sent | None,
+    ) -> None:
         self._server = server
         self._request = request
         self._interim = interim
         self._enter = enter
+        self._sent = sent
 
     async def __aenter__(self) -> Response:
         self._server.inflight += 1
         try:
             self._connection, self._response = await self._server.answer(
-                self._request, self._interim, self._enter
+                self._request, self._interim, self._enter, self._sent
             )
         except BaseException:
             self._server.inflight -= 1

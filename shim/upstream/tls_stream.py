@@ -46,6 +46,10 @@ class TlsStream:
         """Never: what is in the socket is encrypted."""
         return None
 
+    def read_now(self, most: int) -> bytes | None:  # noqa: ARG002 - the interface
+        """Nothing: asyncio has it, and gives it to who waits."""
+        return None
+
     def offer(self, pieces: Sequence[Piece]) -> int:  # noqa: ARG002 - the interface
         """Nothing: what asyncio takes it keeps, and its progress is not known."""
         return 0

@@ -46,6 +46,11 @@ class SizeWatch:
         """What was told last, None before the first answer."""
         return self._size
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``refresh`` would do nothing."""
+        return not self._is_due()
+
     async def refresh(self) -> None:
         """Ask if it is time to; a failure changes nothing, and is told once."""
         if not self._is_due() or (self._size is not None and self._asking.locked()):

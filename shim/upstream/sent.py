@@ -1,0 +1,28 @@
+"""A request on one connection of a server, whose answer nobody has read yet.
+
+Made by ``pool``, held by ``begun``, and gone on with by ``pool`` again where the answer takes its time.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from shim.timing import Seconds
+from shim.upstream.connection import Connection
+
+if TYPE_CHECKING:
+    from shim.upstream.pool import Server
+
+
+class Sent(NamedTuple):
+    """A request that was sent, all of it.
+
+    Attributes:
+        keep_alive: Whether the connection is wanted again afterwards.
+        is_fresh: Whether it was opened for this request.
+        at: Clock reading when it was sent, in seconds.
+    """
+
+    server: "Server"
+    connection: Connection
+    keep_alive: bool
+    is_fresh: bool
+    at: Seconds
