@@ -119,6 +119,10 @@ Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 class UnderWay(Protocol):
     """A request that was begun on the short way, for the application that goes on with it."""
 
+    def stop(self) -> None:
+        """Wait no more for its answer: nobody is called back from now on."""
+        ...
+
     def give_up(self) -> None:
         """Nobody goes on with it; without effect where somebody does, or has done."""
         ...
@@ -136,23 +140,32 @@ class ShortClient(Protocol):
         ...
 
 
+class ShortTerms(Protocol):
+    """What requests with the same fields on one connection have in common."""
+
+    def begin(self, method: str, target: bytes, client: ShortClient) -> UnderWay | None:
+        """Begin one of them; None where it is none for the short way after all: nothing was done.
+
+        Args:
+            method: As it came, as ``target``.
+            target: Byte for byte.
+            client: Told what becomes of it, later.
+        """
+        ...
+
+
 class ShortWay(Protocol):
     """An application's offer to serve small requests without being run: sent at once, answered by a callback.
 
     An attribute ``short_way`` of the application; a server that does not look for it runs the application.
     """
 
-    def begin(
-        self, method: str, target: bytes, headers: Fields, ends: Mapping[str, Any], client: ShortClient
-    ) -> UnderWay | None:
-        """Begin a request of HTTP/1.1 without a body; None where it is none for this way: nothing was done.
+    def terms(self, headers: Fields, ends: Mapping[str, Any]) -> ShortTerms | None:
+        """What requests of HTTP/1.1 without a body have in common; None where they are none for this way.
 
         Args:
-            method: As it came, as ``target``.
-            target: Byte for byte.
             headers: Names in lower case.
             ends: The scope's ``client``, ``server`` and ``scheme``.
-            client: Told what becomes of it, later.
         """
         ...
 

@@ -54,9 +54,9 @@ class ProxyApplication:
         headers = _headers(scope, offer)
         if offer is not None and isinstance(short := offer.under_way, ShortRequest):
             answer = Answer(send, offer.move_answer)
-            request = short.request._replace(receive=receive, watch_client=offer.watch_client)
             with self._journal.kept(short.record) as record:
-                await _answered(short.go_on(request, answer), answer, headers, record)
+                rest = short.go_on(receive, offer.watch_client, answer)
+                await _answered(rest, answer, headers, record)
             return
         peer = self._peer(scope, headers)
         path = scope.get("raw_path") or scope["path"].encode()

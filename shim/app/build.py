@@ -121,7 +121,7 @@ def _threads(options: ProxyOptions) -> tuple[Poller | None, Poller | None]:
 def _short_way(options: ProxyOptions, proxy: Proxy, onlookers: Onlookers) -> ShortWay | None:
     if not options.fast or onlookers.notes is not None:
         return None
-    return ShortRequests(proxy, onlookers.journal, options.trusted)
+    return ShortRequests(proxy, options.trusted)
 
 
 def _groups(

@@ -95,7 +95,7 @@ class Proxy:
                 if body is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(body, begin, client, upstream)
                 delivery = Delivery(
-                    message=await handling.complete(for_project(message, body, record.project)),
+                    message=await handling.complete(_for_project(message, body, record.project)),
                     body=body,
                     client=client,
                     upstream=upstream,
@@ -196,7 +196,7 @@ class _Incoming:
         )
 
 
-def for_project(message: UpstreamRequest, body: Body | None, project: str) -> UpstreamRequest:
+def _for_project(message: UpstreamRequest, body: Body | None, project: str) -> UpstreamRequest:
     """The request with its body; one without is copied only where something changes."""
     if body is None and project == message.project:
         return message

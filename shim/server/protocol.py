@@ -12,14 +12,14 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.asgi import short_way_of
+from shim.asgi import ShortTerms, short_way_of
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
 from shim.server.outgoing import OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
-from shim.server.short import PATIENCE, ShortExchange
+from shim.server.short import PATIENCE, Regular, ShortExchange, regular_of
 from shim.server.stream import ClientStream
 from shim.timing import Alarm, Seconds
 from shim.wire.framing import request_framing
@@ -82,6 +82,7 @@ class ClientConnection(asyncio.Protocol):
         self.short: ShortExchange | None = None
         # A fast path is an offer: of an application that makes none each request is run.
         self._short_way = short_way_of(self.application)
+        self._regular: Regular | None = None
         # One is enough: a connection waits for a head, or for its end, never for both.
         self._alarm = Alarm(self.loop)
 
@@ -185,18 +186,24 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> None:
         begins = len(self._head) == 0
+        if begins and self._regular is not None and len(data) <= self.options.max_head:
+            known = self._regular.read(data)
+            if known is not None:
+                self.state = Reading.AFTER
+                self._begin_short(known, self._regular.terms)
+                return
         try:
             head = self._head.feed(data)
             request = None if head is None else parse_request_head(head)
         except ShimError as refusal:
             self._refuse(_NO_HEAD, refusal)
             return
-        if request is not None:
-            self._begin(request)
+        if head is not None and request is not None:
+            self._begin(request, head)
         elif begins:
             self._alarm.set(self.options.header_timeout, self._header_timeout)
 
-    def _begin(self, request: RequestHead) -> None:
+    def _begin(self, request: RequestHead, head: bytes) -> None:
         try:
             framing = request_framing(request.http_version, request.headers)
         except ShimError as refusal:
@@ -209,20 +216,21 @@ class ClientConnection(asyncio.Protocol):
             self.body.hold(framing)
         else:
             self.state = Reading.AFTER
-            if not framing.has_framing and self._is_begun_short(request):
-                return
+            if not framing.has_framing and self._short_way is not None:
+                self._regular = regular_of(self._short_way, head, request, self.stream.ends)
+                if self._regular is not None:
+                    self._begin_short(request, self._regular.terms)
+                    return
         self.run(Exchange(self, request, body_ended=not framing.has_body))
 
-    def _is_begun_short(self, request: RequestHead) -> bool:
-        """Whether a request is under way on the short way now."""
-        if self._short_way is None or self._is_last or request.http_version != "1.1":
-            return False
+    def _begin_short(self, request: RequestHead, terms: ShortTerms) -> None:
+        """Take the short way with a request, if it is to be had."""
         short = ShortExchange(self, request)
-        if not short.begin(self._short_way):
-            return False
+        if self._is_last or not short.begin(terms):
+            self.run(Exchange(self, request, body_ended=True, answer=short.answer))
+            return
         self.short = short
         self._alarm.set(PATIENCE, short.go_on)
-        return True
 
     def refuse(self, refusal: ShimError) -> None:
         """Answer a new connection without reading what it says: it cannot be a request."""

@@ -4,13 +4,15 @@ Stands where an ``Exchange`` would, and becomes one as soon as anything is not a
 application is run, and goes on with what was begun.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shim.asgi import Fields, ShortWay, UnderWay
+from shim.asgi import Fields, ShortTerms, ShortWay, UnderWay
 from shim.server.exchange import Exchange
 from shim.server.outgoing import OutgoingAnswer
 from shim.timing import Seconds
 from shim.wire.http1 import RequestHead
+from shim.wire.known_fields import KnownFields
 
 if TYPE_CHECKING:
     from shim.server.protocol import ClientConnection
@@ -30,10 +32,9 @@ class ShortExchange:
         self._under_way: UnderWay | None = None
         self.answer = OutgoingAnswer(connection, request, keep_alive=True)
 
-    def begin(self, way: ShortWay) -> bool:
+    def begin(self, terms: ShortTerms) -> bool:
         """Have the request sent; False where it has to go the ordinary way."""
-        method, target, _, headers = self._request
-        self._under_way = way.begin(method, target, headers, self._connection.stream.ends, self)
+        self._under_way = terms.begin(self._request.method, self._request.target, self)
         return self._under_way is not None
 
     def give(self, status: int, headers: Fields, body: bytes) -> None:
@@ -45,6 +46,8 @@ class ShortExchange:
         """Run the application for the rest of it."""
         under_way = self._under_way
         assert under_way is not None
+        # Before the application's first step something may come that it is to find.
+        under_way.stop()
         self._connection.short = None
         exchange = Exchange(
             self._connection, self._request, body_ended=True, answer=self.answer, under_way=under_way
@@ -52,3 +55,21 @@ class ShortExchange:
         task = self._connection.run(exchange)
         # One that is cancelled before its first step never runs.
         task.add_done_callback(lambda _task: under_way.give_up())
+
+
+class Regular(NamedTuple):
+    """What is known of a connection's next request, if its fields are those of the last one."""
+
+    fields: KnownFields
+    terms: ShortTerms
+
+    def read(self, data: bytes) -> RequestHead | None:
+        """The request whose head these bytes are, if they are one with these fields."""
+        return self.fields.read(data)
+
+
+def regular_of(way: ShortWay, head: bytes, request: RequestHead, ends: Mapping[str, Any]) -> Regular | None:
+    """What a request leaves for the next one; None where it is none for the short way."""
+    fields = KnownFields.of(head, request)
+    terms = None if fields is None else way.terms(request.headers, ends)
+    return None if fields is None or terms is None else Regular(fields, terms)

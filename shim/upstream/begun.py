@@ -4,11 +4,11 @@ Whoever began it waits by the connection's descriptor, without a task. Where the
 moment, or is more than one read, it is taken over by who can wait for longer (``Passage``).
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shim.admission.queue import Place
+from shim.timing import Seconds
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import Response
 from shim.upstream.roster import Member
@@ -25,7 +25,7 @@ class Begun:
         member: The server that has it.
     """
 
-    __slots__ = ("_is_over", "_loop", "_place", "_request", "_sent", "_upstream", "member")
+    __slots__ = ("_is_over", "_place", "_request", "_sent", "_upstream", "member")
 
     def __init__(
         self, upstream: "Upstream", request: UpstreamRequest, place: Place, member: Member, sent: Sent
@@ -36,12 +36,20 @@ class Begun:
         self._request = request
         self._place = place
         self._sent = sent
-        self._loop = asyncio.get_running_loop()
         self._is_over = False
+
+    @property
+    def sent_at(self) -> Seconds:
+        """Clock reading when it was sent."""
+        return self._sent.at
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call back whenever something of the answer can be read."""
-        self._loop.add_reader(self._sent.connection.descriptor, on_readable)
+        self._sent.connection.watch(on_readable, self._sent.server.drop)
+
+    def stop(self) -> None:
+        """Call back no more: somebody takes it over soon."""
+        self._sent.connection.unwatch()
 
     def answer_now(self) -> Response | None:
         """What has come of the answer; None before its head is whole.
@@ -56,26 +64,25 @@ class Begun:
 
     def finish(self, response: Response) -> None:
         """The answer was taken to its end."""
-        self._unwatch()
+        self._end()
         self.member.standing.succeed(self._upstream.clock())
         self._sent.server.put_away(self._sent.connection, response, self._request)
         self._place.give_back()
 
     def take_over(self) -> tuple[Place, Member, Sent]:
         """Go on with it elsewhere."""
-        self._unwatch()
+        self._end()
         return self._place, self.member, self._sent
 
     def give_up(self) -> None:
         """Nobody wants the answer any more; without effect once it is over here."""
         if self._is_over:
             return
-        self._unwatch()
+        self._end()
         self._sent.connection.close()
         self._place.give_back()
 
-    def _unwatch(self) -> None:
-        # First of all: left behind, the registration would wake whoever gets the descriptor's number next.
+    def _end(self) -> None:
         self._is_over = True
-        self._loop.remove_reader(self._sent.connection.descriptor)
+        self._sent.connection.rest()
         self._sent.server.inflight -= 1

@@ -55,7 +55,11 @@ class Connection:
         self._all_sent = False
         self._clock = clock
         # One answer at a time is waited for, and the timer of the last one does for the next.
-        self._alarm = Alarm(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop)
+        # Set: the loop calls them when there is something to be read, the second one while it is idle.
+        self._on_answer: Callable[[], None] | None = None
+        self._on_end: Callable[[Connection], None] | None = None
         self.exchanges = 0
         self.drained = (0, 0.0)
 
@@ -69,10 +73,12 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Whether an idle connection can be used again, as far as can be known."""
-        return not self._stream.is_readable()
+        # Of one that is watched the end would have been told.
+        return self._on_end is not None or not self._stream.is_readable()
 
     def close(self) -> None:
         """Close at once."""
+        self.unwatch()
         self._alarm.close()
         self._stream.close()
 
@@ -83,9 +89,36 @@ class Connection:
             self._all_sent = self._stream.offer([head]) == len(head)
         return self._all_sent
 
+    def watch(self, on_answer: Callable[[], None], on_end: "Callable[[Connection], None]") -> None:
+        """Call back whenever there is something of the answer to ``send_now``, and when an idle one ends.
+
+        It stays watched while it is idle, until a request goes the ordinary way: two calls of the system and
+        two looks are saved for each that does not.
+        """
+        self._on_answer = on_answer
+        if self._on_end is None:
+            self._on_end = on_end
+            self._loop.add_reader(self._descriptor, self._readable)
+
+    def rest(self) -> None:
+        """The answer was taken: what comes now is the end."""
+        self._on_answer = None
+
+    def _readable(self) -> None:
+        if self._on_answer is not None:
+            self._on_answer()
+        elif self._on_end is not None:
+            self._on_end(self)
+
+    def unwatch(self) -> None:
+        """Call back no more."""
+        # Before anybody else reads, or closes: the registration would wake whoever gets the number next.
+        if self._on_end is not None:
+            self._on_answer = self._on_end = None
+            self._loop.remove_reader(self._descriptor)
+
     @property
-    def descriptor(self) -> int:
-        """The socket's, to wait for an answer to ``send_now``."""
+    def _descriptor(self) -> int:
         descriptor = self._stream.fileno()
         assert descriptor is not None, "over TLS nothing is sent without a wait"
         return descriptor
@@ -109,6 +142,7 @@ class Connection:
         waited: Seconds,
     ) -> Response:
         """Go on waiting for the answer to a request that ``send_now`` sent so long ago; as ``exchange``."""
+        self.unwatch()
         enter(Phase.WAIT)
         async with self._response_deadline(request, waited):
             answer = await self._answer.read_head(interim)
@@ -138,6 +172,7 @@ class Connection:
             UpstreamClosed, UpstreamInvalid, SendTimeout, ResponseTimeout: The exchange failed.
             ShimError: What reading the request's own body failed with.
         """
+        self.unwatch()
         self._begin()
         enter(Phase.SEND)
         body = request.body

@@ -120,6 +120,7 @@ class UpstreamRequest(NamedTuple):
         about: What it is about (an image's id), where requests about the same are to meet in one server.
         waits: How long it may wait for a slot, where that is not as for all requests.
         timeouts: How long its server may take, where that is not as for all requests.
+        encoded: ``headers`` as lines of HTTP, where somebody has them; of a request without a body.
     """
 
     method: str
@@ -136,6 +137,7 @@ class UpstreamRequest(NamedTuple):
     about: str = ""
     waits: QueueOptions | None = None
     timeouts: UpstreamTimeouts | None = None
+    encoded: bytes = b""
 
     @property
     def length(self) -> int | None:
@@ -166,6 +168,14 @@ class UpstreamRequest(NamedTuple):
             # Without a length uWSGI would take the body for empty (measured: an active image of no bytes).
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
             return encode_packet(request_variables(replace(self._as_uwsgi(), post_file=post_file)))
+        if self.encoded:
+            close = b"" if keep_alive else b"connection: close\r\n"
+            return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
+                self.method.encode("ascii"),
+                self.target,
+                self.encoded,
+                close,
+            )
         headers = list(self.headers)
         if self.body is not None:
             length = self.body.length

@@ -241,6 +241,15 @@ class Server:
             return
         self._idle.append((connection, self._clock()))
 
+    def drop(self, connection: Connection) -> None:
+        """An idle connection has ended."""
+        since = next((since for one, since in self._idle if one is connection), None)
+        if since is not None:
+            self._idle.remove((connection, since))
+            if self._clock() - since < 1:
+                self._learn_closing()
+        connection.close()
+
     def _learn_closing(self) -> None:
         """It closes without saying so (uWSGI's http-socket): stop keeping, and say "close" ourselves."""
         self._closes_until = self._clock() + CLOSING_BELIEVED

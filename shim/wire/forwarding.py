@@ -89,15 +89,20 @@ class Peer:
 
 def request_id(headers: Headers) -> str:
     """The client's request id where it is well-formed, else a new one (``req-<uuid>``)."""
+    return given_request_id(headers) or new_request_id()
+
+
+def given_request_id(headers: Headers) -> str | None:
+    """The client's own, where it is well-formed."""
     for name in (b"x-openstack-request-id", b"x-request-id"):
         value = get_first(headers, name)
         if value is not None and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
-    return _new_request_id()
+    return None
 
 
-def _new_request_id() -> str:
-    """One with a random UUID (RFC 9562 section 5.4); by way of Python's own object it costs twice as much."""
+def new_request_id() -> str:
+    """``req-`` with a random UUID (RFC 9562 section 5.4); by Python's own object it costs twice as much."""
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
@@ -135,12 +140,25 @@ def client_group(client: str) -> str:
 def forwarded_headers(
     headers: Headers, peer: Peer, *, identity: str, prefix: str, http_version: str = "1.1"
 ) -> list[tuple[bytes, bytes]]:
-    """The fields for the upstream, without those of the body's framing.
+    """The fields for the upstream, without those of the body's framing: ``forwarded_fields``, with the id."""
+    fields = forwarded_fields(headers, peer, prefix=prefix, http_version=http_version)
+    return [*fields, *identity_fields(identity)]
+
+
+def identity_fields(identity: str) -> list[tuple[bytes, bytes]]:
+    """The fields that name a request."""
+    name = identity.encode("ascii")
+    return [(field, name) for field in _REQUEST_ID_FIELDS]
+
+
+def forwarded_fields(
+    headers: Headers, peer: Peer, *, prefix: str, http_version: str = "1.1"
+) -> list[tuple[bytes, bytes]]:
+    """What a client's fields become on their way up, but for the request's id.
 
     Args:
         headers: The client's fields.
         peer: Its connection; of what the fields say of the way here, only what it believes goes on.
-        identity: The request id.
         prefix: The mount, ``""`` or like ``/image``.
         http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
@@ -154,8 +172,6 @@ def forwarded_headers(
     kept += _forwarding_fields(peer, get_first(headers, b"host") or b"", prefix)
     passed = get_all(headers, b"via")
     kept.append((b"via", b", ".join([*passed, b"%b glance-shim" % http_version.encode("ascii")])))
-    own_name = identity.encode("ascii")
-    kept += [(name, own_name) for name in _REQUEST_ID_FIELDS]
     return kept
 
 

@@ -146,6 +146,14 @@ def parse_request_head(head: bytes) -> RequestHead:
     return RequestHead(method, target, version, headers)
 
 
+def parse_request_line(line: bytes) -> tuple[str, bytes] | None:
+    """Method and target of a line as nearly all are: HTTP/1.1, in origin-form; None where it is another."""
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None or match[3] != b"1" or not match[2].startswith(b"/") or match[1] == b"CONNECT":
+        return None
+    return match[1].decode("ascii"), match[2]
+
+
 def parse_response_head(head: bytes) -> ResponseHead:
     """Parse an upstream's head that ends with its empty line.
 
@@ -172,6 +180,11 @@ def encode_response_head(status: int, reason: bytes, headers: list[tuple[bytes, 
 
 def _encode_head(line: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
     return b"\r\n".join([line, *map(b": ".join, headers), b"", b""])
+
+
+def encode_fields(headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
+    """The lines of some fields, each with its end; they must be valid already."""
+    return b"".join([b"%b: %b\r\n" % field for field in headers])
 
 
 def _parse_fields(fields: list[bytes], error: type[BadRequest] | type[UpstreamInvalid]) -> Headers:
