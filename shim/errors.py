@@ -185,6 +185,10 @@ class Draining(LimitReached):
     code = "draining"
 
 
+# Told of requests that a drain did not wait for any longer.
+CUT_OFF = "Cut off: timeouts.drain had passed."
+
+
 class Cancelled(LimitReached):
     """An operator ended the request."""
 

@@ -10,7 +10,7 @@ from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
 from shim.app.notes import Notes
 from shim.app.stopping import Stoppable
 from shim.asgi import Inbound, Receive, Scope, Send, ShortWay, inbound_of
-from shim.errors import ClientGone, Draining, ShimError
+from shim.errors import CUT_OFF, ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
@@ -123,7 +123,7 @@ async def _answered(
             record.stop = block.stop
             await work
     except asyncio.CancelledError:
-        record.code, record.detail = Draining.code, "Cut off: timeouts.drain had passed."
+        record.code, record.detail = Draining.code, CUT_OFF
         raise
     except ShimError as error:
         # One that has all of its answer may go as it likes.

@@ -52,7 +52,7 @@ class Common:
         return self._given_id or new_request_id()
 
     def message(
-        self, method: str, target: bytes, identity: str, mount: str, about: str, terms: Terms
+        self, method: str, target: bytes, *, identity: str, mount: str, about: str, terms: Terms
     ) -> UpstreamRequest:
         """A request as its upstream shall see it: what ``upstream_request`` makes of all of it."""
         onward = self._onward.get(mount)

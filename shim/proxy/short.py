@@ -8,7 +8,7 @@ else the ordinary way begins, or goes on with what was begun (docs/decisions/003
 from typing import NamedTuple
 
 from shim.asgi import Receive, ShortClient, WatchClient
-from shim.errors import UpstreamFault
+from shim.errors import CUT_OFF, Draining, UpstreamFault
 from shim.observe.journal import Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.common import Common
@@ -43,7 +43,9 @@ def begin_short(
     upstream = proxy.upstreams[route.upstream]
     image = proxy.service.image_of(path)
     identity = common.next_identity()
-    message = common.message(method, target, identity, upstream.mount, image, route.terms)
+    message = common.message(
+        method, target, identity=identity, mount=upstream.mount, about=image, terms=route.terms
+    )
     handling = proxy.service.handle(message, upstream)
     if not handling.is_plain:
         return None
@@ -76,7 +78,7 @@ class ShortRequest:
         record: Its record, which is open until it is over here, or in the ordinary way.
     """
 
-    __slots__ = ("_client", "_proxy", "_sending", "record")
+    __slots__ = ("_client", "_is_gone_on_with", "_proxy", "_sending", "record")
 
     def __init__(self, proxy: Proxy, record: Record, client: ShortClient, sending: _Sending) -> None:
         """Begin to wait."""
@@ -84,6 +86,7 @@ class ShortRequest:
         self._proxy = proxy
         self._client = client
         self._sending = sending
+        self._is_gone_on_with = False
         sent_at = sending.begun.sent_at
         # As every request has them; sending took no time that could be told.
         record.enter(Phase.CONNECT, record.started)
@@ -123,8 +126,11 @@ class ShortRequest:
         self._sending.begun.stop()
 
     def give_up(self) -> None:
-        """Nobody goes on with it."""
+        """Nobody goes on with it, or not any more: what it holds is given back, if it still is."""
         self._sending.begun.give_up()
+        if not self._is_gone_on_with:
+            self.record.code, self.record.detail = Draining.code, CUT_OFF
+            self._proxy.journal.end(self.record)
 
     async def go_on(self, receive: Receive, watch_client: WatchClient | None, answer: Answer) -> None:
         """Serve what is left of it in the ordinary way, with what the server offers for that.
@@ -132,6 +138,7 @@ class ShortRequest:
         Raises:
             ShimError: As ``Proxy.serve``.
         """
+        self._is_gone_on_with = True
         proxy, sending = self._proxy, self._sending
         async with ClientSide(receive, watch_client=watch_client) as client:
             delivery = Delivery(

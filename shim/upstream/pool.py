@@ -28,6 +28,8 @@ ConnectNow = Callable[[UpstreamAddress], NetworkStream | None]
 # Apache keeps idle connections for 5 s, gunicorn for 2 s: older ones are hardly ever alive.
 MOST_IDLE: Seconds = 4.0
 MOST_CONNECTIONS = 32
+# A server that has less time for an answer is waited for by who keeps an exact eye on it.
+LEAST_RESPONSE: Seconds = 5.0
 # A server seen to close after each answer is believed for so long; it may be restarted otherwise.
 CLOSING_BELIEVED: Seconds = 60.0
 
@@ -91,6 +93,8 @@ class Server:
             HeadTooLarge: The request does not fit the server's protocol.
         """
         if self.address.tls or not (request.is_repeatable and self._is_ordinary(request)):
+            return None
+        if self._timeouts.response_for(None) < LEAST_RESPONSE:
             return None
         keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
         head = request.encode_head(self.address.protocol, keep_alive=keep_alive)

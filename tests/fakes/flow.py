@@ -59,6 +59,7 @@ class Flow:
         slots: Requests that each of them takes at once.
         glance: What the Glance room does; by default it asks nothing: each request is one connection.
         body: The mode of uploads.
+        server: The only server, of one's own.
         drain: How fast the servers are known to take bodies, in bytes per second.
     """
 
@@ -77,6 +78,7 @@ class Flow:
         routes=None,
         glance=None,
         body=BodyMode.AUTO,
+        server=None,
         drain=None,
         **disk,
     ):
@@ -93,7 +95,9 @@ class Flow:
         addresses = [FIRST_SERVERS[protocol], SECOND_SERVERS[protocol]][:servers]
         upstream = Upstream(
             "images",
-            [
+            [server]
+            if server
+            else [
                 Server(address, timeouts, connect=self.network.connect, clock=loop_time)
                 for address in addresses
             ],
@@ -101,12 +105,12 @@ class Flow:
             connect_retry=retry,
             clock=loop_time,
         )
-        for server in upstream.servers:
-            server._drain.value = drain
+        for one in upstream.servers:
+            one._drain.value = drain
         self.upstream = upstream
-        for server in range(servers):
-            upstream.queue.limit(server, slots)
-        proxy = Proxy(
+        for position in range(servers):
+            upstream.queue.limit(position, slots)
+        self.proxy = proxy = Proxy(
             routes=routes
             or RouteTable(self.service.default_routes("images", body), fallback=Route("default", "images")),
             service=self.service,
