@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -202,7 +202,24 @@ comings = st.tuples(kinds, projects, servers, st.integers(0, 3))
 leavings = st.integers(0, 9)
 
 
+def comes(kind: Kind, project: int) -> tuple[Kind, int, tuple[int, ...], int]:
+    return kind, project, (0, 1), 0
+
+
+# The second is passed over by the third, and leaves; the fourth finds nobody.
+PASSED_OVER = [
+    comes(Kind.SMALL, 1),
+    comes(Kind.UPLOAD, 1),
+    comes(Kind.SMALL, 2),
+    0,
+    0,
+    0,
+    comes(Kind.SMALL, 1),
+]
+
+
 @given(st.lists(comings | leavings, max_size=40), capacities)
+@example(PASSED_OVER, Capacity.of([1, 0], 1.0))
 def test_a_slot_that_is_taken_at_once_is_one_that_was_waited_for(events, capacity):
     """The short way leaves the table as the line does, count for count and turn for turn."""
     short, plain = LocalTable(capacity), LocalTable(capacity)
