@@ -11,7 +11,7 @@ from typing import Self
 
 from shim.admission.preference import NowhereToGo, Prefer, Preference, anywhere, only
 from shim.admission.room import QueueOptions, WaitingRoom
-from shim.admission.slots import Capacity, Holder, Kind, Waiter, project_key
+from shim.admission.slots import SMALL, UPLOAD, Capacity, Holder, Waiter, project_key
 from shim.admission.table import LocalTable, SlotTable
 from shim.admission.waits import Waits
 from shim.errors import LimitReached
@@ -46,6 +46,7 @@ class SlotQueue:
             table: Where slots and line are kept; by default in this process.
             clock: Tells the time.
         """
+        self.servers = servers
         self._slots = [UNLIMITED] * servers
         self._lost = [0] * servers
         self._upload_share = upload_share
@@ -104,36 +105,38 @@ class SlotQueue:
             length: Bytes of its body, ``UNLIMITED`` where that is not known; None without one.
             waits: How long it may wait, where that is not as for all.
         """
-        kind = Kind.UPLOAD if (length or 0) > UPLOAD_FROM else Kind.SMALL
+        kind = UPLOAD if length is not None and length > UPLOAD_FROM else SMALL
         waiter = self._table.enter(kind, project_key(project))
-        return Place(self, waiter, len(self._slots), (waits or self._options).patience(length))
+        return Place(self, waiter, (waits or self._options).patience(length))
 
     def place_now(self, project: str, waits: QueueOptions | None, preference: Preference) -> "Place | None":
         """A place with a slot, for a request without a body; None where it would have to wait for one."""
-        waiter = self._table.enter(Kind.SMALL, project_key(project))
-        holder = self._take(waiter, preference)
-        if holder is None:
+        waiter = self._table.enter(SMALL, project_key(project))
+        server = self.take(waiter, preference)
+        if server is None:
             return None
-        patience = (waits or self._options).patience(None)
-        return Place(self, waiter, len(self._slots), patience, holder.server)
+        return Place(self, waiter, (waits or self._options).patience(None), server)
 
     # -- for a place --------------------------------------------------------------------------------
 
-    async def turn(
-        self, waiter: Waiter, patience: Seconds, *, on_wait: Callable[[], None], prefer: Prefer | None = None
-    ) -> int:
-        """Get a slot, waiting for it in line where there is none; the server that it is a slot of.
+    def take(self, waiter: Waiter, preference: Preference) -> int | None:
+        """A slot without a place in line, of one of the best servers, else of any that will do."""
+        for server in preference.first:
+            if (holder := self._table.take(waiter, (server,))) is not None:
+                return holder.server
+        holder = self._table.take(waiter, preference.among)
+        return None if holder is None else holder.server
 
-        Raises:
-            QueueFull: As many wait as may.
-            QueueTimeout: None came free within ``patience``.
-            NowhereToGo: No server will do, or none any more.
-        """
-        prefer = prefer or anywhere(len(self._slots))
-        preference = prefer(waiter.avoided)
-        # Nearly always there is a slot and nobody waits for it: then there is nothing to wait for.
-        if (holder := self._take(waiter, preference)) is not None:
-            return holder.server
+    async def turn(
+        self,
+        waiter: Waiter,
+        patience: Seconds,
+        preference: Preference,
+        *,
+        on_wait: Callable[[], None],
+        prefer: Prefer,
+    ) -> int:
+        """Get a slot that ``take`` could not have, waiting for it in line; raises as ``Place.take`` does."""
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
         try:
@@ -152,18 +155,12 @@ class SlotQueue:
 
     def leave(self, waiter: Waiter) -> None:
         """Give back what it holds, or its place in line; safe to call twice."""
-        self._tell(self._table.leave(waiter.number))
+        if granted := self._table.leave(waiter.number):
+            self._tell(granted)
 
     def look(self) -> None:
         """Something may have changed elsewhere: another process has given a slot away, or has died."""
         self._tell(self._table.grant())
-
-    def _take(self, waiter: Waiter, preference: Preference) -> Holder | None:
-        """A slot without a place in line, of one of the best servers, else of any that will do."""
-        for server in preference.first:
-            if (holder := self._table.take(waiter, (server,))) is not None:
-                return holder
-        return self._table.take(waiter, preference.among)
 
     def _join(self, waiter: Waiter, turn: asyncio.Future[int], preference: Preference) -> None:
         """Take a slot of one of the best servers, or step into the line for all that will do."""
@@ -198,13 +195,14 @@ class SlotQueue:
 class Place:
     """One request's place: in line, with a slot, or neither, while it waits for a server to come back."""
 
+    __slots__ = ("_patience", "_queue", "_server", "_waiter")
+
     def __init__(
-        self, queue: SlotQueue, waiter: Waiter, servers: int, patience: Seconds, server: int | None = None
+        self, queue: SlotQueue, waiter: Waiter, patience: Seconds, server: int | None = None
     ) -> None:
-        """Take whose slots they are, who wants one, of how many servers, for how long, and which it has."""
+        """Take whose slots they are, who wants one, for how long, and which it has."""
         self._queue = queue
         self._waiter = waiter
-        self._servers = servers
         self._patience = patience
         self._server = server
 
@@ -231,16 +229,25 @@ class Place:
             QueueFull, QueueTimeout: It got none.
             NowhereToGo: No server will do, or none any more; after ``start_over`` another may.
         """
+        prefer = prefer or anywhere(self._queue.servers)
+        preference = prefer(self._waiter.avoided)
+        # Nearly always there is a slot and nobody waits for it: then there is nothing to wait for.
+        server = self._queue.take(self._waiter, preference)
+        if server is None:
+            server = await self._turn(preference, on_wait, prefer)
+        self._server = server
+        return server
+
+    async def _turn(self, preference: Preference, on_wait: Callable[[], None], prefer: Prefer) -> int:
         clock = self._queue.clock
         began = clock()
         try:
-            self._server = await self._queue.turn(
-                self._waiter, self._patience, on_wait=on_wait, prefer=prefer
+            return await self._queue.turn(
+                self._waiter, self._patience, preference, on_wait=on_wait, prefer=prefer
             )
         finally:
             # All waits of a request together have one limit.
             self._patience = max(0, self._patience - (clock() - began))
-        return self._server
 
     @property
     def server(self) -> int:
@@ -259,7 +266,7 @@ class Place:
         self._queue.leave(self._waiter)
         self._waiter = self._waiter._replace(avoided=self._waiter.avoided | 1 << self._server)
         self._server = None
-        return any(self._waiter.takes(server) for server in range(self._servers))
+        return any(self._waiter.takes(server) for server in range(self._queue.servers))
 
     def start_over(self) -> None:
         """All servers may be tried again."""

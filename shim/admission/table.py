@@ -23,6 +23,9 @@ from shim.admission.slots import (
     may_enter,
 )
 
+# See Waiter.
+_make = tuple.__new__
+
 
 class SlotTable(Protocol):
     """The state of an upstream's slots."""
@@ -104,7 +107,7 @@ class LocalTable:
 
     def enter(self, kind: Kind, project: int) -> Waiter:
         """A new request, not yet in line."""
-        return Waiter(next(self._numbers), kind, project)
+        return _make(Waiter, (next(self._numbers), kind, project, 0))
 
     def join(self, waiter: Waiter) -> list[Holder]:
         """Put it in line, at the place of its number; who got a slot then."""
@@ -118,15 +121,19 @@ class LocalTable:
         server = free_server(only(waiter, servers, len(self.capacity.servers)), self._held, self.capacity)
         if server is None:
             return None
-        holder = Holder(waiter.number, waiter.kind, waiter.project, server)
-        self.turn, self.passed_over = self.turn + 1, 0
-        self.hold(holder, self.turn)
+        number, kind, project, _ = waiter
+        holder = _make(Holder, (number, kind, project, server))
+        self._holders[number] = holder
+        self.passed_over = 0
+        self.turn += 1
+        # As ``hold`` and ``note_turn`` do with one that waits nowhere, in the latest turn there was.
+        self._held.turns[self._held.add(holder)] = self.turn
         return holder
 
     def leave(self, number: int) -> list[Holder]:
         """Take a request out of the line, or its slot from it; who got one then."""
         self.remove(number)
-        return self.grant()
+        return self.grant() if self._waiters else []
 
     def add(self, waiter: Waiter) -> None:
         """Put a request in line."""
@@ -143,8 +150,7 @@ class LocalTable:
         """A request has got a slot, in the turn of this number; it may have been in line before that."""
         waiter = self._waiters.pop(holder.number, None)
         self._holders[holder.number] = holder
-        self._held.add(holder)
-        self.note_turn(holder.share, turn)
+        self.note_turn(self._held.add(holder), turn)
         if waiter is not None:
             self._step_out(waiter)
 
@@ -156,8 +162,7 @@ class LocalTable:
         """Forget a request, wherever it is; without effect where it is nowhere."""
         holder = self._holders.pop(number, None)
         if holder is not None:
-            self._held.remove(holder)
-            self._forget(holder.share)
+            self._forget(self._held.remove(holder))
         elif (waiter := self._waiters.pop(number, None)) is not None:
             self._step_out(waiter)
 

@@ -1,13 +1,7 @@
-"""The line of a request that has ended, as ``logging`` has it: made for every request, so made cheaply.
+"""The line of a request that has ended, as ``logging`` has it: for all but our own JSON (``json_line``)."""
 
-Its JSON is put together by hand, for the encoder took twice as long.
-"""
-
-import json
 import logging
 import time
-from collections.abc import Callable
-from json.encoder import encode_basestring_ascii as quote
 from typing import TYPE_CHECKING, Any
 
 from shim.timing import Seconds
@@ -41,14 +35,11 @@ class AccessLine(logging.LogRecord):
             args=(record.method, record.path, record.status),
             created=created,
             msecs=created % 1 * 1000,
-            # Here, and not when somebody asks: foreign formatters look through what a record has.
+            # Now, and not when somebody asks: foreign formatters look through what a record has, and a
+            # request with a trace is cut for it right after its line.
             fields=_fields(record, seconds),
             head=record.head,
         )
-
-    def fields_as_json(self) -> str:
-        """The inside of the fields' JSON object, byte for byte as the ``json`` module writes it."""
-        return ", ".join([f'"{name}": {_as_json(value)}' for name, value in self.fields.items()])
 
 
 def _fields(record: "Record", seconds: Seconds) -> dict[str, Any]:
@@ -77,16 +68,3 @@ def _fields(record: "Record", seconds: Seconds) -> dict[str, Any]:
     if record.trace is not None:
         fields["trace_id"], fields["span_id"] = record.trace.context[:2]
     return fields
-
-
-def _numbers(numbers: dict[str, float]) -> str:
-    return "{" + ", ".join([f'"{name}": {number!r}' for name, number in numbers.items()]) + "}"
-
-
-# Names are ours, and need no escaping.
-_SHORT_WAYS: dict[type, Callable[[Any], str]] = {str: quote, int: repr, float: repr, dict: _numbers}
-_any = json.JSONEncoder(default=str).encode
-
-
-def _as_json(value: Any) -> str:
-    return _SHORT_WAYS.get(type(value), _any)(value)

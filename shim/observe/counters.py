@@ -5,9 +5,13 @@ Plain Python values without a library, so that nothing below ``app`` knows how t
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from shim.observe.history import History
+
+Name = TypeVar("Name", bound=str)
 
 # Seconds; from a small call on loopback to an upload of hours.
 PHASE_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0)
@@ -68,7 +72,12 @@ class Counters:
 
     def add_phase(self, phase: str, seconds: float) -> None:
         """Count the time one request spent in a phase."""
-        histogram = self.phases.get(phase)
-        if histogram is None:
-            histogram = self.phases[phase] = Histogram()
-        histogram.add(seconds)
+        self.add_phases({phase: seconds})
+
+    def add_phases(self, stays: Mapping[Name, float]) -> None:
+        """Count the time one request spent in each of its phases."""
+        histograms = self.phases
+        for phase, seconds in stays.items():
+            if phase not in histograms:
+                histograms[phase] = Histogram()
+            histograms[phase].add(seconds)

@@ -5,15 +5,16 @@ The record is what the live views show; whoever works on a request tells it the 
 
 import enum
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from shim.errors import ShimError
-from shim.observe.access import AccessLine
 from shim.observe.counters import Counters
 from shim.observe.head import RequestHead
+from shim.observe.lines import tell
 from shim.observe.trace import Trace
 from shim.timing import Clock, Seconds, monotonic
 
@@ -34,6 +35,12 @@ class Phase(enum.StrEnum):
     __hash__ = str.__hash__
 
 
+if sys.version_info < (3, 12):
+    # There each look at a member is a call of Python too, eight times as long.
+    for _phase in Phase:
+        type.__setattr__(Phase, _phase.name, _phase)
+
+
 # Whether there was still something to be ended.
 Stop: TypeAlias = Callable[[ShimError], bool]
 
@@ -48,9 +55,9 @@ UPLOAD_PHASES = {
 }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, init=False)
 class Record:
-    """One request, as far as it has come.
+    """One request, as far as it has come; what nobody has set yet is its class's.
 
     Attributes:
         started: Clock reading at its head, in seconds.
@@ -93,17 +100,39 @@ class Record:
     phase: Phase | None = None
     stop: Stop | None = None
     phases: dict[Phase, Seconds] = field(default_factory=dict)
+    _entered: Seconds = 0.0
+
+    def __init__(  # noqa: PLR0917 - who it is, in the order of the fields
+        self,
+        id: str,  # noqa: A002 - the field's name
+        method: str,
+        path: str,
+        client: str,
+        started: Seconds,
+        serial: int = 0,
+        **others: Any,
+    ) -> None:
+        """Take whose it is and when it began; ``others`` are fields by name."""
+        self.id = id
+        self.method = method
+        self.path = path
+        self.client = client
+        self.started = started
+        self.serial = serial
+        self.phases = {}
+        if others:
+            vars(self).update(others)
 
     def enter(self, phase: Phase | None, now: Seconds) -> None:
         """Leave the phase it is in and enter another (None: it is over)."""
-        if self.phase is not None:
-            self.phases[self.phase] = self.phases.get(self.phase, 0.0) + now - self._entered
+        left = self.phase
+        if left is not None:
+            phases, entered = self.phases, self._entered
+            phases[left] = phases.get(left, 0.0) + now - entered
             if self.trace is not None:
-                self.trace.note(self.phase, self._entered, now)
+                self.trace.note(left, entered, now)
         self.phase = phase
         self._entered = now
-
-    _entered: Seconds = 0.0
 
 
 TraceEnd = Callable[[Record, Seconds], None]
@@ -184,7 +213,7 @@ class Journal:
         record.enter(None, ended)
         self._count(record)
         if self._access and access_log.isEnabledFor(logging.INFO):
-            access_log.handle(AccessLine(record, ended - record.started))
+            tell(access_log, record, ended - record.started)
         # Last, for it makes the record its own.
         if self._trace_end is not None:
             self._trace_end(record, ended)
@@ -194,13 +223,13 @@ class Journal:
         record.enter(phase, self._clock())
 
     def _count(self, record: Record) -> None:
-        self.counters.add_request(record.route, record.method, record.status)
+        counters = self.counters
+        counters.add_request(record.route, record.method, record.status)
         if record.code:
-            self.counters.refusals[record.code] += 1
+            counters.refusals[record.code] += 1
         if record.received:
-            self.counters.body_bytes[record.mode] += record.received
-        for phase, seconds in record.phases.items():
-            self.counters.add_phase(phase, seconds)
+            counters.body_bytes[record.mode] += record.received
+        counters.add_phases(record.phases)
 
 
 class Recording:

@@ -5,17 +5,19 @@ A record may carry ``fields`` (a dict) in its ``extra``; client bytes appear onl
 
 import contextlib
 import datetime as dt
-import functools
 import json
 import logging
 import sys
 from collections.abc import Iterator
-from json.encoder import encode_basestring_ascii as quote
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from shim.observe.access import AccessLine
 from shim.observe.combined import CombinedFormatter
-from shim.observe.lines import LineHandler
+from shim.observe.json_line import json_line, moment
+from shim.observe.lines import LineHandler, RequestFormatter
+from shim.timing import Seconds
+
+if TYPE_CHECKING:
+    from shim.observe.journal import Record
 
 # What writes our log: the shim, and the libraries that serve for it.
 _OWN = ("shim", "uvicorn", "asyncio")
@@ -38,18 +40,13 @@ _PLAIN_FIELDS = (
 _encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(RequestFormatter):
     """One JSON object a line: time (UTC, RFC 3339), level, logger, message, and the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render the record."""
-        if type(record) is AccessLine:
-            return (
-                f'{{"time": "{_moment(record)}", "level": "info", "logger": "shim.access", '
-                f'"message": {quote(record.getMessage())}, {record.fields_as_json()}}}'
-            )
         entry: dict[str, Any] = {
-            "time": _moment(record),
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -58,6 +55,10 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return _encode(entry)
+
+    def format_request(self, record: "Record", seconds: Seconds, created: float) -> str:
+        """Render a request that has ended."""
+        return json_line(record, seconds, created)
 
 
 class TextFormatter(logging.Formatter):
@@ -150,16 +151,6 @@ def own_lines_kept() -> Iterator[None]:
 
 def _time(record: logging.LogRecord) -> dt.datetime:
     return dt.datetime.fromtimestamp(record.created, dt.UTC)
-
-
-def _moment(record: logging.LogRecord) -> str:
-    return f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z"
-
-
-@functools.lru_cache(1)
-def _second(moment: int) -> str:
-    """A second in UTC as RFC 3339 has it; a busy second has many lines."""
-    return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

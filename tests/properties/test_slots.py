@@ -1,13 +1,15 @@
 """Slots and line under any sequence of events: never too many, never idle, nobody lost, nobody starved."""
 
 import math
+from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shim.admission import slots
+from shim.admission.preference import only
 from shim.admission.slots import Capacity, Held, Holder, Kind, Waiter, choose, may_enter
 from shim.admission.table import LocalTable
 
@@ -155,6 +157,12 @@ class Line(RuleBasedStateMachine):
         for kind in Kind:
             assert self.table.waiting(kind) == sum(w.kind is kind for w in self.waiting.values())
         assert [self.table.held(server) for server in (0, 1)] == [self.held(0), self.held(1)]
+        held, holders = self.table._held, self.holding.values()
+        assert held.uploads == [self.uploads(0), self.uploads(1)]
+        assert held.kinds == [sum(holder.kind is kind for holder in holders) for kind in Kind]
+        assert held.shares == Counter(holder.share for holder in holders)
+        there = {waiter.share for waiter in self.waiting.values()} | held.shares.keys()
+        assert held.shares.keys() <= held.turns.keys() <= there
 
     @invariant()
     def no_slot_is_idle(self) -> None:
@@ -187,3 +195,50 @@ def test_the_first_of_each_line_are_enough(waiting, holding, capacity, passed_ov
     firsts = {waiter.share: waiter for waiter in reversed(waiters)}.values()
     expected = choose(waiters, counts, capacity, passed_over)
     assert choose(firsts, counts, capacity, passed_over) == expected
+
+
+servers = st.sampled_from([(0,), (1,), (0, 1)])
+comings = st.tuples(kinds, projects, servers, st.integers(0, 3))
+leavings = st.integers(0, 9)
+
+
+def comes(kind: Kind, project: int) -> tuple[Kind, int, tuple[int, ...], int]:
+    return kind, project, (0, 1), 0
+
+
+# The second is passed over by the third, and leaves; the fourth finds nobody.
+PASSED_OVER = [
+    comes(Kind.SMALL, 1),
+    comes(Kind.UPLOAD, 1),
+    comes(Kind.SMALL, 2),
+    0,
+    0,
+    0,
+    comes(Kind.SMALL, 1),
+]
+
+
+@given(st.lists(comings | leavings, max_size=40), capacities)
+@example(PASSED_OVER, Capacity.of([1, 0], 1.0))
+def test_a_slot_that_is_taken_at_once_is_one_that_was_waited_for(events, capacity):
+    """The short way leaves the table as the line does, count for count and turn for turn."""
+    short, plain = LocalTable(capacity), LocalTable(capacity)
+    there: list[int] = []
+    for event in events:
+        if isinstance(event, tuple):
+            kind, project, among, avoided = event
+            waiter = short.enter(kind, project)._replace(avoided=avoided)
+            assert plain.enter(kind, project) == (*waiter[:3], 0)
+            taken = short.take(waiter, among)
+            wanted = only(waiter, among, 2)
+            granted = short.join(wanted) if taken is None else [taken]
+            assert granted == plain.join(wanted)
+            there.append(waiter.number)
+        elif there:
+            number = there.pop(event % len(there))
+            assert short.leave(number) == plain.leave(number)
+        assert _all_of(short) == _all_of(plain)
+
+
+def _all_of(table: LocalTable) -> object:
+    return vars(table) | {"_numbers": None, "_held": vars(table._held)}
