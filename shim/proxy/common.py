@@ -12,10 +12,10 @@ from shim.wire.forwarding import (
     forwarded_fields,
     given_request_id,
     identity_fields,
-    new_request_id,
 )
 from shim.wire.headers import Headers
 from shim.wire.http1 import encode_fields
+from shim.wire.identity import new_request_id
 
 # Fields that speak of a body, or ask something of the shim: what, the ordinary way finds out.
 _UNUSUAL = frozenset({b"content-digest", b"content-md5", b"expect", b"x-openstack-image-size"})

@@ -10,7 +10,7 @@ from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
 from shim.wire.digest import BodyDigest, declared_digests
 from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
-from shim.wire.headers import Headers, get_all, get_first
+from shim.wire.headers import Headers, get_first
 
 
 class ClientRequest(NamedTuple):
@@ -92,8 +92,8 @@ class ClientRequest(NamedTuple):
         """Raise ExpectationFailed for an Expect other than 100-continue; HTTP/1.0 knows none."""
         if self.http_version == "1.0":
             return
-        for value in get_all(self.headers, b"expect"):
-            if value.lower() != b"100-continue":
+        for name, value in self.headers:
+            if name == b"expect" and value.lower() != b"100-continue":
                 raise ExpectationFailed("Only 'Expect: 100-continue' is understood.")
 
 

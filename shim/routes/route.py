@@ -116,9 +116,9 @@ class Route:
         """
         if self.methods and method not in self.methods:
             return Miss.METHOD
-        if _pattern(self.path).fullmatch(_decode_segments(raw_path)) is None:
+        if not _path_matches(self.path, _decode_segments(raw_path)):
             return Miss.PATH
-        if not all(pattern.matches(headers) for pattern in self.headers):
+        if self.headers and not all(pattern.matches(headers) for pattern in self.headers):
             return Miss.HEADER
         return None if self._fits(size) else Miss.SIZE
 
@@ -132,8 +132,23 @@ class Route:
 
 def _decode_segments(raw_path: bytes) -> str:
     """The path with its escapes decoded, but escaped slashes kept apart from real ones."""
-    segments = raw_path.decode("latin-1").split("/")
+    path = raw_path.decode("latin-1")
+    if "%" not in path:
+        # Nearly all: there is nothing to decode, and nothing that could be taken for a slash.
+        return path
+    segments = path.split("/")
     return "/".join(urllib.parse.unquote(segment).replace("/", "%2F") for segment in segments)
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    # Most paths that do not match do not end as they should, which is seen at a tenth of the time.
+    return path.endswith(_tail(pattern)) and _pattern(pattern).fullmatch(path) is not None
+
+
+@functools.cache
+def _tail(pattern: str) -> str:
+    """What stands behind the last star, for itself; all of it where there is none."""
+    return pattern.rpartition("*")[2]
 
 
 # What a client sends must not make an expression try every way of dividing it among the stars: so each star

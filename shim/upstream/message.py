@@ -1,6 +1,6 @@
 """What goes to a server and how long it may take: values shared by both protocols and by all callers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from shim.admission.room import QueueOptions
@@ -167,7 +167,7 @@ class UpstreamRequest(NamedTuple):
         if protocol is UpstreamProtocol.UWSGI:
             # Without a length uWSGI would take the body for empty (measured: an active image of no bytes).
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
-            return encode_packet(request_variables(replace(self._as_uwsgi(), post_file=post_file)))
+            return encode_packet(request_variables(self._as_uwsgi(post_file)))
         if self.encoded:
             close = b"" if keep_alive else b"connection: close\r\n"
             return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
@@ -176,7 +176,7 @@ class UpstreamRequest(NamedTuple):
                 self.encoded,
                 close,
             )
-        headers = list(self.headers)
+        headers = self.headers.copy()
         if self.body is not None:
             length = self.body.length
             headers.append(
@@ -198,17 +198,18 @@ class UpstreamRequest(NamedTuple):
             length: Bytes of the body as far as they are known; None takes the shortest that could be.
         """
         if protocol is UpstreamProtocol.UWSGI:
-            encode_packet(request_variables(replace(self._as_uwsgi(), length=length or 0)))
+            encode_packet(request_variables(self._as_uwsgi()._replace(length=length or 0)))
 
-    def _as_uwsgi(self) -> UwsgiRequest:
+    def _as_uwsgi(self, post_file: bytes | None = None) -> UwsgiRequest:
         return UwsgiRequest(
-            method=self.method,
-            target=self.target,
-            http_version=self.http_version,
-            headers=self.headers,
-            mount=self.mount,
-            length=self.length,
-            scheme=self.scheme,
-            remote=self.remote,
-            server=self.server,
+            self.method,
+            self.target,
+            self.http_version,
+            self.headers,
+            self.mount,
+            self.length,
+            self.scheme,
+            self.remote,
+            self.server,
+            post_file,
         )

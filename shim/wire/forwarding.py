@@ -6,13 +6,13 @@ in; RFC 7239 (Forwarded), RFC 9110 section 7.6.3 (Via), and the X-Forwarded-* th
 
 import functools
 import ipaddress
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.wire.headers import FORWARDED_PREFIX, TOKEN, Headers, end_to_end, get_all, get_first
+from shim.wire.headers import FORWARDED_PREFIX, TOKEN, Headers, fields_of_this_hop, get_first
 from shim.wire.hops import Origin, find_origin, unmapped
+from shim.wire.identity import new_request_id
 
 FORWARDED_NAMES = frozenset(
     {
@@ -94,24 +94,31 @@ def request_id(headers: Headers) -> str:
 
 def given_request_id(headers: Headers) -> str | None:
     """The client's own, where it is well-formed."""
-    for name in (b"x-openstack-request-id", b"x-request-id"):
+    for name, _ in headers:
+        if name in _REQUEST_ID_NAMES:
+            return _own_request_id(headers)
+    return None
+
+
+def _own_request_id(headers: Headers) -> str | None:
+    for name in _REQUEST_ID_FIELDS:
         value = get_first(headers, name)
         if value is not None and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
     return None
 
 
-def new_request_id() -> str:
-    """``req-`` with a random UUID (RFC 9562 section 5.4); by Python's own object it costs twice as much."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-
-
 def peer_of(address: str | None, scheme: str, headers: Headers, proxies: TrustedProxies) -> Peer:
     """The peer at ``address`` (None: a unix socket), with what it says of the client where it is trusted."""
-    origin = find_origin(headers, proxies.trusts) if proxies.trusts(address) else NOTHING_SAID
+    if not proxies.trusts(address):
+        return _stranger(address, scheme)
+    origin = find_origin(headers, proxies.trusts)
     return Peer(address if address is None else plain_address(address), scheme, origin)
+
+
+@functools.lru_cache(ADDRESSES_KEPT)
+def _stranger(address: str | None, scheme: str) -> Peer:
+    return Peer(address if address is None else plain_address(address), scheme)
 
 
 @functools.lru_cache(ADDRESSES_KEPT)
@@ -162,15 +169,18 @@ def forwarded_fields(
         prefix: The mount, ``""`` or like ``/image``.
         http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
-    # A name with "_" would become the same HTTP_* variable as its twin with "-".
-    kept = [
-        field for field in end_to_end(headers) if field[0] not in _NOT_THE_CLIENTS and b"_" not in field[0]
-    ]
-    if peer.origin is NOTHING_SAID:
+    of_this_hop, is_stranger = fields_of_this_hop(headers), peer.origin is NOTHING_SAID
+    kept, passed = [], []
+    for field in headers:
+        name = field[0]
+        # A name with "_" would become the same HTTP_* variable as its twin with "-".
+        if name in _NOT_THE_CLIENTS or name in of_this_hop or b"_" in name:
+            if name == b"via":
+                passed.append(field[1])
         # Whatever else goes by such a name would be a proxy's word, for whoever reads it.
-        kept = [field for field in kept if not field[0].startswith(FORWARDED_PREFIX)]
+        elif not (is_stranger and name.startswith(FORWARDED_PREFIX)):
+            kept.append(field)
     kept += _forwarding_fields(peer, get_first(headers, b"host") or b"", prefix)
-    passed = get_all(headers, b"via")
     kept.append((b"via", b", ".join([*passed, b"%b glance-shim" % http_version.encode("ascii")])))
     return kept
 

@@ -4,12 +4,13 @@ The grammar is ours and strict because a proxy's parser must refuse what the par
 read otherwise (``docs/decisions/0003-our-own-head-grammar.md``): CRLF only, no folding, one Host.
 """
 
-import functools
 import re
 from typing import NamedTuple
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
-from shim.wire.headers import TOKEN, Headers, get_all, is_token, is_valid_value
+from shim.wire.fields import parse_fields
+from shim.wire.headers import TOKEN, Headers, get_all
+from shim.wire.kept import Kept
 
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])" % TOKEN.pattern)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -18,10 +19,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?:][^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECAS
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+;=%\-]*)(?::[0-9]*)?")
 
 _END = b"\r\n\r\n"
-
-# The same few names come again and again; a longer one is nobody's.
-NAMES_KEPT = 1024
-LONGEST_NAME_KEPT = 64
+_CR = ord("\r")
 
 
 class RequestHead(NamedTuple):
@@ -70,9 +68,13 @@ class HeadBuffer:
             HeadTooLarge: More than the limit without an end.
             BadRequest: A line ends with LF alone.
         """
-        if not self._data and self._is_whole(data):
+        if not self._data and (end := self._end_of_whole(data)):
             self._may_pass_over = True
-            return data
+            if end == len(data):
+                return data
+            # Of an answer, what came of its body with its head.
+            self._data += memoryview(data)[end:]
+            return data[:end]
         self._data += data
         # Old clients send an empty line after a body (RFC 9112 section 2.2): one is passed over.
         if self._may_pass_over and self._data.startswith(b"\r\n"):
@@ -92,14 +94,16 @@ class HeadBuffer:
         self._seen, self._may_pass_over = 0, True
         return head
 
-    def _is_whole(self, data: bytes) -> bool:
-        """Whether it is a head, no more and no less, that nothing is the matter with: nearly all are."""
-        return (
-            data.endswith(_END)
-            and data.find(_END) + len(_END) == len(data) <= self._limit
-            and data.count(b"\n") == data.count(b"\r\n")
-            and not data.startswith(b"\r\n")
-        )
+    def _end_of_whole(self, data: bytes) -> int:
+        """Where a head ends that this begins with and nothing is the matter with; 0: have a closer look."""
+        end = data.find(_END) + len(_END)
+        if (
+            len(_END) < end <= self._limit
+            and data.count(b"\n", 0, end) == data.count(b"\r\n", 0, end)
+            and data[0] != _CR
+        ):
+            return end
+        return 0
 
     def take_rest(self) -> bytes:
         """The bytes that came after the head; the buffer is empty afterwards."""
@@ -129,15 +133,16 @@ def parse_request_head(head: bytes) -> RequestHead:
         BadRequest: Malformed, or without exactly one Host on HTTP/1.1.
         UnknownMethod: CONNECT; the shim is no tunnel.
     """
-    line, *fields = head[: -len(_END)].split(b"\r\n")
-    match = _REQUEST_LINE.fullmatch(line)
+    lines = head[: -len(_END)].split(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(lines.pop(0))
     if match is None:
         raise BadRequest("The request line is malformed.")
-    method, target = match[1].decode("ascii"), match[2]
+    name, target, minor = match.groups()
+    method = name.decode("ascii")
     if method == "CONNECT":
         raise UnknownMethod("CONNECT is not supported: this is a reverse proxy.")
-    headers = _parse_fields(fields, BadRequest)
-    version = "1." + match[3].decode("ascii")
+    headers = parse_fields(lines, BadRequest)
+    version = "1.1" if minor == b"1" else "1.0"
     _check_host(version, headers)
     if not target.startswith(b"/"):
         target, headers = _origin_form(method, target, headers)
@@ -160,12 +165,20 @@ def parse_response_head(head: bytes) -> ResponseHead:
     Raises:
         UpstreamInvalid: No status line of HTTP/1, or a malformed field.
     """
-    line, *fields = head[: -len(_END)].split(b"\r\n")
+    lines = head[: -len(_END)].split(b"\r\n")
+    status, reason, version = _STATUS_LINES[lines.pop(0)]
+    return ResponseHead(status, reason, version, parse_fields(lines, UpstreamInvalid))
+
+
+def _status_line(line: bytes) -> tuple[int, bytes, str]:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise UpstreamInvalid("The upstream's answer has no valid status line.")
-    headers = _parse_fields(fields, UpstreamInvalid)
-    return ResponseHead(int(match[2]), match[3] or b"", "1." + match[1].decode("ascii"), headers)
+    return int(match[2]), match[3] or b"", "1." + match[1].decode("ascii")
+
+
+# A server has a handful of them.
+_STATUS_LINES = Kept(_status_line, most=128, longest=64)
 
 
 def encode_request_head(method: str, target: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
@@ -187,35 +200,6 @@ def encode_fields(headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in headers])
 
 
-def _parse_fields(fields: list[bytes], error: type[BadRequest] | type[UpstreamInvalid]) -> Headers:
-    # One look at all octets of all values; which of them is malformed is found out only where one is.
-    is_clean = is_valid_value(b"".join(fields))
-    headers = []
-    for field in fields:
-        name, colon, value = field.partition(b":")
-        known = _kept_name(name) if len(name) <= LONGEST_NAME_KEPT else _field_name(name)
-        if not (colon and known and (is_clean or is_valid_value(value))):
-            raise error(f"{_told(field)} is malformed.")
-        headers.append((known, value.strip(b" \t")))
-    return tuple(headers)
-
-
-def _field_name(name: bytes) -> bytes:
-    """The name in lower case, empty where it can be none."""
-    return name.lower() if is_token(name) else b""
-
-
-_kept_name = functools.lru_cache(NAMES_KEPT)(_field_name)
-
-
-def _told(field: bytes) -> str:
-    """A malformed field by its name, where that is one: of a folded line it would be a part of a value."""
-    name = TOKEN.match(field)
-    if name is None or b":" not in field:
-        return "A header field"
-    return f"The header field {name[0][:40].decode('ascii')!r}"
-
-
 def _origin_form(method: str, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
     """Reduce an absolute-form target (RFC 9112 section 3.2.2): its authority replaces Host."""
     if target == b"*" and method == "OPTIONS":
@@ -231,5 +215,13 @@ def _check_host(version: str, headers: Headers) -> None:
     hosts = get_all(headers, b"host")
     if len(hosts) > 1 or (version == "1.1" and not hosts):
         raise BadRequest("A request needs exactly one Host field.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _HOSTS[hosts[0]]:
         raise BadRequest("The Host field is malformed.")
+
+
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+# As many as clients have names for us; a longer one is nobody's.
+_HOSTS = Kept(_is_host, most=256, longest=64)

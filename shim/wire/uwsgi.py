@@ -5,9 +5,10 @@ fixed list and from header names that cannot collide with it; never from a clien
 """
 
 import urllib.parse
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shim.errors import HeadTooLarge
+from shim.wire.kept import Kept
 
 MAX_VARIABLES_SIZE = 65535
 # uWSGI drops a request with more, without an answer (measured; its max-vars may allow more, but never less).
@@ -18,11 +19,14 @@ PONG_MODIFIER = 100
 # HTTP_CONTENT_LENGTH and _TYPE would shadow the real variables (FACTS: "must not appear").
 _OWN_VARIABLE = {b"content-type": b"CONTENT_TYPE"}
 _JOINED_BY = {b"cookie": b"; "}
+_NOT_AS_THEY_ARE = frozenset({b"content-length", b"x-forwarded-prefix"})
+
+# Nearly all names and values are short: to look their sizes up takes half the time that writing them does.
+_SIZES = [size.to_bytes(2, "little") for size in range(256)]
 
 
-@dataclass(frozen=True, slots=True)
-class UwsgiRequest:
-    """What becomes a packet.
+class UwsgiRequest(NamedTuple):
+    """What becomes a packet; a tuple, for one is made of every request.
 
     Attributes:
         target: Raw request target, as REQUEST_URI.
@@ -48,7 +52,9 @@ class UwsgiRequest:
 def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
     """The variables in the order they are sent; CGI names of RFC 3875 and ``HTTP_*``."""
     raw_path, _, query = request.target.partition(b"?")
-    script_name, path_info = split_mount(urllib.parse.unquote_to_bytes(raw_path), request.mount.encode())
+    path = urllib.parse.unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+    mount, (server_name, server_port) = request.mount.encode(), request.server
+    script_name, path_info = split_mount(path, mount)
     variables = {
         b"REQUEST_METHOD": request.method.encode("ascii"),
         b"REQUEST_URI": request.target,
@@ -57,18 +63,19 @@ def request_variables(request: UwsgiRequest) -> dict[bytes, bytes]:
         b"QUERY_STRING": query,
         b"SERVER_PROTOCOL": f"HTTP/{request.http_version}".encode("ascii"),
         b"REQUEST_SCHEME": request.scheme.encode("ascii"),
-        b"SERVER_NAME": request.server[0].encode("ascii", "replace"),
-        b"SERVER_PORT": str(request.server[1] or 0).encode("ascii"),
+        b"SERVER_NAME": server_name.encode("ascii", "replace"),
+        b"SERVER_PORT": b"%d" % (server_port or 0),
         b"REMOTE_ADDR": (request.remote or "127.0.0.1").encode("ascii", "replace"),
         b"CONTENT_TYPE": b"",
     }
     if request.length is not None:
-        variables[b"CONTENT_LENGTH"] = str(request.length).encode("ascii")
+        variables[b"CONTENT_LENGTH"] = b"%d" % request.length
     if request.post_file is not None:
         variables[b"UWSGI_POSTFILE"] = request.post_file
     if request.scheme == "https":
         variables[b"HTTPS"] = b"on"
-    return variables | _header_variables(request.headers, request.mount.encode())
+    variables.update(_header_variables(request.headers, mount))
+    return variables
 
 
 def split_mount(path: bytes, mount: bytes) -> tuple[bytes, bytes]:
@@ -88,11 +95,14 @@ def encode_packet(variables: dict[bytes, bytes]) -> bytes:
         raise HeadTooLarge(
             f"The request's head makes {len(variables)} uwsgi variables; uWSGI takes {MAX_VARIABLES}."
         )
-    parts = []
+    parts: list[bytes] = []
     for name, value in variables.items():
+        if len(name) < len(_SIZES) and len(value) < len(_SIZES):
+            parts += (_SIZES[len(name)], name, _SIZES[len(value)], value)
+            continue
         if len(name) > MAX_VARIABLES_SIZE or len(value) > MAX_VARIABLES_SIZE:
             raise _too_large(len(value))
-        parts += [len(name).to_bytes(2, "little"), name, len(value).to_bytes(2, "little"), value]
+        parts += (len(name).to_bytes(2, "little"), name, len(value).to_bytes(2, "little"), value)
     block = b"".join(parts)
     if len(block) > MAX_VARIABLES_SIZE:
         raise _too_large(len(block))
@@ -102,17 +112,24 @@ def encode_packet(variables: dict[bytes, bytes]) -> bytes:
 def _header_variables(headers: list[tuple[bytes, bytes]], mount: bytes) -> dict[bytes, bytes]:
     variables: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name == b"content-length":
-            continue
-        if name == b"x-forwarded-prefix":
-            # oslo.middleware sets it before SCRIPT_NAME, which has the mount in it already.
-            value = value.removesuffix(mount)  # noqa: PLW2901 - the same value, as WSGI has to see it
+        if name in _NOT_AS_THEY_ARE:
+            # oslo.middleware sets the prefix before SCRIPT_NAME, which has the mount in it already.
+            value = b"" if name == b"content-length" else value.removesuffix(mount)  # noqa: PLW2901 - as WSGI has to see it
             if not value:
                 continue
-        variable = _OWN_VARIABLE.get(name) or b"HTTP_" + name.upper().replace(b"-", b"_")
-        before = variables.get(variable)
-        variables[variable] = value if before is None else before + _JOINED_BY.get(name, b", ") + value
+        variable = _VARIABLES[name]
+        if variable in variables:
+            value = variables[variable] + _JOINED_BY.get(name, b", ") + value  # noqa: PLW2901 - all that it has
+        variables[variable] = value
     return variables
+
+
+def _variable(name: bytes) -> bytes:
+    return _OWN_VARIABLE.get(name) or b"HTTP_" + name.upper().replace(b"-", b"_")
+
+
+# The same few names come again and again; a longer one is nobody's.
+_VARIABLES = Kept(_variable, most=1024, longest=64)
 
 
 def _too_large(size: int) -> HeadTooLarge:

@@ -9,10 +9,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from shim.errors import BadRequest, HeadTooLarge, ShimError, UpstreamInvalid
+from shim.wire.fields import LONGEST_NAME_KEPT
 from shim.wire.framing import BodyKind, Framing, request_framing, response_framing
 from shim.wire.headers import Headers
 from shim.wire.http1 import (
-    LONGEST_NAME_KEPT,
     HeadBuffer,
     RequestHead,
     ResponseHead,

@@ -1,0 +1,42 @@
+"""Request ids as OpenStack writes them, for who has none: ``req-`` and a random UUID (RFC 9562 section 5.4).
+
+They are made by the hundred: with a call of the kernel for each, one took 1.6 us instead of 0.4 (measured).
+"""
+
+import os
+
+# 4 KiB of random bytes, and 0.1 ms to write so many ids.
+IDS_AT_ONCE = 256
+
+# The sizes of a UUID's five parts in octets, and what becomes of the first octet of each: four bits of the
+# third say version 4, two of the fourth which variant.
+_PARTS = (
+    (4, None),
+    (2, None),
+    (2, bytes(octet & 0x0F | 0x40 for octet in range(256))),
+    (2, bytes(octet & 0x3F | 0x80 for octet in range(256))),
+    (6, None),
+)
+
+_ready: list[str] = []
+# A worker must not go on with those of the process that it was forked from: its sisters would, too.
+os.register_at_fork(after_in_child=_ready.clear)
+
+
+def new_request_id() -> str:
+    """One that nobody else has."""
+    while True:
+        try:
+            # In one step, so that of two threads none gets the other's.
+            return _ready.pop()
+        except IndexError:
+            _ready.extend(_make(IDS_AT_ONCE))
+
+
+def _make(count: int) -> list[str]:
+    parts = []
+    for size, fixed in _PARTS:
+        octets = bytearray(os.urandom(count * size))
+        octets[::size] = octets[::size].translate(fixed)
+        parts.append(octets.hex(" ", size).split())
+    return ["req-" + "-".join(digits) for digits in zip(*parts, strict=True)]
