@@ -1,7 +1,7 @@
 """Field lines of a head, in the grammar of RFC 9110 section 5 and RFC 9112 section 5.
 
-Names are kept, for the same few come again and again; whole lines are not. Looking those up saved no
-more than a loop that asks little, and cost half as much again where a client sends others each time (measured).
+Names are kept, for the same few come again and again; whole lines are not: looking those up saved no more
+than a loop that asks little, and cost half as much again where a client sends others each time (measured).
 """
 
 from shim.errors import BadRequest, UpstreamInvalid
