@@ -7,7 +7,7 @@ moment, or is more than one read, it is taken over by who can wait for longer (`
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shim.admission.queue import Place
+from shim.admission.place import Place
 from shim.timing import Seconds
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import Response
@@ -45,7 +45,7 @@ class Begun:
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call back whenever something of the answer can be read."""
-        self._sent.connection.watch(on_readable, self._sent.server.drop)
+        self._sent.connection.watch(on_readable, self._sent.server.idle.drop)
 
     def stop(self) -> None:
         """Call back no more: somebody takes it over soon."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from shim.admission.place import Place
 from shim.admission.preference import NowhereToGo
-from shim.admission.queue import Place
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.timing import UNLIMITED, Seconds

@@ -17,6 +17,7 @@ from shim.upstream.answer import Interim
 from shim.upstream.connection import Connection, EnterPhase
 from shim.upstream.drain_rate import DrainRate
 from shim.upstream.handoff import HandOff, Offer, Way
+from shim.upstream.idle import IdleConnections
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect, connect_now
 from shim.upstream.response import Response
@@ -25,17 +26,17 @@ from shim.upstream.sent import Sent
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
 ConnectNow = Callable[[UpstreamAddress], NetworkStream | None]
 
-# Apache keeps idle connections for 5 s, gunicorn for 2 s: older ones are hardly ever alive.
-MOST_IDLE: Seconds = 4.0
-MOST_CONNECTIONS = 32
 # A server that has less time for an answer is waited for by who keeps an exact eye on it.
 LEAST_RESPONSE: Seconds = 5.0
-# A server seen to close after each answer is believed for so long; it may be restarted otherwise.
-CLOSING_BELIEVED: Seconds = 60.0
 
 
 class Server:
-    """One server of an upstream: its address, its idle connections, and what was learnt about it."""
+    """One server of an upstream: its address, its idle connections, and what was learnt about it.
+
+    Attributes:
+        inflight: Requests that it has not done with.
+        idle: Connections that may be used again.
+    """
 
     def __init__(
         self,
@@ -63,18 +64,17 @@ class Server:
         self._connect = connect
         self._connect_now = connect_now
         self._clock = clock
-        self._idle: list[tuple[Connection, Seconds]] = []
-        self._closes_until: Seconds = 0.0
+        self.idle = IdleConnections(clock)
         self._drain = DrainRate()
         self._handoff = HandOff(address, directory, clock=clock)
 
     def __repr__(self) -> str:
-        return f"<Server {self.address}, {self.inflight} in flight, {len(self._idle)} idle>"
+        return f"<Server {self.address}, {self.inflight} in flight, {len(self.idle)} idle>"
 
     @property
     def keeps_alive(self) -> bool:
         """Whether idle connections to it are worth keeping."""
-        return self.address.protocol is Protocol.HTTP and self._clock() >= self._closes_until
+        return self.address.protocol is Protocol.HTTP and self.idle.are_kept
 
     @property
     def drain_rate(self) -> float | None:
@@ -96,9 +96,9 @@ class Server:
             return None
         if self._timeouts.response_for(None) < LEAST_RESPONSE:
             return None
-        keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
+        keep_alive = self.address.protocol is Protocol.HTTP and self.idle.are_wanted
         head = request.encode_head(self.address.protocol, keep_alive=keep_alive)
-        idle = self._take_idle()
+        idle = self.idle.take()
         connection = idle or self._open_now()
         if connection is None:
             return None
@@ -133,8 +133,7 @@ class Server:
 
     async def close(self) -> None:
         """Close all idle connections."""
-        while self._idle:
-            self._idle.pop()[0].close()
+        self.idle.close()
         self._handoff.close()
 
     async def answer(
@@ -147,20 +146,20 @@ class Server:
             except UpstreamClosed:
                 if sent.is_fresh or sent.connection.heard:
                     raise
-                self._learn_closing()
+                self.idle.learn_closing()
         # For a connection that there will be no place for the server need not wait.
-        keep_alive = self.keeps_alive and len(self._idle) < MOST_CONNECTIONS
+        keep_alive = self.address.protocol is Protocol.HTTP and self.idle.are_wanted
         # Encoded first: what does not fit the protocol must not cost a connection.
         head = request.encode_head(self.address.protocol, keep_alive=keep_alive)
         enter(Phase.CONNECT)
-        if self._is_ordinary(request) and request.is_repeatable and (idle := self._take_idle()) is not None:
+        if self._is_ordinary(request) and request.is_repeatable and (idle := self.idle.take()) is not None:
             try:
                 return idle, await self._on(idle, request, head, interim, enter, keep_alive=keep_alive)
             except UpstreamClosed:
                 # Closed under our hands: that was to be expected, and nobody needs to hear of it.
                 if idle.heard:
                     raise
-                self._learn_closing()
+                self.idle.learn_closing()
                 enter(Phase.CONNECT)
         timeouts = request.timeouts or self._timeouts
         stream = await self._connect(self.address, timeouts.connect)
@@ -225,38 +224,12 @@ class Server:
         """Whether it has no times of its own, which its connection would keep for whoever comes next."""
         return request.timeouts in (None, self._timeouts)
 
-    def _take_idle(self) -> Connection | None:
-        """The idle connection used last that is still alive; those that are not are closed."""
-        while self._idle:
-            connection, since = self._idle.pop()
-            age = self._clock() - since
-            if age <= MOST_IDLE and connection.is_alive():
-                return connection
-            connection.close()
-            if age < 1:
-                self._learn_closing()
-        return None
-
     def put_away(self, connection: Connection, response: Response, request: UpstreamRequest) -> None:
         """Keep a connection that is not needed now, or close it; for ``exchange``."""
-        fresh = response.leaves_connection_reusable and connection.is_alive() and self._is_ordinary(request)
-        if not fresh or len(self._idle) >= MOST_CONNECTIONS:
+        if response.leaves_connection_reusable and self._is_ordinary(request):
+            self.idle.put(connection)
+        else:
             connection.close()
-            return
-        self._idle.append((connection, self._clock()))
-
-    def drop(self, connection: Connection) -> None:
-        """An idle connection has ended."""
-        since = next((since for one, since in self._idle if one is connection), None)
-        if since is not None:
-            self._idle.remove((connection, since))
-            if self._clock() - since < 1:
-                self._learn_closing()
-        connection.close()
-
-    def _learn_closing(self) -> None:
-        """It closes without saying so (uWSGI's http-socket): stop keeping, and say "close" ourselves."""
-        self._closes_until = self._clock() + CLOSING_BELIEVED
 
 
 class _Exchange:

@@ -6,7 +6,7 @@ import pytest
 
 from shim.errors import UpstreamRefused
 from shim.observe.journal import Phase
-from shim.upstream.connection import SEND_SIZE
+from shim.upstream.request_sender import SEND_SIZE
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.flow import MEMORY, get, put
 from tests.fakes.loops import let_others_run

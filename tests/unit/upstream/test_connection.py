@@ -25,8 +25,9 @@ from shim.spool.body import Body
 from shim.timing import finish
 from shim.upstream.address import parse_upstream
 from shim.upstream.answer import MAX_RESPONSE_HEAD
-from shim.upstream.connection import SEND_SIZE, Connection
+from shim.upstream.connection import Connection
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
+from shim.upstream.request_sender import SEND_SIZE
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.stream import EOF, FakeStream, FileTakingStream, Pause, Sent, Whole, answer

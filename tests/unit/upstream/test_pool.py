@@ -17,8 +17,9 @@ from shim.errors import (
 from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
 from shim.upstream.handoff import Offer, Way
+from shim.upstream.idle import CLOSING_BELIEVED, MOST_CONNECTIONS, MOST_IDLE
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
-from shim.upstream.pool import CLOSING_BELIEVED, MOST_CONNECTIONS, MOST_IDLE, Server
+from shim.upstream.pool import Server
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.stream import EOF, Asked, FakeNetwork, FakeStream, answer
 from tests.support.series import series
