@@ -5,10 +5,9 @@ got a slot in another process is told by its bell. A process that was killed hol
 somebody would have to wait because of them.
 """
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shim.admission.slots import Capacity, Holder, Kind, Waiter
 from shim.admission.table import LocalTable
@@ -75,13 +74,7 @@ class SharedTable:
             QueueFull: The table has no row left.
             LimitReached: It is not to be had.
         """
-        with self._step():
-            row = Row(self._rows.owner, None, waiter.number, waiter.kind, waiter.project, waiter.avoided)
-            place = self._rows.add(row)
-            if place is None:
-                raise QueueFull("Too many requests wait for the servers behind.", retry_after=RETRY_AFTER)
-            self._note(place, row)
-            self._own[waiter.number] = waiter
+        self._step(waiter)
         return self._take_granted()
 
     def take(self, waiter: Waiter, servers: Sequence[int]) -> None:
@@ -102,26 +95,50 @@ class SharedTable:
         """Give every free slot away that somebody can have; who of this process got one, also from others."""
         if self._own or self._late:
             try:
-                with self._step():
-                    pass
+                self._step()
             except LimitReached as error:
                 log.warning("A slot is given back later: %s", error.for_operator)
         return self._take_granted()
 
-    @contextlib.contextmanager
-    def _step(self) -> Iterator[None]:
+    def _step(self, coming: Waiter | None = None) -> None:
         """A change of the rows: after those of others, and before the turns that it makes possible."""
         bells: set[int] = set()
         with self._rows.step() as news:
             self._follow(news)
             while self._late:
                 self._drop(self._late.pop())
-            yield
-            while (holder := self._grant_next()) is not None:
+            if coming is not None and not self._serve(coming):
+                self._stand(coming)
+            while self._mirror.waiting() and (holder := self._grant_next()) is not None:
                 self._tell(holder, bells)
         # Without the lock: who is woken wants it.
         for owner in bells:
             self._ring(owner)
+
+    def _serve(self, waiter: Waiter) -> bool:
+        """A slot at once where nobody waits: what ``_stand`` and a turn come to, in one write of its row."""
+        self._mirror.turn = self._rows.turn
+        holder = self._mirror.take(waiter, range(len(self.capacity.servers)))
+        if holder is None:
+            return False
+        number, kind, project, avoided = waiter
+        row = Row(self._rows.owner, holder.server, number, kind, project, avoided, self._mirror.turn)
+        place = self._rows.add(row)
+        if place is None:
+            self._mirror.remove(number)
+            raise _table_full()
+        self._found[place] = row
+        self._places[number] = place
+        self._granted.append(holder)
+        return True
+
+    def _stand(self, waiter: Waiter) -> None:
+        row = Row(self._rows.owner, None, waiter.number, waiter.kind, waiter.project, waiter.avoided)
+        place = self._rows.add(row)
+        if place is None:
+            raise _table_full()
+        self._note(place, row)
+        self._own[waiter.number] = waiter
 
     def _grant_next(self) -> Holder | None:
         self._mirror.turn, self._mirror.passed_over = self._rows.turn, self._rows.passed_over
@@ -205,6 +222,10 @@ class SharedTable:
         # Nobody waits, where another process gave the slot and we have not taken our next step since.
         everybody = max(1, self._mirror.waiting(waiter.kind))
         return self._mirror.place(waiter) * self.waiting(waiter.kind) / everybody
+
+
+def _table_full() -> QueueFull:
+    return QueueFull("Too many requests wait for the servers behind.", retry_after=RETRY_AFTER)
 
 
 def _goes_on(before: Row, after: Row | None) -> bool:

@@ -4,10 +4,10 @@ A row is a few words with its state among them, and the state is written last: w
 killed in, a row is there whole or not at all. All of it happens with the table's lock held (``step``).
 """
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from shim.errors import DiskError
 from shim.ledger import layout
@@ -58,8 +58,11 @@ class Rows:
         self._table = table
         self._words = table.words
         self.owner = table.slot
-        with table.step():
+        table.lock()
+        try:
             self._area = self._claim(line_key(name))
+        finally:
+            table.unlock()
         self._header = layout.area_header(self._area)
         self._seen = -1
         self._known: dict[int, tuple[int, ...]] = {}
@@ -67,15 +70,13 @@ class Rows:
     def __repr__(self) -> str:
         return f"<Rows of area {self._area}: {len(self._known)} in use>"
 
-    @contextlib.contextmanager
-    def step(self) -> Iterator[dict[int, Row | None]]:
+    def step(self) -> "Step":
         """The lock for a step; gives what others have changed since the last one, by place (None: gone).
 
         Raises:
             LimitReached: The lock was not to be had, or the table is damaged.
         """
-        with self._table.step():
-            yield self._news()
+        return Step(self._table, self._news)
 
     @property
     def turn(self) -> int:
@@ -90,7 +91,10 @@ class Rows:
     # -- within a step ------------------------------------------------------------------------------
 
     def add(self, row: Row) -> int | None:
-        """Write a new row; its place, or None where there is none left."""
+        """Write a new row; its place, or None where there is none left.
+
+        One that has a slot has got it in the turn that it names, when nobody waited.
+        """
         top = self._words[self._header + layout.TOP]
         for place in range(min(top + 1, layout.ROWS)):
             if place not in self._known:
@@ -99,6 +103,8 @@ class Rows:
             return None
         words = (self._state(row), row.owner, row.number, row.kind, row.project, row.avoided, row.turn)
         self._note_change()
+        if row.server is not None:
+            self._note_turns(row.turn, 0)
         first = layout.row(self._area, place)
         for offset, word in enumerate(words[1:], 1):
             self._words[first + offset] = word
@@ -111,8 +117,7 @@ class Rows:
     def hold(self, place: int, server: int, turn: int, passed_over: int) -> None:
         """A row gets a slot of a server, in this turn."""
         self.note_turn(place, turn)
-        self._words[self._header + layout.TURN] = turn
-        self._words[self._header + layout.PASSED_OVER] = passed_over
+        self._note_turns(turn, passed_over)
         self._write(place, layout.STATE, layout.HOLDING + server)
 
     def note_turn(self, place: int, turn: int) -> None:
@@ -209,6 +214,10 @@ class Rows:
         known[offset] = word
         self._known[place] = tuple(known)
 
+    def _note_turns(self, turn: int, passed_over: int) -> None:
+        self._words[self._header + layout.TURN] = turn
+        self._words[self._header + layout.PASSED_OVER] = passed_over
+
     def _note_change(self) -> None:
         self._seen = self._words[self._header + layout.CHANGES] + 1
         self._words[self._header + layout.CHANGES] = self._seen
@@ -218,6 +227,29 @@ class Rows:
             "The shim cannot count its requests; its log says why.",
             for_operator=f"The table of leases is damaged. {RECOVERY}",
         )
+
+
+class Step:
+    """A block with the table's lock; a class, for each request takes two: generators took a third of them."""
+
+    __slots__ = ("_news", "_table")
+
+    def __init__(self, table: LeaseTable, news: Callable[[], dict[int, Row | None]]) -> None:
+        self._table = table
+        self._news = news
+
+    def __enter__(self) -> dict[int, Row | None]:
+        self._table.lock()
+        try:
+            return self._news()
+        except BaseException:
+            self._table.unlock()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._table.unlock()
 
 
 def line_key(name: str) -> int:

@@ -6,11 +6,9 @@ held; that is looked at when something would be refused, which is when it matter
 it knows by itself: the file only tells the others.
 """
 
-import contextlib
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
 
 from shim.errors import DiskError, UploadsFull
 from shim.ledger import layout
@@ -76,7 +74,7 @@ class LeaseTable:
         if holder is None and limits.total == UNLIMITED:
             self._add(resource, amount)
             return Verdict.FITS
-        self._lock()
+        self.lock()
         try:
             verdict = decide(self._held(resource, holder), amount, limits)
             if verdict is not Verdict.FITS and self._clear_dead():
@@ -89,7 +87,7 @@ class LeaseTable:
             self._add(resource, amount)
             return Verdict.FITS
         finally:
-            unlock(self._descriptor, STEP_LOCK)
+            self.unlock()
 
     def give_back(self, resource: Resource, holder: str | None, amount: int) -> None:
         """See ``Ledger``; without the lock, for nobody else writes to our words."""
@@ -115,14 +113,21 @@ class LeaseTable:
         """All words, for whoever has an area in them."""
         return self._words
 
-    @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        """The lock, for a step of microseconds; raises as ``take`` does."""
-        self._lock()
-        try:
-            yield
-        finally:
-            unlock(self._descriptor, STEP_LOCK)
+    def lock(self) -> None:
+        """Take the lock, for a step of microseconds; raises as ``take`` does."""
+        patience = PATIENCE_AFTER if self._waited_in_vain else PATIENCE
+        self._waited_in_vain = not lock_within(self._descriptor, STEP_LOCK, patience)
+        if self._waited_in_vain:
+            raise UploadsFull(
+                "The shim's processes are too busy to agree on its limits.",
+                retry_after=1,
+                for_operator=f"{self._name} was locked for {patience:g} s:"
+                " one of its processes was stopped in the middle of a step.",
+            )
+
+    def unlock(self) -> None:
+        """End a step."""
+        unlock(self._descriptor, STEP_LOCK)
 
     def lives(self, slot: int) -> bool:
         """Whether a process has this slot."""
@@ -223,17 +228,6 @@ class LeaseTable:
                 clear_slot(self._words, slot)
                 found = True
         return found
-
-    def _lock(self) -> None:
-        patience = PATIENCE_AFTER if self._waited_in_vain else PATIENCE
-        self._waited_in_vain = not lock_within(self._descriptor, STEP_LOCK, patience)
-        if self._waited_in_vain:
-            raise UploadsFull(
-                "The shim's processes are too busy to agree on its limits.",
-                retry_after=1,
-                for_operator=f"{self._name} was locked for {patience:g} s:"
-                " one of its processes was stopped in the middle of a step.",
-            )
 
     def _damaged(self) -> DiskError:
         return DiskError(

@@ -147,10 +147,11 @@ def test_its_successor_holds_nothing(party):
     assert numbers(table.join(waiter)) == [waiter.number]
 
 
-@pytest.mark.parametrize("killed_after", range(12))
-def test_killed_in_the_middle_of_a_step(party, monkeypatch, killed_after):
+@pytest.mark.parametrize("slots", [2, 3], ids=["that puts it in line", "that gives it a slot"])
+@pytest.mark.parametrize("killed_after", range(16))
+def test_killed_in_the_middle_of_a_step(party, monkeypatch, killed_after, slots):
     """After any of its writes: the others go on as if its request had never been, or had been and gone."""
-    made = party(2)
+    made = party(slots)
     first, _ = made.joins(0)
     mine, _ = made.joins(1)
 
@@ -176,10 +177,12 @@ def test_killed_in_the_middle_of_a_step(party, monkeypatch, killed_after):
         made.joins(0)
         made.tables[0].leave(first.number)
     made.dies(0)
-    waiting, granted = made.joins(1)
-    assert granted == [waiting.number]
-    assert made.tables[1].leave(mine.number) == []
-    assert made.tables[1].held(0) == 1
+    for _ in range(slots - 1):
+        waiting, granted = made.joins(1)
+        assert granted == [waiting.number]
+    assert made.joins(1)[1] == [], "the last is one too many"
+    assert len(made.tables[1].leave(mine.number)) == 1
+    assert (made.tables[1].held(0), made.tables[1].waiting()) == (slots, 0)
 
 
 def test_a_lock_that_is_not_to_be_had(party, monkeypatch, caplog):
@@ -225,6 +228,20 @@ def test_a_table_without_a_row_left(party, monkeypatch):
     made.joins(0, times=3)
     with pytest.raises(QueueFull):
         made.joins(1)
+
+
+def test_a_slot_without_a_row_left(party, monkeypatch):
+    """It stays free for who comes when there is one."""
+    monkeypatch.setattr(layout, "ROWS", 2)
+    made = party(3)
+    first, _ = made.joins(0)
+    made.joins(0)
+    with pytest.raises(QueueFull):
+        made.joins(1)
+    assert made.tables[1].held(0) == 2
+    made.tables[0].leave(first.number)
+    late, granted = made.joins(1)
+    assert (granted, made.tables[1].held(0)) == ([late.number], 2)
 
 
 def test_lines_do_not_mix_and_those_of_nobody_are_used_again(party, monkeypatch):
@@ -340,6 +357,12 @@ def test_it_is_the_line_that_one_process_would_have(story, slots, random):
                 granted = [*granted, *made.tables[woken].grant()]
             assert sorted(numbers(granted)) == sorted(numbers(expected))
             assert sum(each.waiting() for each in made.tables) == model.waiting()
+            with table._rows.step() as news:
+                table._follow(news)
+            assert (table._rows.turn, table._rows.passed_over) == (model.turn, model.passed_over)
+            # But not the turns of projects: a process that comes later knows of those since then alone.
+            held, expected = ({**vars(one._held), "turns": None} for one in (table._mirror, model))
+            assert held == expected
 
 
 def test_they_describe_themselves(party):
