@@ -21,7 +21,7 @@ class Place:
     __slots__ = ("_patience", "_queue", "_server", "_waiter")
 
     def __init__(
-        self, queue: SlotQueue, waiter: Waiter, patience: Seconds, server: int | None = None
+        self, queue: "SlotQueue", waiter: Waiter, patience: Seconds, server: int | None = None
     ) -> None:
         """Take whose slots they are, who wants one, for how long, and which it has."""
         self._queue = queue

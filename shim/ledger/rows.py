@@ -230,7 +230,7 @@ class Rows:
 
 
 class Step:
-    """A block with the table's lock; a class, for each request takes two: generators took a third of them."""
+    """A block with the table's lock; a class: each request takes two, and generators cost as much again."""
 
     __slots__ = ("_news", "_table")
 

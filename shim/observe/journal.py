@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from shim.errors import ShimError
 from shim.observe.counters import Counters
@@ -55,9 +55,9 @@ UPLOAD_PHASES = {
 }
 
 
-@dataclass(eq=False, init=False)
+@dataclass(eq=False, slots=True)
 class Record:
-    """One request, as far as it has come; what nobody has set yet is its class's.
+    """One request, as far as it has come.
 
     Attributes:
         started: Clock reading at its head, in seconds.
@@ -101,27 +101,6 @@ class Record:
     stop: Stop | None = None
     phases: dict[Phase, Seconds] = field(default_factory=dict)
     _entered: Seconds = 0.0
-
-    def __init__(  # noqa: PLR0917 - who it is, in the order of the fields
-        self,
-        id: str,  # noqa: A002 - the field's name
-        method: str,
-        path: str,
-        client: str,
-        started: Seconds,
-        serial: int = 0,
-        **others: Any,
-    ) -> None:
-        """Take whose it is and when it began; ``others`` are fields by name."""
-        self.id = id
-        self.method = method
-        self.path = path
-        self.client = client
-        self.started = started
-        self.serial = serial
-        self.phases = {}
-        if others:
-            vars(self).update(others)
 
     def enter(self, phase: Phase | None, now: Seconds) -> None:
         """Leave the phase it is in and enter another (None: it is over)."""

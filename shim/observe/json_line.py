@@ -32,7 +32,12 @@ def json_line(record: "Record", seconds: Seconds, created: float) -> str:
         seconds: How long it took.
         created: When it ended, by the wall clock.
     """
-    if not type(record.status) is type(record.received) is type(record.sent) is int:
+    if not (
+        type(record.status) is type(record.received) is type(record.sent) is int
+        # Its phases are parts of it.
+        and type(seconds) is float
+        and 0 <= seconds < _LONGEST
+    ):
         return _encoded(record, seconds, created)
     try:
         return (
@@ -96,10 +101,8 @@ def _rest(record: "Record") -> str:
 
 def _rounded(seconds: Seconds) -> str:
     """``round(seconds, 4)`` as JSON, in half the time: formatting rounds to the same digits."""
-    if type(seconds) is not float or not 0 <= seconds < _LONGEST:
-        return _encode(round(seconds, 4))
     text = f"{seconds:.4f}"
     if text[-1] != "0":
         return text
-    text = text.rstrip("0")
-    return text + "0" if text[-1] == "." else text
+    # A zero stays behind the point.
+    return text[:-3] if text[-4:] == "0000" else text.rstrip("0")

@@ -360,7 +360,9 @@ def test_it_is_the_line_that_one_process_would_have(story, slots, random):
             with table._rows.step() as news:
                 table._follow(news)
             assert (table._rows.turn, table._rows.passed_over) == (model.turn, model.passed_over)
-            assert vars(table._mirror._held) == vars(model._held)
+            # But not the turns of projects: a process that comes later knows of those since then alone.
+            held, expected = ({**vars(one._held), "turns": None} for one in (table._mirror, model))
+            assert held == expected
 
 
 def test_they_describe_themselves(party):
