@@ -112,6 +112,8 @@ class SlotQueue:
         """A place with a slot, for a request without a body; None where it would have to wait for one."""
         waiter = self._table.enter(SMALL, project_key(project))
         server = self.take(waiter, preference)
+        if server is None and self._table.is_shared:
+            server = self._take_by_joining(waiter, preference)
         if server is None:
             return None
         return Place(self, waiter, (waits or self._options).patience(None), server)
@@ -151,6 +153,22 @@ class SlotQueue:
         finally:
             self._in_line.pop(waiter.number, None)
             del self._turns[waiter.number]
+
+    def _take_by_joining(self, waiter: Waiter, preference: Preference) -> int | None:
+        """A slot that is had on stepping into the line; who finds none steps out again at once."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._turns[waiter.number] = turn
+        try:
+            self._join(waiter, turn, preference)
+            if turn.done():
+                return turn.result()
+        except (LimitReached, NowhereToGo):
+            # Whoever can wait finds the same, and tells of it.
+            pass
+        finally:
+            del self._turns[waiter.number]
+        self.leave(waiter)
+        return None
 
     def leave(self, waiter: Waiter) -> None:
         """Give back what it holds, or its place in line; safe to call twice."""

@@ -31,6 +31,8 @@ Ring = Callable[[int], None]
 class SharedTable:
     """A ``SlotTable`` over rows that several processes have in common."""
 
+    is_shared = True
+
     def __init__(
         self, capacity: Capacity, rows: Rows, ring: Ring, *, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:

@@ -28,7 +28,13 @@ _make = tuple.__new__
 
 
 class SlotTable(Protocol):
-    """The state of an upstream's slots."""
+    """The state of an upstream's slots.
+
+    Attributes:
+        is_shared: Whether other processes use them too, so that ``take`` never knows whether there is one.
+    """
+
+    is_shared: bool
 
     @property
     def capacity(self) -> Capacity:
@@ -86,6 +92,8 @@ class LocalTable:
         turn: Turns given so far.
         passed_over: Of them in a row those in which the one that has waited longest was not chosen.
     """
+
+    is_shared = False
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity

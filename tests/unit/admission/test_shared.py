@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shim.admission.preference import Preference
+from shim.admission.queue import SlotQueue
 from shim.admission.shared import Lines, SharedTable
 from shim.admission.slots import Capacity, Kind, Waiter
 from shim.admission.table import LocalTable
@@ -16,6 +18,7 @@ from shim.errors import DiskError, QueueFull, UploadsFull
 from shim.ledger import layout, locks
 from shim.ledger.rows import Rows
 from shim.ledger.table import STEP_LOCK
+from tests.fakes.loops import run
 from tests.support.examples import examples
 from tests.unit.ledger.test_table import Processes
 
@@ -363,6 +366,44 @@ def test_it_is_the_line_that_one_process_would_have(story, slots, random):
             # But not the turns of projects: a process that comes later knows of those since then alone.
             held, expected = ({**vars(one._held), "turns": None} for one in (table._mirror, model))
             assert held == expected
+
+
+def test_a_place_at_once_or_none(party):
+    """As far as there are slots; who finds none is in no line, and holds nothing."""
+
+    async def scene():
+        made = party(2)
+        queue = SlotQueue(1, table=made.tables[0])
+        queue.limit(0, 2)
+        preference = Preference((), (0,))
+        made.joins(1)
+        place = queue.place_now("a", None, preference)
+        assert place is not None
+        assert place.server == 0
+        assert queue.place_now("b", None, preference) is None
+        assert queue.place_now("b", None, Preference((0,), (0,))) is None
+        assert (queue.waiting, queue.used(0), made.rings()) == (0, 2, [])
+        place.give_back()
+        assert queue.used(0) == 1
+        assert queue.place_now("b", None, preference) is not None
+
+    run(scene())
+
+
+def test_who_waits_comes_before_who_finds_a_slot_at_once(party):
+    made = party(1)
+
+    async def scene():
+        queue = SlotQueue(1, table=made.tables[0])
+        queue.limit(0, 1)
+        first, _ = made.joins(1)
+        made.joins(1)
+        assert queue.place_now("a", None, Preference((), (0,))) is None
+        made.tables[1].leave(first.number)
+        assert queue.place_now("a", None, Preference((), (0,))) is None
+        assert made.tables[1].waiting() == 0
+
+    run(scene())
 
 
 def test_they_describe_themselves(party):
