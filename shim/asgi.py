@@ -129,7 +129,15 @@ class UnderWay(Protocol):
 
 
 class ShortClient(Protocol):
-    """Who a request on the short way is for; one of the two is called, once."""
+    """Who a request on the short way is for; ``give`` or ``go_on`` is called, once."""
+
+    def body_now(self, most: int) -> bytes | None:
+        """All of the request's body, asked for while it begins.
+
+        None where some of it is still to come, or it has more than so many bytes, or is not as it should be:
+        the ordinary way then finds it as if nobody had asked.
+        """
+        ...
 
     def give(self, status: int, headers: Fields, body: bytes) -> None:
         """The answer, whole."""
@@ -143,13 +151,17 @@ class ShortClient(Protocol):
 class ShortTerms(Protocol):
     """What requests with the same fields on one connection have in common."""
 
-    def begin(self, method: str, target: bytes, client: ShortClient) -> UnderWay | None:
+    def begin(
+        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
+    ) -> UnderWay | None:
         """Begin one of them; None where it is none for the short way after all: nothing was done.
 
         Args:
             method: As it came, as ``target``.
             target: Byte for byte.
-            client: Told what becomes of it, later.
+            client: Asked for the body, and told what becomes of the request, later.
+            has_body: Whether its head says anything of a body, if only that it is empty.
+            length: Of the body, in bytes; None where the head does not say.
         """
         ...
 
@@ -161,7 +173,7 @@ class ShortWay(Protocol):
     """
 
     def terms(self, headers: Fields, ends: Mapping[str, Any]) -> ShortTerms | None:
-        """What requests of HTTP/1.1 without a body have in common; None where they are none for this way.
+        """What requests of HTTP/1.1 have in common; None where they are none for this way.
 
         Args:
             headers: Names in lower case.

@@ -108,15 +108,17 @@ class SlotQueue:
         waiter = self._table.enter(kind, project_key(project))
         return Place(self, waiter, (waits or self._options).patience(length))
 
-    def place_now(self, project: str, waits: QueueOptions | None, preference: Preference) -> Place | None:
-        """A place with a slot, for a request without a body; None where it would have to wait for one."""
+    def place_now(
+        self, project: str, length: int | None, waits: QueueOptions | None, preference: Preference
+    ) -> Place | None:
+        """A place with a slot, for a small request; None where it would have to wait for one."""
         waiter = self._table.enter(SMALL, project_key(project))
         server = self.take(waiter, preference)
         if server is None and self._table.is_shared:
             server = self._take_by_joining(waiter, preference)
         if server is None:
             return None
-        return Place(self, waiter, (waits or self._options).patience(None), server)
+        return Place(self, waiter, (waits or self._options).patience(length), server)
 
     # -- for a place --------------------------------------------------------------------------------
 

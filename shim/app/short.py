@@ -11,7 +11,7 @@ from shim.asgi import Fields, ShortClient
 from shim.errors import ShimError
 from shim.proxy.common import Common, is_usual
 from shim.proxy.flow import Proxy
-from shim.proxy.short import ShortRequest, begin_short
+from shim.proxy.short import Asked, ShortRequest, begin_short
 from shim.wire.forwarding import TrustedProxies, peer_of
 
 log = logging.getLogger("shim.app")
@@ -44,10 +44,14 @@ class Terms:
         self._proxy = proxy
         self._common = common
 
-    def begin(self, method: str, target: bytes, client: ShortClient) -> ShortRequest | None:
+    def begin(
+        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
+    ) -> ShortRequest | None:
         """Begin a request, or leave it to the ordinary way."""
         try:
-            return begin_short(self._proxy, self._common, method, target, client)
+            return begin_short(
+                self._proxy, self._common, Asked(method, target, client, has_body=has_body, length=length)
+            )
         except ShimError:
             # Nothing was done, and the ordinary way comes to the same, and answers it.
             return None

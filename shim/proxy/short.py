@@ -5,6 +5,7 @@ nearly always does: there is a slot and a connection, and the answer comes whole
 else the ordinary way begins, or goes on with what was begun (docs/decisions/0032).
 """
 
+import asyncio
 from typing import NamedTuple
 
 from shim.asgi import Receive, ShortClient, WatchClient
@@ -16,10 +17,12 @@ from shim.proxy.flow import Proxy
 from shim.proxy.forward import Delivery
 from shim.proxy.request import Answer
 from shim.proxy.respond import relayed_headers
+from shim.proxy.short_body import HeldBody, hold_body
+from shim.routes.route import Route
 from shim.service.generic import Handling
 from shim.upstream.begun import Begun
 from shim.upstream.group import Upstream
-from shim.upstream.message import REPEATABLE, UpstreamRequest
+from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import Response
 
 # An answer that is longer is not waited for to its end, but relayed as it comes.
@@ -27,19 +30,26 @@ LONGEST_ANSWER = 64 * 1024
 _FIRST_FINAL_STATUS = 200
 
 
-def begin_short(
-    proxy: Proxy, common: Common, method: str, target: bytes, client: ShortClient
-) -> "ShortRequest | None":
-    """Send a request that has no body; None where it is none for this way, and nothing was done.
+class Asked(NamedTuple):
+    """A request as it came, without its fields, and who it is for (``asgi.ShortTerms.begin``)."""
+
+    method: str
+    target: bytes
+    client: ShortClient
+    has_body: bool
+    length: int | None
+
+
+def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | None":
+    """Send a small request; None where it is none for this way, and nothing was done.
 
     Raises:
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.
     """
-    if method not in REPEATABLE:
-        return None
     proxy.drain.check()
+    method, target = asked.method, asked.target
     path, _, _ = target.partition(b"?")
-    route = proxy.routes.find(method, path, common.headers, 0)
+    route = proxy.routes.find(method, path, common.headers, asked.length if asked.has_body else 0)
     upstream = proxy.upstreams[route.upstream]
     image = proxy.service.image_of(path)
     identity = common.next_identity()
@@ -52,14 +62,30 @@ def begin_short(
     record = proxy.journal.make(
         id=identity, method=method, path=path.decode("ascii", "backslashreplace"), client=common.client
     )
-    begun = upstream.send_now(message)
-    if begun is None:
-        return None
     record.project, record.route, record.image = common.project, route.name, image
     record.upstream = upstream.name
-    if upstream.roster.positions > 1:
-        record.server = begun.member.name
-    return ShortRequest(proxy, record, client, _Sending(message, upstream, handling, begun))
+    held = None
+    if asked.has_body:
+        held = hold_body(proxy.store, route, common.project, asked.client, asked.length)
+        if held is None:
+            return None
+        message = message._replace(body=held.body)
+        _note_body(record, route, held)
+    begun = None
+    try:
+        begun = upstream.send_now(message)
+    finally:
+        if begun is None and held is not None:
+            held.release()
+    if begun is None:
+        return None
+    return ShortRequest(proxy, record, asked.client, _Sending(message, upstream, handling, begun, held))
+
+
+def _note_body(record: Record, route: Route, held: HeldBody) -> None:
+    record.has_body, record.mode = True, route.body.value
+    record.length = record.received = held.body.length
+    record.enter(Phase.RECEIVE, record.started)
 
 
 class _Sending(NamedTuple):
@@ -69,6 +95,12 @@ class _Sending(NamedTuple):
     upstream: Upstream
     handling: Handling
     begun: Begun
+    held: HeldBody | None
+
+    def release(self) -> None:
+        """Give back what the body has of the spool's budget."""
+        if self.held is not None:
+            self.held.release()
 
 
 class ShortRequest:
@@ -87,13 +119,17 @@ class ShortRequest:
         self._client = client
         self._sending = sending
         self._is_gone_on_with = False
-        sent_at = sending.begun.sent_at
-        # As every request has them; sending took no time that could be told.
-        record.enter(Phase.CONNECT, record.started)
-        record.enter(Phase.SEND, sent_at)
-        record.enter(Phase.WAIT, sent_at)
+        begun, upstream = sending.begun, sending.upstream
+        if upstream.roster.positions > 1:
+            record.server = begun.member.name
+        # As every request has them; neither connecting nor sending took time that could be told.
+        for phase in (Phase.CONNECT, Phase.SEND, Phase.WAIT):
+            record.enter(phase, begun.sent_at)
         proxy.journal.begin(record)
-        sending.begun.watch(self._look)
+        begun.watch(self._look)
+        if not begun.is_sent:
+            # Later, for who began it does not know of it yet.
+            asyncio.get_running_loop().call_soon(client.go_on)
 
     def _look(self) -> None:
         """Something of the answer is there to be read."""
@@ -116,6 +152,7 @@ class ShortRequest:
         record.status, record.sent = response.status, len(body)
         headers = relayed_headers(response, record)
         self._sending.begun.finish(response)
+        self._sending.release()
         try:
             self._client.give(response.status, headers, body)
         finally:
@@ -129,6 +166,7 @@ class ShortRequest:
         """Nobody goes on with it, or not any more: what it holds is given back, if it still is."""
         self._sending.begun.give_up()
         if not self._is_gone_on_with:
+            self._sending.release()
             self.record.code, self.record.detail = Draining.code, CUT_OFF
             self._proxy.journal.end(self.record)
 
@@ -140,21 +178,24 @@ class ShortRequest:
         """
         self._is_gone_on_with = True
         proxy, sending = self._proxy, self._sending
-        async with ClientSide(receive, watch_client=watch_client) as client:
-            delivery = Delivery(
-                message=sending.message._replace(encoded=b""),
-                body=None,
-                client=client,
-                upstream=sending.upstream,
-                handling=sending.handling,
-                answer=answer,
-                journal=proxy.journal,
-                record=self.record,
-                store=proxy.store,
-                stall=proxy.stall,
-                begun=sending.begun,
-            )
-            await delivery.run()
+        try:
+            async with ClientSide(receive, watch_client=watch_client) as client:
+                delivery = Delivery(
+                    message=sending.message._replace(encoded=b""),
+                    body=None,
+                    client=client,
+                    upstream=sending.upstream,
+                    handling=sending.handling,
+                    answer=answer,
+                    journal=proxy.journal,
+                    record=self.record,
+                    store=proxy.store,
+                    stall=proxy.stall,
+                    begun=sending.begun,
+                )
+                await delivery.run()
+        finally:
+            sending.release()
 
 
 def _is_worth_waiting(response: Response) -> bool:

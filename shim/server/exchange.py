@@ -23,7 +23,12 @@ log = logging.getLogger("shim.server")
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer.
+
+    Attributes:
+        answer: What the client gets.
+        under_way: What the short way has begun of it.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class Exchange:
         # Made by who waits, for a request without a body, or with all of it here, waits for nothing.
         self._arrived: asyncio.Event | None = None
         self._on_leaving: Callable[[], None] | None = None
-        self._under_way = under_way
+        self.under_way = under_way
         self.answer = answer or OutgoingAnswer(connection, request, keep_alive=refusal is None)
 
     async def run(self, application: Application) -> None:
@@ -89,7 +94,7 @@ class Exchange:
                     self.answer.move,
                     self.watch_client,
                     self.receive_now,
-                    self._under_way,
+                    self.under_way,
                 ),
                 "http.response.early_hint": {},
             },
@@ -154,6 +159,12 @@ class Exchange:
             "more_body": True,
             TO_COME: self._connection.body.to_come,
         }
+
+    def put_back(self, message: Message) -> None:
+        """Take back what ``receive_now`` gave last: it is given again."""
+        self._pieces.insert(0, message["body"])
+        self._buffered += len(message["body"])
+        self._end_told = False
 
     def take_unread(self) -> bytes:
         """The part of the body that has come and was not received yet."""

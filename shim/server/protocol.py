@@ -12,18 +12,19 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.asgi import ShortTerms, short_way_of
+from shim.asgi import short_way_of
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
 from shim.server.outgoing import OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
-from shim.server.short import PATIENCE, Regular, ShortExchange, regular_of
+from shim.server.request_heads import RequestHeads
+from shim.server.short import PATIENCE, ShortExchange
 from shim.server.stream import ClientStream
 from shim.timing import Alarm, Seconds
 from shim.wire.framing import request_framing
-from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
+from shim.wire.http1 import RequestHead
 from shim.wire.proxy_protocol import ProxyHeader
 
 # How often at most a client is looked at that takes the rest of its answer.
@@ -75,14 +76,12 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.HEAD
         # Set by connection_made, which the loop calls before anything else.
         self.stream: ClientStream = None  # type: ignore[assignment]
-        self._head = HeadBuffer(self.options.max_head)
+        # A fast path is an offer: of an application that makes none each request is run.
+        self._heads = RequestHeads(self.options.max_head, short_way_of(self.application))
         self.held = b""
         self.body = RequestBody(self, poller)
         self.exchange: Exchange | None = None
         self.short: ShortExchange | None = None
-        # A fast path is an offer: of an application that makes none each request is run.
-        self._short_way = short_way_of(self.application)
-        self._regular: Regular | None = None
         # One is enough: a connection waits for a head, or for its end, never for both.
         self._alarm = Alarm(self.loop)
 
@@ -157,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server drains (called by uvicorn): end after the answer under way."""
-        if self.state is Reading.HEAD and len(self._head) == 0:
+        if self.state is Reading.HEAD and len(self._heads) == 0:
             self.stream.close()
         elif (answer := self._answer) is not None:
             answer.keep_alive = False
@@ -185,52 +184,40 @@ class ClientConnection(asyncio.Protocol):
     # -- heads ------------------------------------------------------------------------------------
 
     def _read_head(self, data: bytes) -> None:
-        begins = len(self._head) == 0
-        if begins and self._regular is not None and len(data) <= self.options.max_head:
-            known = self._regular.read(data)
-            if known is not None:
-                self.state = Reading.AFTER
-                self._begin_short(known, self._regular.terms)
-                return
+        begins = len(self._heads) == 0
         try:
-            head = self._head.feed(data)
-            request = None if head is None else parse_request_head(head)
+            request = self._heads.read(data)
         except ShimError as refusal:
             self._refuse(_NO_HEAD, refusal)
             return
-        if head is not None and request is not None:
-            self._begin(request, head)
+        if request is not None:
+            self._begin(request)
         elif begins:
             self._alarm.set(self.options.header_timeout, self._header_timeout)
 
-    def _begin(self, request: RequestHead, head: bytes) -> None:
+    def _begin(self, request: RequestHead) -> None:
         try:
             framing = request_framing(request.http_version, request.headers)
         except ShimError as refusal:
             self._refuse(request, refusal)
             return
-        self.held = self._head.take_rest()
+        self.held = self._heads.take_rest()
         if framing.has_body:
             # From here on nothing is read until the application asks for the body: the whole of
             # admission happens while the client still holds its bytes.
             self.body.hold(framing)
         else:
             self.state = Reading.AFTER
-            if not framing.has_framing and self._short_way is not None:
-                self._regular = regular_of(self._short_way, head, request, self.stream.ends)
-                if self._regular is not None:
-                    self._begin_short(request, self._regular.terms)
-                    return
-        self.run(Exchange(self, request, body_ended=not framing.has_body))
-
-    def _begin_short(self, request: RequestHead, terms: ShortTerms) -> None:
-        """Take the short way with a request, if it is to be had."""
-        short = ShortExchange(self, request)
-        if self._is_last or not short.begin(terms):
-            self.run(Exchange(self, request, body_ended=True, answer=short.answer))
+        terms = None if self._is_last else self._heads.terms(request, framing, self.stream.ends)
+        if terms is None:
+            self.run(Exchange(self, request, body_ended=not framing.has_body))
             return
-        self.short = short
-        self._alarm.set(PATIENCE, short.go_on)
+        short = ShortExchange(self, request, framing)
+        if short.begin(terms):
+            self.short = short
+            self._alarm.set(PATIENCE, short.go_on)
+        else:
+            self.run(short.exchange())
 
     def refuse(self, refusal: ShimError) -> None:
         """Answer a new connection without reading what it says: it cannot be a request."""
@@ -240,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, request: RequestHead, refusal: ShimError) -> None:
         """Let the application answer a head that is not to be served."""
         self.state = Reading.REFUSED
-        self._head.take_rest()
+        self._heads.take_rest()
         self.stream.pause()
         self.run(Exchange(self, request, body_ended=True, refusal=refusal))
 
@@ -268,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
         self._alarm.set(pause, functools.partial(self._once_taken, pause, end))
 
     def _header_timeout(self) -> None:
-        if len(self._head) == 0:
+        if len(self._heads) == 0:
             # Nothing was asked, so nothing is answered: a spare connection of a browser, say.
             self.stream.close()
             return

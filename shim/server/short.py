@@ -4,15 +4,14 @@ Stands where an ``Exchange`` would, and becomes one as soon as anything is not a
 application is run, and goes on with what was begun.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from shim.asgi import Fields, ShortTerms, ShortWay, UnderWay
+from shim.asgi import Fields, Message, ShortTerms, UnderWay
 from shim.server.exchange import Exchange
 from shim.server.outgoing import OutgoingAnswer
 from shim.timing import Seconds
+from shim.wire.framing import Framing
 from shim.wire.http1 import RequestHead
-from shim.wire.known_fields import KnownFields
 
 if TYPE_CHECKING:
     from shim.server.protocol import ClientConnection
@@ -24,18 +23,58 @@ PATIENCE: Seconds = 1.0
 class ShortExchange:
     """One request and its answer, as long as it is on the short way; a ``ShortClient``."""
 
-    __slots__ = ("_connection", "_request", "_under_way", "answer")
+    __slots__ = ("_connection", "_exchange", "_framing", "_request", "_taken", "_under_way", "answer")
 
-    def __init__(self, connection: "ClientConnection", request: RequestHead) -> None:
+    def __init__(self, connection: "ClientConnection", request: RequestHead, framing: Framing) -> None:
         self._connection = connection
         self._request = request
+        self._framing = framing
         self._under_way: UnderWay | None = None
+        self._exchange: Exchange | None = None
+        self._taken: Message | None = None
         self.answer = OutgoingAnswer(connection, request, keep_alive=True)
 
     def begin(self, terms: ShortTerms) -> bool:
-        """Have the request sent; False where it has to go the ordinary way."""
-        self._under_way = terms.begin(self._request.method, self._request.target, self)
-        return self._under_way is not None
+        """Have the request sent; False where it has to go the ordinary way, by ``exchange``."""
+        framing = self._framing
+        self._under_way = terms.begin(
+            self._request.method,
+            self._request.target,
+            self,
+            has_body=framing.has_framing,
+            length=framing.length,
+        )
+        if self._under_way is None:
+            return False
+        # With its body, if it had one, the exchange has done its part, until there is more to be done.
+        self._connection.exchange = None
+        return True
+
+    def exchange(self) -> Exchange:
+        """What runs the application for the request, with all that has come of it."""
+        if self._exchange is None:
+            self._exchange = Exchange(
+                self._connection,
+                self._request,
+                body_ended=not self._framing.has_body,
+                answer=self.answer,
+                under_way=self._under_way,
+            )
+        elif self._taken is not None and self._under_way is None:
+            self._exchange.put_back(self._taken)
+        self._taken = None
+        return self._exchange
+
+    def body_now(self, most: int) -> bytes | None:
+        """All of the body, where it is here."""
+        if not self._framing.has_body:
+            return b""
+        # Bytes that come are its exchange's.
+        self._connection.exchange = self._exchange = exchange = self.exchange()
+        self._taken = message = exchange.receive_now()
+        if message is None or message["more_body"] or len(message["body"]) > most:
+            return None
+        return bytes(message["body"])
 
     def give(self, status: int, headers: Fields, body: bytes) -> None:
         """The answer, whole."""
@@ -43,33 +82,16 @@ class ShortExchange:
         self.answer.give(status, headers, body)
 
     def go_on(self) -> None:
-        """Run the application for the rest of it."""
+        """Run the application for the rest of it; without effect where that is done already."""
+        if self._connection.short is not self:
+            return
         under_way = self._under_way
         assert under_way is not None
         # Before the application's first step something may come that it is to find.
         under_way.stop()
         self._connection.short = None
-        exchange = Exchange(
-            self._connection, self._request, body_ended=True, answer=self.answer, under_way=under_way
-        )
+        exchange = self.exchange()
+        exchange.under_way = under_way
         task = self._connection.run(exchange)
         # One that is cancelled before its first step never runs.
         task.add_done_callback(lambda _task: under_way.give_up())
-
-
-class Regular(NamedTuple):
-    """What is known of a connection's next request, if its fields are those of the last one."""
-
-    fields: KnownFields
-    terms: ShortTerms
-
-    def read(self, data: bytes) -> RequestHead | None:
-        """The request whose head these bytes are, if they are one with these fields."""
-        return self.fields.read(data)
-
-
-def regular_of(way: ShortWay, head: bytes, request: RequestHead, ends: Mapping[str, Any]) -> Regular | None:
-    """What a request leaves for the next one; None where it is none for the short way."""
-    fields = KnownFields.of(head, request)
-    terms = None if fields is None else way.terms(request.headers, ends)
-    return None if fields is None or terms is None else Regular(fields, terms)

@@ -43,6 +43,11 @@ class Begun:
         """Clock reading when it was sent."""
         return self._sent.at
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether all of it was taken at once; else who takes it over sends the rest."""
+        return not self._sent.rest
+
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call back whenever something of the answer can be read."""
         self._sent.connection.watch(on_readable, self._sent.server.idle.drop)

@@ -81,10 +81,10 @@ class Connection:
         self._alarm.close()
         self._stream.close()
 
-    def send_now(self, head: bytes) -> bool:
-        """Send a request without a body; whether all of it was taken at once. Else the connection is over."""
+    def send_now(self, head: bytes, body: BodySource | None = None) -> bytes:
+        """Send a request whose body is in memory, as far as it is taken at once; gives what is left of it."""
         self._begin()
-        return self._sender.send_now(head)
+        return self._sender.send_now(head, body)
 
     def watch(self, on_answer: Callable[[], None], on_end: "Callable[[Connection], None]") -> None:
         """Call back whenever there is something of the answer to ``send_now``, and when an idle one ends."""
@@ -114,17 +114,22 @@ class Connection:
     async def rest_of_answer(
         self,
         request: UpstreamRequest,
+        rest: bytes,
         *,
         keep_alive: bool,
         interim: Interim,
         enter: EnterPhase,
         waited: Seconds,
     ) -> Response:
-        """Go on waiting for the answer to a request that ``send_now`` sent so long ago; as ``exchange``."""
+        """Send what ``send_now`` has left, so long ago, and go on waiting for the answer; as ``exchange``."""
         self.unwatch()
-        enter(Phase.WAIT)
-        async with self._response_deadline(request, waited):
-            answer = await self._answer.read_head(interim)
+        if rest:
+            enter(Phase.SEND)
+            answer = await self._converse(request, rest, None, None, interim=interim, enter=enter)
+        else:
+            enter(Phase.WAIT)
+            async with self._response_deadline(request, waited):
+                answer = await self._answer.read_head(interim)
         return self._response(request, answer, keep_alive=keep_alive)
 
     async def exchange(

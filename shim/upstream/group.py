@@ -127,15 +127,15 @@ class Upstream:
         return Passage(self, request, interim=interim, enter=enter, choose=choose, begun=begun)
 
     def send_now(self, request: UpstreamRequest) -> Begun | None:
-        """Send a request that may be sent again, where neither a slot nor a connection has to be waited for.
+        """Send a small request where neither a slot nor a connection has to be waited for, else None.
 
-        None where something would be waited for: nothing was delivered then. Raises ShimError likewise.
+        Nothing was delivered then, nor where it raises ShimError.
         """
         if not self._is_settled:
             return None
         now = self.clock()
         preference = self.roster.preference(now, request.about, 0, self.queue)
-        place = self.queue.place_now(request.project, request.waits, preference)
+        place = self.queue.place_now(request.project, request.length, request.waits, preference)
         if place is None:
             return None
         member = self.roster.at(place.server)

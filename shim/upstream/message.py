@@ -120,7 +120,7 @@ class UpstreamRequest(NamedTuple):
         about: What it is about (an image's id), where requests about the same are to meet in one server.
         waits: How long it may wait for a slot, where that is not as for all requests.
         timeouts: How long its server may take, where that is not as for all requests.
-        encoded: ``headers`` as lines of HTTP, where somebody has them; of a request without a body.
+        encoded: ``headers`` as lines of HTTP, where somebody has them; not of a body that still comes in.
     """
 
     method: str
@@ -169,13 +169,10 @@ class UpstreamRequest(NamedTuple):
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
             return encode_packet(request_variables(self._as_uwsgi(post_file)))
         if self.encoded:
+            size = b"" if self.body is None else b"content-length: %d\r\n" % (self.body.length or 0)
             close = b"" if keep_alive else b"connection: close\r\n"
-            return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
-                self.method.encode("ascii"),
-                self.target,
-                self.encoded,
-                close,
-            )
+            line = b"%b %b HTTP/1.1\r\n" % (self.method.encode("ascii"), self.target)
+            return b"".join((line, self.encoded, size, close, b"\r\n"))
         headers = self.headers.copy()
         if self.body is not None:
             length = self.body.length

@@ -87,27 +87,23 @@ class Server:
         return self._handoff.way
 
     def send_now(self, request: UpstreamRequest) -> Sent | None:
-        """Send a request that may be sent again, where there is a connection without a wait; else None.
+        """Send a small request, where there is a connection for it without a wait; else None.
 
         Raises:
             HeadTooLarge: The request does not fit the server's protocol.
         """
-        if self.address.tls or not (request.is_repeatable and self._is_ordinary(request)):
-            return None
-        if self._timeouts.response_for(None) < LEAST_RESPONSE:
+        is_exact = self._timeouts.response_for(None) < LEAST_RESPONSE
+        if self.address.tls or is_exact or not self._is_ordinary(request):
             return None
         keep_alive = self.address.protocol is Protocol.HTTP and self.idle.are_wanted
         head = request.encode_head(self.address.protocol, keep_alive=keep_alive)
-        idle = self.idle.take()
+        idle = self.idle.take() if request.is_repeatable else None
         connection = idle or self._open_now()
         if connection is None:
             return None
-        if not connection.send_now(head):
-            # Not a whole request, so nobody acts on it.
-            connection.close()
-            return None
+        rest = connection.send_now(head, request.body)
         self.inflight += 1
-        return Sent(self, connection, keep_alive, idle is None, self._clock())
+        return Sent(self, connection, keep_alive, idle is None, self._clock(), rest)
 
     def _open_now(self) -> Connection | None:
         stream = self._connect_now(self.address)
@@ -211,6 +207,7 @@ class Server:
         try:
             return await sent.connection.rest_of_answer(
                 request,
+                sent.rest,
                 keep_alive=sent.keep_alive and self.keeps_alive,
                 interim=interim,
                 enter=enter,

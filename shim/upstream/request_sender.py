@@ -5,7 +5,6 @@ where its server does not open the file.
 """
 
 import asyncio
-import contextlib
 
 from shim.errors import UpstreamClosed
 from shim.spool.disk import Piece
@@ -39,11 +38,11 @@ class RequestSender:
         self.all_sent = False
         self.drained = (0, 0.0)
 
-    def send_now(self, head: bytes) -> bool:
-        """Send a head without a wait; whether all of it was taken."""
-        with contextlib.suppress(UpstreamClosed):
-            self.all_sent = self._stream.offer([head]) == len(head)
-        return self.all_sent
+    def send_now(self, head: bytes, body: BodySource | None) -> bytes:
+        """Send a head, and a body in memory, without a wait; gives what was not taken."""
+        rest, left = self.offer_small(head, body)
+        assert left is None, "its body is in memory"
+        return rest
 
     def offer_small(self, head: bytes, body: BodySource | None) -> tuple[bytes, BodySource | None]:
         """Send a small request as far as the kernel takes it at once: mostly that is all of it.

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """A request that was sent, all of it.
+    """A request that was sent.
 
     Attributes:
         keep_alive: Whether the connection is wanted again afterwards.
         is_fresh: Whether it was opened for this request.
         at: Clock reading when it was sent, in seconds.
+        rest: Of it, what was not taken at once.
     """
 
     server: "Server"
@@ -26,3 +27,4 @@ class Sent(NamedTuple):
     keep_alive: bool
     is_fresh: bool
     at: Seconds
+    rest: bytes

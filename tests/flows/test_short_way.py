@@ -19,8 +19,9 @@ from shim.upstream.address import parse_upstream
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
 from shim.wire.forwarding import TrustedProxies
-from tests.fakes.flow import Flow
+from tests.fakes.flow import MEMORY, Flow
 from tests.fakes.loops import REAL_LOOPS, loop_time, run_uvloop
+from tests.fakes.stream import length_of
 from tests.unit.server.test_on_sockets import hang_up, serving
 
 GET = b"GET /v2/images HTTP/1.1\r\nHost: glance\r\nX-Auth-Token: t\r\n\r\n"
@@ -66,7 +67,9 @@ class Behind:
         self.connections.append(got)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                got += await self._read(reader)
+                head = await self._read(reader)
+                got += head
+                got += await reader.readexactly(length_of(head) or 0)
                 if not await self._answer(writer):
                     break
         await hang_up(writer)
@@ -131,18 +134,18 @@ class CountingTerms:
         self._way = way
         self._terms = terms
 
-    def begin(self, method, target, client):
+    def begin(self, method, target, client, **of_body):
         """Begin with a client that is counted."""
         give = client.give
 
         class Client:
-            go_on = client.go_on
+            body_now, go_on = client.body_now, client.go_on
 
             def give(_self, *answer):  # noqa: N805 - within a method
                 self._way.given += 1
                 give(*answer)
 
-        return self._terms.begin(method, target, Client())
+        return self._terms.begin(method, target, Client(), **of_body)
 
 
 async def outcome(script, *requests, on_short_way, **timeouts):
@@ -310,16 +313,49 @@ def test_an_answer_cut_anywhere(cuts):
     run_uvloop(scene())
 
 
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def _put(framing, body):
+    return b"PUT /v2/images/1 HTTP/1.1\r\nHost: glance\r\n%b\r\n\r\n%b" % (framing, body)
+
+
 REQUESTS = {
     "HEAD": (1, GET.replace(b"GET", b"HEAD", 1), [b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n"]),
     "OPTIONS": (1, GET.replace(b"GET", b"OPTIONS", 1), [OK]),
-    "DELETE, which is not sent again": (0, GET.replace(b"GET", b"DELETE", 1), [OK]),
-    "an empty body": (0, GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n"), [OK]),
-    "a body": (0, GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\nhi"), [OK]),
+    "DELETE, which is not sent again": (1, GET.replace(b"GET", b"DELETE", 1), [OK]),
+    "an empty body": (1, _put(b"Content-Length: 0", b""), [OK]),
+    "a body": (1, _put(b"Content-Length: 2", b"hi"), [OK]),
+    "a body in chunks": (1, _put(CHUNKED, b"1\r\nh\r\n1;x=y\r\ni\r\n0\r\n\r\n"), [OK]),
+    "an empty body in chunks": (1, _put(CHUNKED, b"0\r\n\r\n"), [OK]),
+    "a body with trailers": (1, _put(CHUNKED, b"2\r\nhi\r\n0\r\nDigest: x\r\n\r\n"), [OK]),
+    "the largest body": (1, _put(b"Content-Length: %d" % MEMORY, bytes(MEMORY)), [OK]),
+    "a larger body": (0, _put(b"Content-Length: %d" % (MEMORY + 1), bytes(MEMORY + 1)), [OK]),
+    "a larger body in chunks": (0, _put(CHUNKED, b"70\r\n%b\r\n0\r\n\r\n" % bytes(0x70)), [OK]),
+    "no chunks": (0, _put(CHUNKED, b"2\r\nhi0\r\n\r\n"), [OK]),
+    "a declared digest": (
+        0,
+        _put(b"Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\nContent-Length: 2", b"hi"),
+        [OK],
+    ),
+    "two lengths": (0, _put(b"Content-Length: 2\r\nContent-Length: 3", b"hi"), [OK]),
+    "POST": (1, _put(b"Content-Length: 2", b"hi").replace(b"PUT", b"POST"), [OK]),
+    "PATCH, refused": (
+        1,
+        _put(b"Content-Length: 2", b"hi").replace(b"PUT", b"PATCH"),
+        [b"HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\nno", END],
+    ),
+    "an answer before the body": (
+        1,
+        _put(b"Content-Length: 2", b"hi"),
+        [b"HTTP/1.1 401 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno", END],
+    ),
+    "a body, and no answer": (0, _put(b"Content-Length: 2", b"hi"), [END]),
+    "a body, and half an answer": (0, _put(b"Content-Length: 2", b"hi"), [OK[:-1], END]),
     "an expectation": (0, GET.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"), [OK]),
     "a size without a body": (0, GET.replace(b"X-Auth-Token: t", b"X-OpenStack-Image-Size: 5"), [OK]),
     "HTTP/1.0": (0, GET.replace(b"/1.1", b"/1.0"), [OK]),
-    "the whole URL": (0, GET.replace(b" /v2", b" http://other/v2"), [OK]),
+    "the whole URL": (1, GET.replace(b" /v2", b" http://other/v2"), [OK]),
     "a query, and escapes": (1, GET.replace(b"/images", b"/im%2Fages?a=%20&b"), [OK]),
     "a client that closes": (1, GET.replace(b"X-Auth-Token: t", b"Connection: close"), [OK]),
     "its own id": (1, GET.replace(b"X-Auth-Token: t", b"X-Request-Id: req-%b" % UUID), [OK]),

@@ -377,15 +377,15 @@ def test_a_place_at_once_or_none(party):
         queue.limit(0, 2)
         preference = Preference((), (0,))
         made.joins(1)
-        place = queue.place_now("a", None, preference)
+        place = queue.place_now("a", None, None, preference)
         assert place is not None
         assert place.server == 0
-        assert queue.place_now("b", None, preference) is None
-        assert queue.place_now("b", None, Preference((0,), (0,))) is None
+        assert queue.place_now("b", None, None, preference) is None
+        assert queue.place_now("b", None, None, Preference((0,), (0,))) is None
         assert (queue.waiting, queue.used(0), made.rings()) == (0, 2, [])
         place.give_back()
         assert queue.used(0) == 1
-        assert queue.place_now("b", None, preference) is not None
+        assert queue.place_now("b", None, None, preference) is not None
 
     run(scene())
 
@@ -398,9 +398,9 @@ def test_who_waits_comes_before_who_finds_a_slot_at_once(party):
         queue.limit(0, 1)
         first, _ = made.joins(1)
         made.joins(1)
-        assert queue.place_now("a", None, Preference((), (0,))) is None
+        assert queue.place_now("a", None, None, Preference((), (0,))) is None
         made.tables[1].leave(first.number)
-        assert queue.place_now("a", None, Preference((), (0,))) is None
+        assert queue.place_now("a", None, None, Preference((), (0,))) is None
         assert made.tables[1].waiting() == 0
 
     run(scene())
