@@ -1,7 +1,7 @@
 """Field lines of a head, in the grammar of RFC 9110 section 5 and RFC 9112 section 5.
 
 Names are kept, for the same few come again and again; whole lines are not. Looking those up saved no more
-than a loop that asks little does, and took half as long again where a client sends others each time (measured).
+than a loop that asks little does, and took half as long again where a client sends others each time.
 """
 
 from shim.errors import BadRequest, UpstreamInvalid
