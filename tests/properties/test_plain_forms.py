@@ -142,6 +142,8 @@ def test_hosts(host):
     st.text("0129 +-,\u00b2\u0661", max_size=22).map(str.encode)
     | st.from_regex(rb"[0-9]{1,22}", fullmatch=True)
 )
+@example(b"9" * 19)
+@example(b"9" * 20)
 def test_lengths(value):
     found = outcome(lambda: request_framing("1.1", ((b"content-length", value),)))
     if re.fullmatch(rb"[0-9]{1,19}", value):
