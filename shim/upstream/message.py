@@ -166,7 +166,7 @@ class UpstreamRequest(NamedTuple):
             # Without a length uWSGI would take the body for empty (measured: an active image of no bytes).
             assert not self.is_chunked, "the uwsgi protocol has no chunks"
             return encode_packet(request_variables(self._as_uwsgi(post_file)))
-        headers = self.headers.copy()
+        headers = list(self.headers)
         if self.body is not None:
             length = self.body.length
             headers.append(
