@@ -50,7 +50,7 @@ KEPT_DESPITE_CONNECTION = frozenset(
 )
 
 # What clients of OpenStack send, and proxies add, nearly always. What follows from these names is worked out
-# beforehand, and not kept as names come: for a client that makes them up that took half as long again.
+# beforehand, and not kept as names come: for a client that makes them up that took up to half as long again.
 USUAL_NAMES = frozenset(
     {
         b"accept",
