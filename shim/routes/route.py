@@ -142,13 +142,8 @@ def _decode_segments(raw_path: bytes) -> str:
 
 def _path_matches(pattern: str, path: str) -> bool:
     # Most paths that do not match do not end as they should, which is seen at a tenth of the time.
-    return path.endswith(_tail(pattern)) and _pattern(pattern).fullmatch(path) is not None
-
-
-@functools.cache
-def _tail(pattern: str) -> str:
-    """What stands behind the last star, for itself; all of it where there is none."""
-    return pattern.rpartition("*")[2]
+    tail, expression = _pattern(pattern)
+    return path.endswith(tail) and expression.fullmatch(path) is not None
 
 
 # What a client sends must not make an expression try every way of dividing it among the stars: so each star
@@ -156,7 +151,12 @@ def _tail(pattern: str) -> str:
 
 
 @functools.cache
-def _pattern(path: str) -> re.Pattern[str]:
+def _pattern(path: str) -> tuple[str, re.Pattern[str]]:
+    """What stands behind the last star of a pattern (all of it where there is none), and its expression."""
+    return path.rpartition("*")[2], _expression(path)
+
+
+def _expression(path: str) -> re.Pattern[str]:
     """A pattern of paths: sections, and between each two of them any number of characters or segments."""
     parts = re.split(r"(/\*\*/|/\*\*$|\*\*)", path)
     sections, gaps = parts[::2], ["", *parts[1::2]]

@@ -173,7 +173,7 @@ class UpstreamRequest(NamedTuple):
             close = b"" if keep_alive else b"connection: close\r\n"
             line = b"%b %b HTTP/1.1\r\n" % (self.method.encode("ascii"), self.target)
             return b"".join((line, self.encoded, size, close, b"\r\n"))
-        headers = self.headers.copy()
+        headers = list(self.headers)
         if self.body is not None:
             length = self.body.length
             headers.append(

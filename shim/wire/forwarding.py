@@ -10,7 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shim.wire.headers import FORWARDED_PREFIX, TOKEN, Headers, fields_of_this_hop, get_first
+from shim.wire.headers import (
+    FORWARDED_PREFIX,
+    TOKEN,
+    USUAL_NAMES,
+    Headers,
+    fields_of_this_hop,
+    get_all,
+    get_first,
+)
 from shim.wire.hops import Origin, find_origin, unmapped
 from shim.wire.identity import new_request_id
 
@@ -169,20 +177,30 @@ def forwarded_fields(
         prefix: The mount, ``""`` or like ``/image``.
         http_version: Which the client spoke; Via says so (RFC 9110 section 7.6.3).
     """
-    of_this_hop, is_stranger = fields_of_this_hop(headers), peer.origin is NOTHING_SAID
-    kept, passed = [], []
-    for field in headers:
-        name = field[0]
-        # A name with "_" would become the same HTTP_* variable as its twin with "-".
-        if name in _NOT_THE_CLIENTS or name in of_this_hop or b"_" in name:
-            if name == b"via":
-                passed.append(field[1])
-        # Whatever else goes by such a name would be a proxy's word, for whoever reads it.
-        elif not (is_stranger and name.startswith(FORWARDED_PREFIX)):
-            kept.append(field)
+    goes_on = _may_a_stranger_say if peer.origin is NOTHING_SAID else _may_a_client_say
+    dropped = fields_of_this_hop(headers)
+    kept = [
+        field
+        for field in headers
+        if (field[0] in _USUALLY_SAID or goes_on(field[0])) and field[0] not in dropped
+    ]
     kept += _forwarding_fields(peer, get_first(headers, b"host") or b"", prefix)
+    passed = get_all(headers, b"via")
     kept.append((b"via", b", ".join([*passed, b"%b glance-shim" % http_version.encode("ascii")])))
     return kept
+
+
+def _may_a_client_say(name: bytes) -> bool:
+    # A name with "_" would become the same HTTP_* variable as its twin with "-".
+    return name not in _NOT_THE_CLIENTS and b"_" not in name
+
+
+def _may_a_stranger_say(name: bytes) -> bool:
+    # Whatever else goes by such a name would be a proxy's word, for whoever reads it.
+    return _may_a_client_say(name) and not name.startswith(FORWARDED_PREFIX)
+
+
+_USUALLY_SAID = frozenset(filter(_may_a_stranger_say, USUAL_NAMES))
 
 
 def _forwarding_fields(peer: Peer, host: bytes, prefix: str) -> Sequence[tuple[bytes, bytes]]:

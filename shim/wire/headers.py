@@ -49,6 +49,40 @@ KEPT_DESPITE_CONNECTION = frozenset(
     }
 )
 
+# What clients of OpenStack send, and proxies add, nearly always. What follows from these names is worked out
+# beforehand, and not kept as names come: for a client that makes them up that took up to half as long again.
+USUAL_NAMES = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"authorization",
+        b"cache-control",
+        b"content-type",
+        b"cookie",
+        b"forwarded",
+        b"host",
+        b"if-modified-since",
+        b"if-none-match",
+        b"openstack-api-version",
+        b"origin",
+        b"range",
+        b"referer",
+        b"traceparent",
+        b"tracestate",
+        b"user-agent",
+        b"via",
+        b"x-auth-token",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-openstack-image-size",
+        b"x-openstack-request-id",
+        b"x-request-id",
+        b"x-service-token",
+    }
+)
+
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Octets rather than expressions where every field of every message passes: a fifth of the time, and never
 # more than one look at each octet, whatever a client makes of its white space.

@@ -8,7 +8,7 @@ import urllib.parse
 from typing import NamedTuple
 
 from shim.errors import HeadTooLarge
-from shim.wire.kept import Kept
+from shim.wire.headers import USUAL_NAMES
 
 MAX_VARIABLES_SIZE = 65535
 # uWSGI drops a request with more, without an answer (measured; its max-vars may allow more, but never less).
@@ -97,8 +97,8 @@ def encode_packet(variables: dict[bytes, bytes]) -> bytes:
         )
     parts: list[bytes] = []
     for name, value in variables.items():
-        if len(name) < len(_SIZES) and len(value) < len(_SIZES):
-            parts += (_SIZES[len(name)], name, _SIZES[len(value)], value)
+        if (name_size := len(name)) < len(_SIZES) and (value_size := len(value)) < len(_SIZES):
+            parts += (_SIZES[name_size], name, _SIZES[value_size], value)
             continue
         if len(name) > MAX_VARIABLES_SIZE or len(value) > MAX_VARIABLES_SIZE:
             raise _too_large(len(value))
@@ -117,7 +117,7 @@ def _header_variables(headers: list[tuple[bytes, bytes]], mount: bytes) -> dict[
             value = b"" if name == b"content-length" else value.removesuffix(mount)  # noqa: PLW2901 - as WSGI has to see it
             if not value:
                 continue
-        variable = _VARIABLES[name]
+        variable = _USUAL_VARIABLES.get(name) or _variable(name)
         if variable in variables:
             value = variables[variable] + _JOINED_BY.get(name, b", ") + value  # noqa: PLW2901 - all that it has
         variables[variable] = value
@@ -128,8 +128,7 @@ def _variable(name: bytes) -> bytes:
     return _OWN_VARIABLE.get(name) or b"HTTP_" + name.upper().replace(b"-", b"_")
 
 
-# The same few names come again and again; a longer one is nobody's.
-_VARIABLES = Kept(_variable, most=1024, longest=64)
+_USUAL_VARIABLES = {name: _variable(name) for name in USUAL_NAMES}
 
 
 def _too_large(size: int) -> HeadTooLarge:
