@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.app.short import ShortRequests
@@ -22,6 +22,7 @@ from shim.wire.forwarding import TrustedProxies
 from tests.fakes.flow import MEMORY, Flow
 from tests.fakes.loops import REAL_LOOPS, loop_time, run_uvloop
 from tests.fakes.stream import length_of
+from tests.support.examples import examples
 from tests.unit.server.test_on_sockets import hang_up, serving
 
 GET = b"GET /v2/images HTTP/1.1\r\nHost: glance\r\nX-Auth-Token: t\r\n\r\n"
@@ -301,7 +302,7 @@ def test_a_server_that_takes_longer_than_most(monkeypatch):
 
 
 @given(cuts=st.lists(st.integers(1, len(OK) - 1), max_size=2))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_an_answer_cut_anywhere(cuts):
     places = [0, *sorted(cuts), len(OK)]
     script = [piece for start, end in itertools.pairwise(places) if (piece := OK[start:end])]
