@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from shim.app.short import ShortRequests
 from shim.upstream.address import parse_upstream
+from shim.upstream.dialing import connect_near
 from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.network import connect_now
+from shim.upstream.plain_stream import SocketStream
 from shim.upstream.pool import Server
 from shim.wire.forwarding import TrustedProxies
 from tests.fakes.flow import MEMORY, Flow
@@ -100,7 +103,7 @@ class Behind:
 
 
 @contextlib.asynccontextmanager
-async def behind(script, protocol="http", **timeouts):
+async def behind(script, protocol="http", connect=connect_now, **timeouts):
     """A flow with a server on a real socket, and what that server got."""
     script = Behind(script, protocol)
     listener = await asyncio.start_server(script, "127.0.0.1", 0)
@@ -108,6 +111,7 @@ async def behind(script, protocol="http", **timeouts):
     server = Server(
         parse_upstream(f"{protocol}://127.0.0.1:{port}"),
         UpstreamTimeouts(**{"connect_retry": 0.0, **timeouts}),
+        connect_now=connect,
         clock=loop_time,
     )
     flow = Flow(server=server)
@@ -284,6 +288,30 @@ def test_a_server_that_takes_too_long():
     async def scene():
         found = await both_ways([0.3, OK], GET, response=0.1)
         assert b"response_timeout" in found.received
+
+    run_uvloop(scene())
+
+
+class Stingy(SocketStream):
+    """A socket that takes ten bytes at once, as one does whose buffer is full."""
+
+    def offer(self, pieces):
+        """Send the first of them."""
+        return super().offer([b"".join(pieces)[:10]])
+
+
+@pytest.mark.parametrize("request_", ["GET", "a body"])
+def test_a_server_that_takes_a_part_at_once(request_):
+    """The rest is sent by a task, and so is its answer waited for."""
+    text = GET if request_ == "GET" else _put(b"Content-Length: 50", bytes(50))
+
+    def connect(address):
+        return Stingy(connect_near(address.host, address.port))
+
+    async def scene():
+        found = await both_ways([OK], text, text, connect=connect)
+        assert found.given == 0
+        assert b"".join(found.sent).count(b" HTTP/1.1\r\n") == 2
 
     run_uvloop(scene())
 

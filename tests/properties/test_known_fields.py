@@ -22,19 +22,19 @@ LINES = st.one_of(
     st.binary(max_size=20),
 )
 # The same fields, others, more, less, and what makes of two heads one.
-BLOCKS = st.sampled_from(
+BLOCKS = st.binary(max_size=40) | st.sampled_from(
     [
-        *(
-            BLOCK,
-            BLOCK[:-2],
-            BLOCK[:-1],
-            BLOCK + b"x",
-            BLOCK + b"GET / HTTP/1.1\r\n" + BLOCK,
-            b"\r\n" + BLOCK,
-        ),
-        *(BLOCK.replace(b"\r\n", b"\n"), BLOCK.replace(b"*/*", b"*/* "), BLOCK.replace(b"Host", b"host")),
+        BLOCK,
+        BLOCK[:-2],
+        BLOCK[:-1],
+        BLOCK + b"x",
+        BLOCK + b"GET / HTTP/1.1\r\n" + BLOCK,
+        b"\r\n" + BLOCK,
+        BLOCK.replace(b"\r\n", b"\n"),
+        BLOCK.replace(b"*/*", b"*/* "),
+        BLOCK.replace(b"Host", b"host"),
     ]
-) | st.binary(max_size=40)
+)
 
 
 def read_plainly(data: bytes) -> RequestHead | None:

@@ -1,4 +1,4 @@
-"""Heads of one connection: what the application says of their fields is asked once for as long as they stay."""
+"""Heads of one connection: what the application says of their fields is asked once, while they stay."""
 
 import pytest
 
