@@ -79,8 +79,8 @@ class ServerOptions(Options):
     fast: kinds.Switch = option(
         True,
         "Whether bodies that go to disk, and large answers, are moved by threads of their own, a megabyte at "
-        "a time, instead of by the event loop, and small requests served without a task. Only on Linux, answers "
-        "without TLS only; off shows whether a fault lies there.",
+        "a time, instead of by the event loop, and small requests are served without a task. Only on Linux, "
+        "answers without TLS only; off shows whether a fault lies there.",
     )
 
     @property
