@@ -179,7 +179,8 @@ class Download:
                 await overflow.write(piece)
                 if await self._pour(response, overflow):
                     break
-                if overflow.can_end:
+                # Read by us is not taken by the client: one that stands still on the last of it holds no server.
+                if overflow.can_end and not self._taking.is_under_way:
                     await overflow.end()
                     return False
         await overflow.end()

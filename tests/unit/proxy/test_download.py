@@ -169,6 +169,43 @@ def test_without_room_the_server_waits(options, server_waits, pours):
     run_leaping(scene())
 
 
+class SlowToTell(Server):
+    """A server whose bytes are there to be read before the thread that took them says so."""
+
+    async def pour(self, sink):
+        taken = await super().pour(sink)
+        await asyncio.sleep(1)
+        return taken
+
+
+def test_a_client_that_stands_still_has_not_caught_up():
+    """It has been sent all that was spooled, up to the end of a file, and takes the last of it much later."""
+
+    async def scene():
+        made = Scene(most=4 * MIB)
+        send, writes = made.client.send, []
+
+        async def send_slowly(message):
+            writes.append(len(message["body"]))
+            if len(writes) == 1:
+                await asyncio.sleep(0.5)
+            elif sum(writes) == 3 * PIECE:
+                await asyncio.sleep(1000)
+            await send(message)
+
+        made.answer = Answer(send_slowly)
+        pieces = numbered(32)
+        server = SlowToTell(*pieces, length=8 * MIB, pours=True)
+        left = []
+        asyncio.get_running_loop().call_later(500, lambda: left.append(sum(map(len, server._script))))
+        await made.run(server)
+        # As much was taken from the server as there is room for.
+        assert left[0] < 5 * MIB
+        assert made.client.body == b"".join(pieces)
+
+    run_leaping(scene())
+
+
 def test_a_client_that_has_caught_up_is_served_directly_again():
     """The spool is for the lag only: what comes after it costs no disk."""
 
