@@ -179,7 +179,7 @@ class Download:
                 await overflow.write(piece)
                 if await self._pour(response, overflow):
                     break
-                # Read by us is not taken by the client: one that stands still on the last of it holds no server.
+                # Read by us is not taken by the client: who stands still on the last of it holds no server.
                 if overflow.can_end and not self._taking.is_under_way:
                     await overflow.end()
                     return False
