@@ -47,23 +47,18 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.
     """
     proxy.drain.check()
-    method, target = asked.method, asked.target
-    path, _, _ = target.partition(b"?")
-    route = proxy.routes.find(method, path, common.headers, asked.length if asked.has_body else 0)
+    route, record = _begin_record(proxy, common, asked)
     upstream = proxy.upstreams[route.upstream]
-    image = proxy.service.image_of(path)
-    identity = common.next_identity()
     message = common.message(
-        method, target, identity=identity, mount=upstream.mount, about=image, terms=route.terms
+        *(asked.method, asked.target),
+        identity=record.id,
+        mount=upstream.mount,
+        about=record.image,
+        terms=route.terms,
     )
     handling = proxy.service.handle(message, upstream)
     if not handling.is_plain:
         return None
-    record = proxy.journal.make(
-        id=identity, method=method, path=path.decode("ascii", "backslashreplace"), client=common.client
-    )
-    record.project, record.route, record.image = common.project, route.name, image
-    record.upstream = upstream.name
     held = None
     if asked.has_body:
         held = hold_body(proxy.store, route, common.project, asked.client, asked.length)
@@ -71,21 +66,42 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
             return None
         message = message._replace(body=held.body)
         _note_body(record, route, held)
-    begun = None
-    try:
-        begun = upstream.send_now(message)
-    finally:
-        if begun is None and held is not None:
-            held.release()
+    begun = _send(upstream, message, held)
     if begun is None:
         return None
     return ShortRequest(proxy, record, asked.client, _Sending(message, upstream, handling, begun, held))
+
+
+def _begin_record(proxy: Proxy, common: Common, asked: Asked) -> tuple[Route, Record]:
+    """Where a request goes, and a record that nobody keeps yet."""
+    path, _, _ = asked.target.partition(b"?")
+    route = proxy.routes.find(asked.method, path, common.headers, asked.length if asked.has_body else 0)
+    record = proxy.journal.make(
+        id=common.next_identity(),
+        method=asked.method,
+        path=path.decode("ascii", "backslashreplace"),
+        client=common.client,
+    )
+    record.project, record.route, record.upstream = common.project, route.name, route.upstream
+    record.image = proxy.service.image_of(path)
+    return route, record
 
 
 def _note_body(record: Record, route: Route, held: HeldBody) -> None:
     record.has_body, record.mode = True, route.body.value
     record.length = record.received = held.body.length
     record.enter(Phase.RECEIVE, record.started)
+
+
+def _send(upstream: Upstream, message: UpstreamRequest, held: HeldBody | None) -> Begun | None:
+    """Send a request, or give back what its body has."""
+    begun = None
+    try:
+        begun = upstream.send_now(message)
+    finally:
+        if begun is None and held is not None:
+            held.release()
+    return begun
 
 
 class _Sending(NamedTuple):
