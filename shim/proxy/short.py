@@ -50,7 +50,8 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
     route, record = _begin_record(proxy, common, asked)
     upstream = proxy.upstreams[route.upstream]
     message = common.message(
-        *(asked.method, asked.target),
+        asked.method,
+        asked.target,
         identity=record.id,
         mount=upstream.mount,
         about=record.image,
