@@ -153,16 +153,19 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.stream.release_writing()
+        if self.state is Reading.AFTER and self._answer is None:
+            self._next_head()
 
     def shutdown(self) -> None:
         """The server drains (called by uvicorn): end after the answer under way."""
-        if self.state is Reading.HEAD and len(self._heads) == 0:
-            self.stream.close()
-        elif (answer := self._answer) is not None:
+        answer = self._answer
+        if answer is not None:
             answer.keep_alive = False
             if self.short is not None:
                 # By a task, which ends where too much time has passed.
                 self.short.go_on()
+        elif self.state in (Reading.HEAD, Reading.AFTER) and len(self._heads) == 0:
+            self.stream.close()
 
     def give_up(self) -> None:
         """The process ends: a client that has not taken all of its answer by now is to see that."""
@@ -273,9 +276,15 @@ class ClientConnection(asyncio.Protocol):
 
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
-        self.state = Reading.HEAD
         self.exchange = None
         self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+        # A client that asks on and takes nothing would have all answers kept here: megabytes for each
+        # packet of requests. What it has asked waits, at most ``MOST_PIPELINED``, until it has caught up.
+        if self.stream.is_writable:
+            self._next_head()
+
+    def _next_head(self) -> None:
+        self.state = Reading.HEAD
         held, self.held = self.held, b""
         self.stream.resume()
         if held:

@@ -140,6 +140,11 @@ class ClientStream:
             self.floor.add(clock() - began, self.newly_delivered())
 
     @property
+    def is_writable(self) -> bool:
+        """Whether the client has taken enough of what was written, so that ``drain`` would not wait."""
+        return self._writable.is_set()
+
+    @property
     def has_unsent(self) -> bool:
         """Whether the kernel has not taken yet all that was written."""
         return bool(self._transport.get_write_buffer_size())

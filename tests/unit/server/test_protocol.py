@@ -18,6 +18,7 @@ from shim.errors import (
     UnknownMethod,
 )
 from shim.server.request_body import HIGH_WATER, MOST_PIPELINED, Reading
+from shim.server.stream import WRITE_BUFFER
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.session import Echo, Session, answer_with
 from tests.fakes.transport import READ_SIZE
@@ -129,6 +130,37 @@ def test_so_much_is_pipelined_and_no_more():
 
     application = Echo(asyncio.Event())
     run_session(scene, application)
+
+
+def _of_a_client_that_takes_nothing(scene):
+    async def answer(_scope, _receive, send):
+        await answer_with(send, bytes(WRITE_BUFFER // 4))
+
+    run_session(scene, answer, takes=0)
+
+
+def test_who_takes_no_answer_is_given_no_more_of_them():
+    async def scene(session):
+        await session.send(*[GET * 100] * 3)
+        assert WRITE_BUFFER < len(session.transport.buffer) < WRITE_BUFFER * 3 // 2
+        session.transport.take()
+        await let_others_run(2000)
+        assert len(session.answers(*["GET"] * 300)) == 300
+        assert session.connection.state is Reading.HEAD
+
+    _of_a_client_that_takes_nothing(scene)
+
+
+def test_who_takes_no_answer_is_asked_nothing_more_by_a_server_that_drains():
+    async def scene(session):
+        await session.send(GET * 100)
+        session.connection.shutdown()
+        assert session.transport.closing
+        session.transport.take()
+        await session.transport.until_over()
+        assert len(session.answers(*["GET"] * 4)) == 4
+
+    _of_a_client_that_takes_nothing(scene)
 
 
 # -- the body is held back ------------------------------------------------------------------------
