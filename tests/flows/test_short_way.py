@@ -7,6 +7,7 @@ the server got, and that nothing is held afterwards.
 import asyncio
 import contextlib
 import itertools
+import os
 import re
 from dataclasses import dataclass, field
 
@@ -58,6 +59,7 @@ class Behind:
         self.script = script
         self._protocol = protocol
         self.connections = []
+        self.writers = []
         self._tasks = set()
         self._over = asyncio.Event()
 
@@ -65,6 +67,7 @@ class Behind:
         self._tasks.add(asyncio.current_task())
         got = bytearray()
         self.connections.append(got)
+        self.writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await self._read(reader)
@@ -386,6 +389,30 @@ def test_the_next_request_may_be_another():
         assert [sent.count(b"x-auth-token: u") for sent in found.sent] == [1]
 
     run_uvloop(scene())
+
+
+@pytest.mark.parametrize("run", REAL_LOOPS)
+@pytest.mark.parametrize("on_short_way", [False, True])
+def test_what_comes_unasked_answers_nobody(run, on_short_way):
+    """Also where the loop has not told of it yet: it is there when the next request is sent."""
+
+    async def scene():
+        async with behind([OK]) as (flow, server), serving(flow.application) as (connect, state):
+            if on_short_way:
+                flow.application.short_way = ShortRequests(flow.proxy, TrustedProxies())
+            reader, writer = await connect()
+            writer.write(GET)
+            await reader.readuntil(b"ok")
+            while not len(flow.upstream.servers[0].idle):
+                await asyncio.sleep(0.001)
+            (to_shim,) = server.writers
+            os.write(to_shim.get_extra_info("socket").fileno(), OK.replace(b"ok", b"no"))
+            (connection,) = state.connections
+            connection.data_received(GET)
+            assert (await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(2)).endswith(b"ok")
+            await hang_up(writer)
+
+    run(scene())
 
 
 @pytest.mark.parametrize("ready", [0, 1])
