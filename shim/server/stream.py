@@ -207,8 +207,13 @@ class ClientStream:
     # -- ends -------------------------------------------------------------------------------------
 
     def half_close(self) -> None:
-        """FIN after what was written; reading goes on."""
-        self._transport.write_eof()
+        """FIN after what was written; reading goes on, but for a client that has gone."""
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # asyncio's own loop shuts down at once, where the answer was met by a reset: nobody would tell of
+            # its end where reading is paused.
+            self._transport.abort()
 
     def close(self) -> None:
         """Close after what was written."""
