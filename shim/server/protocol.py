@@ -17,7 +17,7 @@ from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
-from shim.server.outgoing import OutgoingAnswer
+from shim.server.outgoing import Answering, OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
 from shim.server.request_heads import RequestHeads
 from shim.server.short import PATIENCE, ShortExchange
@@ -175,7 +175,8 @@ class ClientConnection(asyncio.Protocol):
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
-        if (answer := self._answer) is not None:
+        # One that has begun has not said so: whoever asks on behind it would find the connection closed.
+        if (answer := self._answer) is not None and answer.progress is Answering.NOT_BEGUN:
             answer.keep_alive = False
 
     @property

@@ -937,6 +937,31 @@ def test_shutdown_in_the_middle_of_an_answer():
     run_session(scene, application)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_connection_that_retires_ends_with_an_answer_that_says_so(begun):
+    go_on = asyncio.Event()
+
+    async def application(_scope, _receive, send):
+        if not begun:
+            await go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+        await send({"type": "http.response.body", "body": b"foo", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"bar"})
+
+    async def scene(session):
+        await session.send(GET + GET)
+        session.connection.retire()
+        go_on.set()
+        await let_others_run()
+        *others, last = session.answers(*["GET"] * (1 + begun))
+        assert last.headers["connection"] == "close"
+        assert session.transport.half_closed
+        assert not any("connection" in answer.headers for answer in others)
+
+    run_session(scene, application)
+
+
 def test_shutdown_in_the_middle_of_a_head():
     """The application refuses its request, and the client may come again elsewhere."""
 
