@@ -290,6 +290,18 @@ def test_a_server_that_takes_too_long():
     run_uvloop(scene())
 
 
+@pytest.mark.parametrize("timeout", ["response", "response_idle"])
+@pytest.mark.parametrize(("seconds", "given"), [(4.0, 0), (6.0, 1)])
+def test_a_server_that_has_little_time(timeout, seconds, given):
+    """It is waited for by a task from the beginning: a second more would be felt."""
+
+    async def scene():
+        found = await both_ways([OK], GET, **{timeout: seconds})
+        assert found.given == given
+
+    run_uvloop(scene())
+
+
 def test_a_server_that_takes_longer_than_most(monkeypatch):
     """The application is run, and goes on with what was begun: the server gets one request."""
     monkeypatch.setattr("shim.server.protocol.PATIENCE", 0.01)
