@@ -154,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
         """The client has caught up."""
         self.stream.release_writing()
         if self.state is Reading.AFTER and self._answer is None:
-            self._next_head()
+            self.next_request()
 
     def shutdown(self) -> None:
         """The server drains (called by uvicorn): end after the answer under way."""
@@ -281,10 +281,8 @@ class ClientConnection(asyncio.Protocol):
         self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
         # A client that asks on and takes nothing would have all answers kept here: megabytes for each
         # packet of requests. What it has asked waits, at most ``MOST_PIPELINED``, until it has caught up.
-        if self.stream.is_writable:
-            self._next_head()
-
-    def _next_head(self) -> None:
+        if not self.stream.is_writable:
+            return
         self.state = Reading.HEAD
         held, self.held = self.held, b""
         self.stream.resume()
