@@ -6,6 +6,7 @@ the server got, and that nothing is held afterwards.
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -497,6 +498,22 @@ def test_the_server_drains():
             assert b"connection: close" in (answer := await reader.read())
             assert answer.endswith(b"ok")
             await hang_up(writer)
+
+    run_uvloop(scene())
+
+
+def test_a_descriptor_that_is_not_watched(monkeypatch):
+    """The request is sent by then: it is gone on with, and not begun anew."""
+
+    def refuse(_watch, *_):
+        raise OSError(errno.ENOSPC, "as many as the kernel takes")
+
+    monkeypatch.setattr("shim.upstream.descriptor_watch.DescriptorWatch.start", refuse)
+
+    async def scene():
+        found = await both_ways([OK], GET.replace(b"GET", b"DELETE", 1))
+        assert [sent.count(b"DELETE") for sent in found.sent] == [1]
+        assert b"200 OK" in found.received
 
     run_uvloop(scene())
 
