@@ -143,10 +143,18 @@ class ShortRequest:
         for phase in (Phase.CONNECT, Phase.SEND, Phase.WAIT):
             record.enter(phase, begun.sent_at)
         proxy.journal.begin(record)
-        begun.watch(self._look)
-        if not begun.is_sent:
+        if not (begun.is_sent and self._is_watched()):
             # Later, for who began it does not know of it yet.
             asyncio.get_running_loop().call_soon(client.go_on)
+
+    def _is_watched(self) -> bool:
+        try:
+            self._sending.begun.watch(self._look)
+        except OSError:
+            # The kernel watches no more descriptors (epoll_ctl(2)). It is sent all the same, so that nobody
+            # may begin it anew.
+            return False
+        return True
 
     def _look(self) -> None:
         """Something of the answer is there to be read."""

@@ -17,7 +17,7 @@ from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
 from shim.server.exchange import Exchange
-from shim.server.outgoing import OutgoingAnswer
+from shim.server.outgoing import Answering, OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
 from shim.server.request_heads import RequestHeads
 from shim.server.short import PATIENCE, ShortExchange
@@ -153,16 +153,19 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.stream.release_writing()
+        if self.state is Reading.AFTER and self._answer is None:
+            self.next_request()
 
     def shutdown(self) -> None:
         """The server drains (called by uvicorn): end after the answer under way."""
-        if self.state is Reading.HEAD and len(self._heads) == 0:
-            self.stream.close()
-        elif (answer := self._answer) is not None:
+        answer = self._answer
+        if answer is not None:
             answer.keep_alive = False
             if self.short is not None:
                 # By a task, which ends where too much time has passed.
                 self.short.go_on()
+        elif self.state in (Reading.HEAD, Reading.AFTER) and len(self._heads) == 0:
+            self.stream.close()
 
     def give_up(self) -> None:
         """The process ends: a client that has not taken all of its answer by now is to see that."""
@@ -172,7 +175,8 @@ class ClientConnection(asyncio.Protocol):
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
-        if (answer := self._answer) is not None:
+        # One that has begun has not said so: whoever asks on behind it would find the connection closed.
+        if (answer := self._answer) is not None and answer.progress is Answering.NOT_BEGUN:
             answer.keep_alive = False
 
     @property
@@ -273,9 +277,13 @@ class ClientConnection(asyncio.Protocol):
 
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
-        self.state = Reading.HEAD
         self.exchange = None
         self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+        # A client that asks on and takes nothing would have all answers kept here: megabytes for each
+        # packet of requests. What it has asked waits, at most ``MOST_PIPELINED``, until it has caught up.
+        if not self.stream.is_writable:
+            return
+        self.state = Reading.HEAD
         held, self.held = self.held, b""
         self.stream.resume()
         if held:

@@ -13,6 +13,11 @@ from shim.wire.headers import Headers
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head
 from shim.wire.known_fields import KnownFields
 
+# What a connection keeps of its last request, in bytes of its head and in fields; one with more is read anew
+# each time. Kept, a head of 64 KiB in small fields was 1 MiB, for as long as its connection is idle.
+LONGEST_KEPT = 4096
+MOST_KEPT = 64
+
 
 class RequestHeads:
     """The heads of one connection."""
@@ -44,7 +49,7 @@ class RequestHeads:
         head = self._buffer.feed(data)
         if head is None:
             return None
-        self._head = head
+        self._head = head if len(head) <= LONGEST_KEPT else b""
         return parse_request_head(head)
 
     def take_rest(self) -> bytes:
@@ -62,9 +67,12 @@ class RequestHeads:
         if self._short_way is None or request.http_version != "1.1":
             return None
         if request.headers != self._headers:
-            self._headers = request.headers
-            self._terms = self._short_way.terms(request.headers, ends)
+            terms = self._short_way.terms(request.headers, ends)
+            if not self._head or len(request.headers) > MOST_KEPT:
+                # An idle connection would hold all that was made of it.
+                return terms
+            self._headers, self._terms = request.headers, terms
             # What comes with a body is no head alone, and has more to be looked at.
-            is_regular = self._terms is not None and not framing.has_framing
+            is_regular = terms is not None and not framing.has_framing
             self._known = KnownFields.of(self._head, request) if is_regular else None
         return self._terms

@@ -140,6 +140,11 @@ class ClientStream:
             self.floor.add(clock() - began, self.newly_delivered())
 
     @property
+    def is_writable(self) -> bool:
+        """Whether the client has taken enough of what was written, so that ``drain`` would not wait."""
+        return self._writable.is_set()
+
+    @property
     def has_unsent(self) -> bool:
         """Whether the kernel has not taken yet all that was written."""
         return bool(self._transport.get_write_buffer_size())
@@ -202,8 +207,13 @@ class ClientStream:
     # -- ends -------------------------------------------------------------------------------------
 
     def half_close(self) -> None:
-        """FIN after what was written; reading goes on."""
-        self._transport.write_eof()
+        """FIN after what was written; reading goes on, but for a client that has gone."""
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # asyncio's own loop shuts down at once, where the answer was met by a reset: nobody would tell of
+            # its end where reading is paused.
+            self._transport.abort()
 
     def close(self) -> None:
         """Close after what was written."""

@@ -70,10 +70,16 @@ class Connection:
         """Bytes of the body sent last as a whole, and the seconds that the server took to take them."""
         return self._sender.drained
 
+    @property
+    def tells_its_end(self) -> bool:
+        """Whether somebody hears of it where an idle connection ends."""
+        return self._watch.is_on
+
     def is_alive(self) -> bool:
         """Whether an idle connection can be used again, as far as can be known."""
-        # Of one that is watched the end would have been told.
-        return self._watch.is_on or not self._stream.is_readable()
+        # Also of one that is watched: what came in this turn of the loop is not told yet, and would be taken
+        # for the answer to what is sent now.
+        return not self._stream.is_readable()
 
     def close(self) -> None:
         """Close at once."""

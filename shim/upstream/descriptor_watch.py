@@ -1,7 +1,6 @@
 """Waits for a connection's descriptor without a task: one call where an answer comes, another where it ends.
 
-A descriptor stays registered from one request to the next: that spares two calls of the system for each, and
-the look whether an idle connection is still there.
+A descriptor stays registered from one request to the next: that spares two calls of the system for each.
 """
 
 import asyncio

@@ -49,7 +49,8 @@ class IdleConnections:
 
     def put(self, connection: Connection) -> None:
         """Keep one, or close it where it is over, or one too many."""
-        if len(self._idle) < MOST_CONNECTIONS and connection.is_alive():
+        is_wanted = len(self._idle) < MOST_CONNECTIONS
+        if is_wanted and (connection.tells_its_end or connection.is_alive()):
             self._idle.append((connection, self._clock()))
         else:
             connection.close()

@@ -92,7 +92,9 @@ class Server:
         Raises:
             HeadTooLarge: The request does not fit the server's protocol.
         """
-        is_exact = self._timeouts.response_for(None) < LEAST_RESPONSE
+        # The silence within an answer begins anew where its connection changes hands.
+        least = min(self._timeouts.response_for(None), self._timeouts.response_idle)
+        is_exact = least < LEAST_RESPONSE
         if self.address.tls or is_exact or not self._is_ordinary(request):
             return None
         keep_alive = self.address.protocol is Protocol.HTTP and self.idle.are_wanted

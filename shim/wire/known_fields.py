@@ -9,9 +9,6 @@ from typing import NamedTuple
 from shim.wire.headers import Headers
 from shim.wire.http1 import RequestHead, parse_request_line
 
-# What a connection keeps of its last request; one with more is read anew each time.
-LONGEST_KEPT = 4096
-
 
 class KnownFields(NamedTuple):
     """The fields of a request of HTTP/1.1.
@@ -29,7 +26,7 @@ class KnownFields(NamedTuple):
         """Those of a head that was read as ``request``; None where they are not worth keeping."""
         line, _, block = head.partition(b"\r\n")
         # A target in absolute-form has had its part in the fields.
-        if len(block) > LONGEST_KEPT or parse_request_line(line) is None:
+        if parse_request_line(line) is None:
             return None
         return cls(block, request.headers)
 

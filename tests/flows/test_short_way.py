@@ -6,7 +6,9 @@ the server got, and that nothing is held afterwards.
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import os
 import re
 from dataclasses import dataclass, field
 
@@ -62,6 +64,7 @@ class Behind:
         self.script = script
         self._protocol = protocol
         self.connections = []
+        self.writers = []
         self._tasks = set()
         self._over = asyncio.Event()
 
@@ -69,6 +72,7 @@ class Behind:
         self._tasks.add(asyncio.current_task())
         got = bytearray()
         self.connections.append(got)
+        self.writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await self._read(reader)
@@ -316,6 +320,18 @@ def test_a_server_that_takes_a_part_at_once(request_):
     run_uvloop(scene())
 
 
+@pytest.mark.parametrize("timeout", ["response", "response_idle"])
+@pytest.mark.parametrize(("seconds", "given"), [(4.0, 0), (6.0, 1)])
+def test_a_server_that_has_little_time(timeout, seconds, given):
+    """It is waited for by a task from the beginning: a second more would be felt."""
+
+    async def scene():
+        found = await both_ways([OK], GET, **{timeout: seconds})
+        assert found.given == given
+
+    run_uvloop(scene())
+
+
 def test_a_server_that_takes_longer_than_most(monkeypatch):
     """The application is run, and goes on with what was begun: the server gets one request."""
     monkeypatch.setattr("shim.server.protocol.PATIENCE", 0.01)
@@ -417,6 +433,30 @@ def test_the_next_request_may_be_another():
     run_uvloop(scene())
 
 
+@pytest.mark.parametrize("run", REAL_LOOPS)
+@pytest.mark.parametrize("on_short_way", [False, True])
+def test_what_comes_unasked_answers_nobody(run, on_short_way):
+    """Also where the loop has not told of it yet: it is there when the next request is sent."""
+
+    async def scene():
+        async with behind([OK]) as (flow, server), serving(flow.application) as (connect, state):
+            if on_short_way:
+                flow.application.short_way = ShortRequests(flow.proxy, TrustedProxies())
+            reader, writer = await connect()
+            writer.write(GET)
+            await reader.readuntil(b"ok")
+            while not len(flow.upstream.servers[0].idle):
+                await asyncio.sleep(0.001)
+            (to_shim,) = server.writers
+            os.write(to_shim.get_extra_info("socket").fileno(), OK.replace(b"ok", b"no"))
+            (connection,) = state.connections
+            connection.data_received(GET)
+            assert (await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(2)).endswith(b"ok")
+            await hang_up(writer)
+
+    run(scene())
+
+
 @pytest.mark.parametrize("ready", [0, 1])
 def test_a_slot_is_taken_or_waited_for(ready):
     async def scene():
@@ -487,6 +527,22 @@ def test_the_server_drains():
             assert b"connection: close" in (answer := await reader.read())
             assert answer.endswith(b"ok")
             await hang_up(writer)
+
+    run_uvloop(scene())
+
+
+def test_a_descriptor_that_is_not_watched(monkeypatch):
+    """The request is sent by then: it is gone on with, and not begun anew."""
+
+    def refuse(_watch, *_):
+        raise OSError(errno.ENOSPC, "as many as the kernel takes")
+
+    monkeypatch.setattr("shim.upstream.descriptor_watch.DescriptorWatch.start", refuse)
+
+    async def scene():
+        found = await both_ways([OK], GET.replace(b"GET", b"DELETE", 1))
+        assert [sent.count(b"DELETE") for sent in found.sent] == [1]
+        assert b"200 OK" in found.received
 
     run_uvloop(scene())
 

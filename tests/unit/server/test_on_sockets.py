@@ -92,6 +92,23 @@ def test_an_early_answer_reaches_a_client_that_goes_on_sending(run):
 
 
 @on_both_loops
+def test_an_early_answer_to_a_client_that_has_gone(run):
+    """Its place is free again: nobody reads from it any more, who would find that it has gone."""
+
+    async def scene():
+        async with serving(lambda _scope, _receive, send: answer_with(send)) as (connect, state):
+            _, writer = await connect()
+            while not state.connections:
+                await asyncio.sleep(0.001)
+            (connection,) = state.connections
+            await hang_up(writer)
+            # In the turn of the loop before the one that would tell of the end.
+            connection.data_received(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+
+    run(scene())
+
+
+@on_both_loops
 def test_a_cut_answer_that_ends_with_its_connection_is_a_reset(run):
     async def break_off(_scope, _receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -18,6 +18,7 @@ from shim.errors import (
     UnknownMethod,
 )
 from shim.server.request_body import HIGH_WATER, MOST_PIPELINED, Reading
+from shim.server.stream import WRITE_BUFFER
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.session import Echo, Session, answer_with
 from tests.fakes.transport import READ_SIZE
@@ -129,6 +130,37 @@ def test_so_much_is_pipelined_and_no_more():
 
     application = Echo(asyncio.Event())
     run_session(scene, application)
+
+
+def _of_a_client_that_takes_nothing(scene):
+    async def answer(_scope, _receive, send):
+        await answer_with(send, bytes(WRITE_BUFFER // 4))
+
+    run_session(scene, answer, takes=0)
+
+
+def test_who_takes_no_answer_is_given_no_more_of_them():
+    async def scene(session):
+        await session.send(*[GET * 100] * 3)
+        assert WRITE_BUFFER < len(session.transport.buffer) < WRITE_BUFFER * 3 // 2
+        session.transport.take()
+        await let_others_run(2000)
+        assert len(session.answers(*["GET"] * 300)) == 300
+        assert session.connection.state is Reading.HEAD
+
+    _of_a_client_that_takes_nothing(scene)
+
+
+def test_who_takes_no_answer_is_asked_nothing_more_by_a_server_that_drains():
+    async def scene(session):
+        await session.send(GET * 100)
+        session.connection.shutdown()
+        assert session.transport.closing
+        session.transport.take()
+        await session.transport.until_over()
+        assert len(session.answers(*["GET"] * 4)) == 4
+
+    _of_a_client_that_takes_nothing(scene)
 
 
 # -- the body is held back ------------------------------------------------------------------------
@@ -901,6 +933,31 @@ def test_shutdown_in_the_middle_of_an_answer():
         await let_others_run()
         assert session.answers("GET")[0].body == b"foobar"
         assert session.transport.half_closed
+
+    run_session(scene, application)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_connection_that_retires_ends_with_an_answer_that_says_so(begun):
+    go_on = asyncio.Event()
+
+    async def application(_scope, _receive, send):
+        if not begun:
+            await go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+        await send({"type": "http.response.body", "body": b"foo", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"bar"})
+
+    async def scene(session):
+        await session.send(GET + GET)
+        session.connection.retire()
+        go_on.set()
+        await let_others_run()
+        *others, last = session.answers(*["GET"] * (1 + begun))
+        assert last.headers["connection"] == "close"
+        assert session.transport.half_closed
+        assert not any("connection" in answer.headers for answer in others)
 
     run_session(scene, application)
 
