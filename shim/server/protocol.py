@@ -4,8 +4,6 @@ Stands in for uvicorn's protocol class (pinned exactly). How bodies are read is 
 """
 
 import asyncio
-import functools
-from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
@@ -16,19 +14,17 @@ from shim.asgi import short_way_of
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
+from shim.server.connection_waits import ConnectionWaits
 from shim.server.exchange import Exchange
 from shim.server.outgoing import Answering, OutgoingAnswer
 from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
 from shim.server.request_heads import RequestHeads
 from shim.server.short import PATIENCE, ShortExchange
 from shim.server.stream import ClientStream
-from shim.timing import Alarm, Seconds
 from shim.wire.framing import request_framing
 from shim.wire.http1 import RequestHead
 from shim.wire.proxy_protocol import ProxyHeader
 
-# How often at most a client is looked at that takes the rest of its answer.
-LEAST_LOOK: Seconds = 1.0
 # What is shown for a request whose head could not be read.
 _NO_HEAD = RequestHead("-", b"-", "1.1", ())
 
@@ -82,8 +78,7 @@ class ClientConnection(asyncio.Protocol):
         self.body = RequestBody(self, poller)
         self.exchange: Exchange | None = None
         self.short: ShortExchange | None = None
-        # One is enough: a connection waits for a head, or for its end, never for both.
-        self._alarm = Alarm(self.loop)
+        self._waits = ConnectionWaits(self.loop, self.options, self._give_up_head)
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self.state.value}, {len(self.held)} bytes held>"
@@ -107,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._refuse(_NO_HEAD, refusal)
             return
-        self._alarm.set(self.options.header_timeout, self._header_timeout)
+        self._waits.for_head()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes according to the state."""
@@ -135,7 +130,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
         """The connection is over."""
         self.state = Reading.CLOSED
-        self._alarm.close()
+        self._waits.close()
         self.stream.release_writing()
         self.server_state.connections.discard(self)
         if self._place is not None:
@@ -197,7 +192,7 @@ class ClientConnection(asyncio.Protocol):
         if request is not None:
             self._begin(request)
         elif begins:
-            self._alarm.set(self.options.header_timeout, self._header_timeout)
+            self._waits.for_head()
 
     def _begin(self, request: RequestHead) -> None:
         try:
@@ -219,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
         short = ShortExchange(self, request, framing)
         if short.begin(terms):
             self.short = short
-            self._alarm.set(PATIENCE, short.go_on)
+            self._waits.for_answer(PATIENCE, short.go_on)
         else:
             self.run(short.exchange())
 
@@ -237,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
 
     def run(self, exchange: Exchange) -> asyncio.Task[None]:
         """Run the application for a request."""
-        self._alarm.stop()
+        self._waits.stop()
         self.exchange = exchange
         if self._is_last:
             exchange.answer.keep_alive = False
@@ -246,19 +241,8 @@ class ClientConnection(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
         return task
 
-    def _keepalive_timeout(self) -> None:
-        self._once_taken(self.options.keepalive_timeout, self._header_timeout)
-
-    def _once_taken(self, waited: Seconds, end: Callable[[], None]) -> None:
-        """End what was waited with for so long, but not as long as the last answer is on its way yet."""
-        if not self.stream.is_waiting(waited):
-            end()
-            return
-        # Both time-outs may be 0, which is no pace to look at.
-        pause = max(waited, LEAST_LOOK)
-        self._alarm.set(pause, functools.partial(self._once_taken, pause, end))
-
-    def _header_timeout(self) -> None:
+    def _give_up_head(self) -> None:
+        """It was waited for long enough."""
         if len(self._heads) == 0:
             # Nothing was asked, so nothing is answered: a spare connection of a browser, say.
             self.stream.close()
@@ -278,7 +262,7 @@ class ClientConnection(asyncio.Protocol):
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
         self.exchange = None
-        self._alarm.set(self.options.keepalive_timeout, self._keepalive_timeout)
+        self._waits.for_next_request(self.stream)
         # A client that asks on and takes nothing would have all answers kept here: megabytes for each
         # packet of requests. What it has asked waits, at most ``MOST_PIPELINED``, until it has caught up.
         if not self.stream.is_writable:
@@ -305,12 +289,8 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.LINGER
         self.held = b""
         self.stream.half_close()
-        self._alarm.set(self.options.linger_timeout, self._linger_timeout)
+        self._waits.for_end(self.stream)
         self.stream.resume()
-
-    def _linger_timeout(self) -> None:
-        # What is left of the answer here would be lost, and one that ends with the connection look whole.
-        self._once_taken(self.options.linger_timeout, self.stream.abort)
 
     def cut(self, *, with_reset: bool) -> None:
         """The answer cannot be completed: end it so that the client sees it.
