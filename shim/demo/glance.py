@@ -6,6 +6,7 @@ but sqlite bears only a few uploads that end together.
 
 import contextlib
 import itertools
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,10 @@ class Glance:
         """
         glance = cls(directory.absolute(), environment or ensure_environment())
         glance._write_files(settings or {})
-        glance._make_database()
+        if settings and "database" in settings:
+            glance._sync_database()
+        else:
+            glance._make_database()
         return glance
 
     def serve(
@@ -105,6 +109,18 @@ class Glance:
         shutil.copyfile(tokens.__file__, self.directory / "modules/glance_shim_tokens.py")
 
     def _make_database(self) -> None:
+        kept, own = self.environment.empty_database, self.directory / "glance.sqlite"
+        if kept.exists():
+            shutil.copyfile(kept, own)
+            return
+        self._sync_database()
+        # Beside it first: others may look for it in the same moment. An environment may be read-only.
+        with contextlib.suppress(OSError):
+            beside = kept.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(own, beside)
+            beside.rename(kept)
+
+    def _sync_database(self) -> None:
         manage = self.environment.program("glance-manage")
         configuration = self.directory / "etc/glance-api.conf"
         command: list[str | Path] = [manage, "--config-file", configuration, "db", "sync"]
