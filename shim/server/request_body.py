@@ -53,8 +53,14 @@ class RequestBody:
         """Keep a body back: what came of it with its head is held, and nothing more is read."""
         self._framing = framing
         self._connection.state = Reading.HELD
-        if not _seems_whole(self._connection.held, framing):
+        if not self.seems_whole:
             self._connection.stream.pause()
+
+    @property
+    def seems_whole(self) -> bool:
+        """Whether what is held looks like all of it, so that nothing more has to be read."""
+        assert self._framing is not None
+        return _seems_whole(self._connection.held, self._framing)
 
     @property
     def to_come(self) -> int:

@@ -69,6 +69,9 @@ class ShortExchange:
         """All of the body, where it is here."""
         if not self._framing.has_body:
             return b""
+        # Whoever has a gigabyte to send is not asked for any of it before all is decided about it.
+        if self._framing.length is None and not self._connection.body.seems_whole:
+            return None
         # Bytes that come are its exchange's.
         self._connection.exchange = self._exchange = exchange = self.exchange()
         self._taken = message = exchange.receive_now()
