@@ -81,7 +81,7 @@ class ShortExchange:
 
     def give(self, status: int, headers: Fields, body: bytes) -> None:
         """The answer, whole."""
-        self._connection.short = None
+        self._end()
         self.answer.give(status, headers, body)
 
     def go_on(self) -> None:
@@ -92,9 +92,14 @@ class ShortExchange:
         assert under_way is not None
         # Before the application's first step something may come that it is to find.
         under_way.stop()
-        self._connection.short = None
         exchange = self.exchange()
         exchange.under_way = under_way
+        self._end()
         task = self._connection.run(exchange)
         # One that is cancelled before its first step never runs.
         task.add_done_callback(lambda _task: under_way.give_up())
+
+    def _end(self) -> None:
+        """Let go of all: in a ring with it bodies would stay until the collector comes by, 50 MiB of them."""
+        self._connection.short = None
+        self._under_way = self._exchange = self._taken = None

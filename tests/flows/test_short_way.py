@@ -7,6 +7,7 @@ the server got, and that nothing is held afterwards.
 import asyncio
 import contextlib
 import errno
+import gc
 import itertools
 import os
 import re
@@ -17,9 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.app.short import ShortRequests
+from shim.proxy.short import ShortRequest
+from shim.server.exchange import Exchange
+from shim.server.short import ShortExchange
 from shim.upstream.address import parse_upstream
+from shim.upstream.begun import Begun
+from shim.upstream.connection import Connection
 from shim.upstream.dialing import connect_near
-from shim.upstream.message import UpstreamTimeouts
+from shim.upstream.message import BytesBody, UpstreamTimeouts
 from shim.upstream.network import connect_now
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.pool import Server
@@ -145,16 +151,21 @@ class CountingTerms:
 
     def begin(self, method, target, client, **of_body):
         """Begin with a client that is counted."""
-        give = client.give
+        return self._terms.begin(method, target, CountedClient(self._way, client), **of_body)
 
-        class Client:
-            body_now, go_on = client.body_now, client.go_on
 
-            def give(_self, *answer):  # noqa: N805 - within a method
-                self._way.given += 1
-                give(*answer)
+class CountedClient:
+    """One client, as the short way has it."""
 
-        return self._terms.begin(method, target, Client(), **of_body)
+    def __init__(self, way, client):
+        self._way = way
+        self._client = client
+        self.body_now, self.go_on = client.body_now, client.go_on
+
+    def give(self, *answer):
+        """It came to its answer here."""
+        self._way.given += 1
+        self._client.give(*answer)
 
 
 async def outcome(script, *requests, on_short_way, **timeouts):
@@ -419,6 +430,25 @@ def test_a_request(request_):
         assert found.given in (expected, 2 * expected)
 
     run_uvloop(scene())
+
+
+def test_nothing_is_left_for_the_collector():
+    """It comes by once in ten thousand objects, and a body may be 64 KiB."""
+    requests = [GET, _put(b"Content-Length: 2", b"hi"), _put(CHUNKED, b"2\r\nhi\r\n0\r\n\r\n"), GET]
+    kinds = (ShortExchange, ShortRequest, Exchange, Begun, Connection, BytesBody)
+
+    async def scene(script):
+        gc.collect()
+        gc.disable()
+        try:
+            found = await outcome(script, *requests, on_short_way=True)
+            assert len(found.told) == len(requests)
+            return [type(one) for one in gc.get_objects() if isinstance(one, kinds)]
+        finally:
+            gc.enable()
+
+    for name in ("whole", "chunks"):
+        assert run_uvloop(scene(SERVERS[name][1])) == []
 
 
 def test_the_next_request_may_be_another():
