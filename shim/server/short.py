@@ -82,7 +82,11 @@ class ShortExchange:
     def give(self, status: int, headers: Fields, body: bytes) -> None:
         """The answer, whole."""
         self._end()
-        self.answer.give(status, headers, body)
+        try:
+            self.answer.give(status, headers, body)
+        finally:
+            # As with an application that fails: what is not whole by now is cut, and the client sees it.
+            self.answer.cut()
 
     def go_on(self) -> None:
         """Run the application for the rest of it; without effect where that is done already."""
