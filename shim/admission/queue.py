@@ -160,17 +160,19 @@ class SlotQueue:
         """A slot that is had on stepping into the line; who finds none steps out again at once."""
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
+        server: int | None = None
         try:
             self._join(waiter, turn, preference)
-            if turn.done():
-                return turn.result()
+            server = turn.result() if turn.done() else None
         except (LimitReached, NowhereToGo):
             # Whoever can wait finds the same, and tells of it.
             pass
         finally:
             del self._turns[waiter.number]
-        self.leave(waiter)
-        return None
+            # Whatever went wrong: nobody waits for a slot that it would get.
+            if server is None:
+                self.leave(waiter)
+        return server
 
     def leave(self, waiter: Waiter) -> None:
         """Give back what it holds, or its place in line; safe to call twice."""
