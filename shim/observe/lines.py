@@ -3,6 +3,7 @@
 Each write is a call of the system, and a log is written to by every request.
 """
 
+import abc
 import asyncio
 import logging
 import time
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from shim.observe.journal import Record
 
 
-class RequestFormatter(logging.Formatter):
+class RequestFormatter(logging.Formatter, abc.ABC):
     """A formatter that needs no record of logging's for the line of a request."""
 
+    @abc.abstractmethod
     def format_request(self, record: "Record", seconds: Seconds, created: float) -> str:
         """The line that ``format`` makes of the request's ``AccessLine``."""
-        raise NotImplementedError
 
 
 class LineHandler(logging.StreamHandler[IO[str]]):

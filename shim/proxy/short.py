@@ -143,11 +143,12 @@ class ShortRequest:
         for phase in (Phase.CONNECT, Phase.SEND, Phase.WAIT):
             record.enter(phase, begun.sent_at)
         proxy.journal.begin(record)
-        if not (begun.is_sent and self._is_watched()):
+        if not (begun.is_sent and self._watches()):
             # Later, for who began it does not know of it yet.
             asyncio.get_running_loop().call_soon(client.go_on)
 
-    def _is_watched(self) -> bool:
+    def _watches(self) -> bool:
+        """Begin to wait; False where that is not to be had."""
         try:
             self._sending.begun.watch(self._look)
         except OSError:
