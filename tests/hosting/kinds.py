@@ -9,6 +9,7 @@ from tests.hosting.gunicorn import Gunicorn, GunicornThreads
 from tests.hosting.hosting import Hosting
 from tests.hosting.mod_wsgi import ModWsgiChunked, ModWsgiDaemon, ModWsgiEmbedded
 from tests.hosting.site import Site
+from tests.hosting.tasks import tasks_under_way
 from tests.hosting.uwsgi import Uwsgi, UwsgiHttpRouter, UwsgiHttpSocket, UwsgiTcp
 
 KINDS: dict[str, type[Hosting]] = {
@@ -43,6 +44,11 @@ class Hostings(Mapping[str, str]):
             hosting = KINDS[kind](kind, self.site)
             self._running[kind] = self._stack.enter_context(hosting)
         return self._running[kind]
+
+    def tasks_under_way(self) -> set[str]:
+        """The tasks of Glance that have not ended, whichever server runs them."""
+        logs = (hosting.log_text() for hosting in self._running.values())
+        return set().union(*map(tasks_under_way, logs))
 
     def __getitem__(self, kind: str) -> str:
         return self.hosting(kind).url

@@ -19,9 +19,10 @@ from shim.demo.environment import Environment, ensure_environment, find_environm
 from tests.hosting.hosting import Hosting
 from tests.hosting.kinds import Hostings
 from tests.hosting.site import Site, Unavailable, make_site
-from tests.integration.images import Images
+from tests.integration.images import SETTLE, Images
 from tests.integration.programs import Programs
 from tests.integration.results import Results
+from tests.support.wire import eventually
 
 RESULTS = pytest.StashKey[Results]()
 
@@ -88,6 +89,15 @@ def hostings(site: Site) -> Iterator[Hostings]:
     """The same Glance under each hosting: the upstream URL by kind; started when it is first asked for."""
     with SkippingHostings(site) as hostings:
         yield hostings
+
+
+@pytest.fixture(autouse=True)
+def _tasks_ended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test leaves Glance without a task under way: the next one's could be lost beside it."""
+    yield
+    if "hostings" in request.fixturenames:
+        hostings: Hostings = request.getfixturevalue("hostings")
+        eventually(lambda: not hostings.tasks_under_way(), "Glance's tasks have ended", SETTLE)
 
 
 class SkippingHostings(Hostings):

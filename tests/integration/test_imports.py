@@ -7,9 +7,7 @@ staging with glance-direct and web-download are in ``test_glance`` with the clie
 import hashlib
 import json
 import random
-import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 
 from tests.hosting.kinds import KINDS, Hostings
 from tests.hosting.site import Site
+from tests.hosting.tasks import ended_tasks, tasks_under_way
 from tests.integration.images import SETTLE, Images, Source
 from tests.integration.programs import TOKEN
 from tests.integration.running import run_shim
@@ -32,18 +31,6 @@ MIB = 1 << 20
 DATA = random.Random(55).randbytes(2 * MIB)
 IMPORTS = ("/v2/images/*/stage", "/v2/images/*/import", "/v2/tasks", "/v2/tasks/**")
 FIELDS = {"name": "imported", "disk_format": "raw", "container_format": "bare"}
-LOOK_EVERY = 0.5
-"""Seconds."""
-
-
-def ended_tasks(log: str) -> set[str]:
-    """The tasks of which Glance's log says that they came to an end."""
-    return set(re.findall(r"Task \[([^]]+)\] status changing from \w+ to (?:success|failure)", log))
-
-
-def tasks_under_way(log: str) -> set[str]:
-    """The tasks of which it says that they began, and not that they ended."""
-    return set(re.findall(r"Task \[([^]]+)\] status changing from pending to", log)) - ended_tasks(log)
 
 
 @dataclass
@@ -76,6 +63,10 @@ class Api:
         """Ask for an import into an image."""
         self.ask("POST", f"/v2/images/{image}/import", json={"method": {"name": method}, **more})
 
+    def await_tasks(self) -> None:
+        """Until Glance does nothing beside its answers: one task at a time (tests.hosting.tasks)."""
+        eventually(lambda: not tasks_under_way(self.log()), "earlier tasks have ended", SETTLE)
+
     def import_by_task(self, source: Source) -> str:
         """``POST /v2/tasks``, to its end; the image.
 
@@ -83,22 +74,14 @@ class Api:
         """
         if shutil.which("qemu-img") is None:
             pytest.skip("qemu-img is not installed (Debian: qemu-utils)")
-        # Glance forks with code to run in the child, beside whatever else its threads do: one task at a time.
-        eventually(lambda: not tasks_under_way(self.log()), "earlier tasks have ended", SETTLE)
+        self.await_tasks()
         asked = {"import_from": source.uri, "import_from_format": "raw", "image_properties": FIELDS}
         task = self.ask("POST", "/v2/tasks", json={"type": "import", "input": asked})["id"]
-        # Not asked for: each question would contend with the task for the same sqlite, and for its process.
         try:
             eventually(lambda: task in ended_tasks(self.log()), "the task has ended", SETTLE)
         except Hang as hang:
             raise AssertionError(f"{hang}\n{self.log()[-6000:]}") from None
-
-        def stored() -> dict[str, Any] | None:
-            time.sleep(LOOK_EVERY)
-            told = self.ask("GET", f"/v2/tasks/{task}")
-            return told if told["status"] in ("success", "failure") else None
-
-        told = eventually(stored, "its end is stored", SETTLE)
+        told = self.ask("GET", f"/v2/tasks/{task}")
         assert told["status"] == "success", told["message"]
         return told["result"]["image_id"]
 
