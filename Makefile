@@ -1,5 +1,5 @@
 # What a developer runs; the work itself is in tools/. Nothing outside of this directory is written to, but
-# Debian packages, where root or sudo allows it (tools/debian-packages).
+# Debian packages, where root or sudo allows it (tools/debian-packages), and the caches of uv and pip.
 
 export GLANCE_SHIM_DEMO_HOME ?= $(CURDIR)/.lab
 

@@ -14,7 +14,7 @@ make_plots() {
     say "installing matplotlib into $plots"
     rm -rf $plots
     .venv/bin/python -m venv $plots &&
-        $plots/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+        .venv/bin/python -m shim.demo.packages $plots/bin/python \
             --requirement benchmarks/requirements-plots.txt &&
         echo "$wanted" >$plots/stamp
 }

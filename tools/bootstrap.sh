@@ -49,6 +49,6 @@ is_whole && exit 0
 rm -f $stamp
 if ! is_here || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then make_environment; fi
 say "installing glance-shim and its tools into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-user --editable '.[dev,docs]' ||
-    die "pip could not install, see above; it needs a network, or an index it is told of (PIP_INDEX_URL)"
+.venv/bin/python -m shim.demo.packages .venv/bin/python --editable '.[dev,docs]' ||
+    die "nothing could be installed, see above; it needs a network, or an index it is told of (PIP_INDEX_URL)"
 echo "$wanted" >$stamp

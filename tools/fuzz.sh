@@ -7,8 +7,7 @@ cd "$(dirname "$0")/.."
 
 if ! .venv/bin/python -c 'import atheris' 2>/dev/null; then
     say "installing atheris into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-user --only-binary atheris \
-        --editable '.[dev,fuzz]' || {
+    .venv/bin/python -m shim.demo.packages .venv/bin/python --only-binary atheris --editable '.[dev,fuzz]' || {
         skip "fuzzing: atheris could not be installed"
         exit 0
     }

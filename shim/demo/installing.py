@@ -1,10 +1,10 @@
-"""Filling a virtual environment with pip, with progress for a person and errors that say what to do.
+"""Making a virtual environment and filling it, with progress for a person and errors that say what to do.
 
 ``environment`` decides whether this is needed at all, and marks the result as finished.
 """
 
 import importlib.util
-import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,18 +12,23 @@ from pathlib import Path
 
 from shim.demo import DemoError
 from shim.demo.interpreters import choose_python
+from shim.demo.packages import Installer, installers
 from shim.demo.processes import Process
 from shim.timing import Seconds
 
 Report = Callable[[str], None]
 
-# A slow line needs minutes for some 40 MB; pip's own timeouts find a dead one sooner.
+# A slow line needs minutes for some 40 MB; the installers' own timeouts find a dead one sooner.
 INSTALL_LIMIT: Seconds = 1800.0
 _VENV_LIMIT: Seconds = 300.0
 _POLL: Seconds = 0.5
 _PROGRESS_STEP = 25
 
-# What pip's log may hold -> what it means for a person; the first that fits is told.
+# What uv says when a stage is over -> what a person is told of its packages.
+_STAGES = {"Resolved": "packages found; fetching them", "Prepared": "packages fetched; unpacking them"}
+_STAGE = re.compile(rf"(?P<name>{'|'.join(_STAGES)}) (?P<count>\d+) packages? in ")
+
+# What the log may hold -> what it means for a person; the first that fits is told.
 _MEANINGS = (
     (
         ("name resolution", "NewConnectionError", "establish a new connection", "Network is unreachable"),
@@ -52,7 +57,7 @@ def install(
     """Make a new virtual environment in ``directory``, instead of what is there, and install into it.
 
     Raises:
-        DemoError: It did not work; the text says why as far as pip's log tells.
+        DemoError: It did not work; the text says why as far as the installers' log tells.
     """
     python = choose_python()
     if python == Path(sys.executable) and importlib.util.find_spec("ensurepip") is None:
@@ -62,20 +67,35 @@ def install(
         )
     log.unlink(missing_ok=True)
     _make_environment(directory, python, log)
-    _run_pip(directory, packages, constraints, log, report)
+    _fill(directory, packages, constraints, log, report)
 
 
 def explain(output: str) -> str:
-    """What pip's output means for a person."""
+    """What the output of uv and pip means for a person."""
     for signs, meaning in _MEANINGS:
         if any(sign in output for sign in signs):
             return meaning
-    return "pip failed"
+    return "uv and pip failed"
 
 
-def count_collected(output: str) -> int:
-    """How many packages pip has found so far."""
-    return sum(line.startswith("Collecting ") for line in output.splitlines())
+def tell_progress(output: str, expected: int) -> list[str]:
+    """What a person is told of an installer's output so far, line by line.
+
+    Args:
+        output: Of uv, of pip, or of one after the other.
+        expected: How many packages there are in all, roughly.
+    """
+    told, collected = [], 0
+    for line in output.splitlines():
+        if line.startswith("Collecting "):
+            collected += 1
+            if collected % _PROGRESS_STEP == 0:
+                told.append(f"  {collected} of about {expected} packages found")
+        elif line.startswith("Installing collected packages"):
+            told.append(f"  all {collected} packages fetched; unpacking them")
+        elif stage := _STAGE.match(line):
+            told.append(f"  {stage['count']} {_STAGES[stage['name']]}")
+    return told
 
 
 def _make_environment(directory: Path, python: Path, log: Path) -> None:
@@ -84,36 +104,36 @@ def _make_environment(directory: Path, python: Path, log: Path) -> None:
         raise DemoError(f"no virtual environment in {directory}:\n{making.tail()}")
 
 
-def _run_pip(directory: Path, packages: Sequence[str], constraints: Path, log: Path, report: Report) -> None:
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
-    pip: list[str | Path] = [directory / "bin" / "python", "-m", "pip", "install", "--no-user", *options]
-    with tempfile.TemporaryDirectory(prefix="pip-", dir=directory) as temporary:
-        # An interrupted pip leaves its unpacked packages behind: here they go with the directory.
-        variables = os.environ | {"TMPDIR": temporary}
-        command = [*pip, "--constraint", constraints, *packages]
-        with Process.start(command, log=log, variables=variables) as process:
-            status = _follow(process, _count_pins(constraints), report)
-    if status:
-        meaning = explain(log.read_text(errors="replace"))
-        raise DemoError(f"Glance was not installed: {meaning}\npip's last words ({log}):\n{process.tail(8)}")
+def _fill(directory: Path, packages: Sequence[str], constraints: Path, log: Path, report: Report) -> None:
+    python, expected = directory / "bin" / "python", _count_pins(constraints)
+    with tempfile.TemporaryDirectory(prefix="packages-", dir=directory) as scratch:
+        # What an interrupted installer has unpacked goes with the directory.
+        for installer in installers(python, Path(scratch), compiled=True):
+            words = (*installer.command, "--constraint", constraints, *packages)
+            with Process.start(words, log=log, variables=installer.variables) as process:
+                if _follow(installer, process, expected, report) == 0:
+                    return
+    meaning = explain(log.read_text(errors="replace"))
+    raise DemoError(
+        f"the packages were not installed: {meaning}\nThe last words of {log}:\n{process.tail(8)}"
+    )
 
 
-def _follow(process: Process, expected: int, report: Report) -> int:
-    """Tell how far pip is until it ends; its exit status."""
-    told, unpacking = 0, False
+def _follow(installer: Installer, process: Process, expected: int, report: Report) -> int:
+    """Tell how far an installer is until it ends; its exit status."""
+    told = len(tell_progress(process.log.read_text(errors="replace"), expected))
     for _ in range(int(INSTALL_LIMIT / _POLL)):
         status = process.wait(_POLL)
-        output = process.log.read_text(errors="replace")
-        collected = count_collected(output)
-        if collected >= told + _PROGRESS_STEP:
-            told = collected
-            report(f"  {collected} of about {expected} packages found")
-        if not unpacking and "Installing collected packages" in output:
-            unpacking = True
-            report(f"  all {collected} packages fetched; unpacking them")
+        lines = tell_progress(process.log.read_text(errors="replace"), expected)
+        for line in lines[told:]:
+            report(line)
+        told = len(lines)
         if status is not None:
             return status
-    raise DemoError(f"pip has not finished after {INSTALL_LIMIT / 60:.0f} minutes; its log is {process.log}")
+    minutes = INSTALL_LIMIT / 60
+    raise DemoError(
+        f"{installer.name} has not finished after {minutes:.0f} minutes; its log is {process.log}"
+    )
 
 
 def _count_pins(constraints: Path) -> int:
