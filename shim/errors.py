@@ -90,7 +90,7 @@ class ExpectationFailed(ClientFault):
 
 
 class HeadTooLarge(ClientFault):
-    """The head exceeds ``limits.max_head``, or does not fit the uwsgi packet."""
+    """The head exceeds ``limits.max_head``, has too many fields, or does not fit the uwsgi packet."""
 
     code = "head_too_large"
 

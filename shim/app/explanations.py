@@ -101,8 +101,8 @@ _CLIENT = {
         "Look at the client; HTTP knows no other expectation.",
     ),
     "head_too_large": Explanation(
-        "Request line and headers exceed `limits.max_head`, or what uWSGI takes: 65,535 bytes and 128 "
-        "variables, some twenty of them the shim's.",
+        "Request line and headers exceed `limits.max_head`, are more than 1000, or exceed what uWSGI takes: "
+        "65,535 bytes and 128 variables, some twenty of them the shim's.",
         "Very large tokens (PKI, many roles), or a client gone wild with cookies or fields.",
         "Use fernet tokens; raise `limits.max_head` for HTTP servers. uWSGI has no more.",
     ),

@@ -67,7 +67,7 @@ def find_environment(home: Path | None = None) -> Environment | None:
 
 
 def ensure_environment(home: Path | None = None, *, report: Report = print) -> Environment:
-    """The environment, installed first where it must be (20 s, with pip a minute); ``report`` gets lines of progress.
+    """The environment, installed first where it must be (20 s; by pip a minute); ``report`` gets progress.
 
     Safe in several processes at once: one installs, the others wait for it.
 

@@ -4,6 +4,7 @@ import pytest
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
 from shim.wire.http1 import (
+    MOST_FIELDS,
     HeadBuffer,
     RequestHead,
     ResponseHead,
@@ -139,6 +140,16 @@ def test_a_head_without_end_is_refused_at_the_limit(cut):
     assert gather(cut(b"x" * 64), limit=64) == (None, b"x" * 64)
     with pytest.raises(HeadTooLarge):
         gather(cut(b"x" * 65), limit=64)
+
+
+@pytest.mark.parametrize("count", [MOST_FIELDS, MOST_FIELDS + 1, 13_000])
+def test_a_head_of_very_many_fields_is_refused(count):
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * (count - 1) + b"\r\n"
+    if count <= MOST_FIELDS:
+        assert len(parse_request_head(head).headers) == count
+    else:
+        with pytest.raises(HeadTooLarge, match="more than 1000 fields"):
+            parse_request_head(head)
 
 
 BARE_LF = [
