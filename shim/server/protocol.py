@@ -17,7 +17,8 @@ from shim.server.connection_options import ConnectionOptions
 from shim.server.connection_waits import ConnectionWaits
 from shim.server.exchange import Exchange
 from shim.server.outgoing import Answering, OutgoingAnswer
-from shim.server.request_body import MOST_PIPELINED, Reading, RequestBody
+from shim.server.reading import MOST_PIPELINED, Reading
+from shim.server.request_body import RequestBody
 from shim.server.request_heads import RequestHeads
 from shim.server.short import PATIENCE, ShortExchange
 from shim.server.stream import ClientStream

@@ -4,11 +4,11 @@ Because a body is held, everything that is decided before the application's firs
 before a byte of it, and before a 100.
 """
 
-import enum
 from typing import TYPE_CHECKING
 
 from shim.errors import BadFraming
 from shim.poller import Poller
+from shim.server.reading import MOST_PIPELINED, Reading
 from shim.server.takeover import Takeover
 from shim.server.tls_pump import make_intake
 from shim.wire.chunked import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder
@@ -20,23 +20,8 @@ if TYPE_CHECKING:
 # Decoded bytes waiting for the application; beyond it the client is held back.
 # (uvloop reads 250 KB at a time: after one such read nothing more comes unasked for.)
 HIGH_WATER = 192 * 1024
-# Bytes of following requests kept while an answer is under way.
-MOST_PIPELINED = 64 * 1024
 # What is taken of a body in one read of our own: a small body with its chunks' lines.
 READ_AT_ONCE = 128 * 1024
-
-
-class Reading(enum.Enum):
-    """What the next bytes of the client are."""
-
-    HEAD = "head"
-    HELD = "held"  # a body that nobody has asked for yet
-    BODY = "body"
-    PUMPED = "pumped"  # the body again, but read by a pump
-    AFTER = "after"  # later requests, kept until the answer is done
-    REFUSED = "refused"  # of no interest any more; the answer is under way
-    LINGER = "linger"  # read and thrown away until the client has read the answer
-    CLOSED = "closed"
 
 
 class RequestBody:

@@ -17,7 +17,8 @@ from shim.errors import (
     UnknownCoding,
     UnknownMethod,
 )
-from shim.server.request_body import HIGH_WATER, MOST_PIPELINED, Reading
+from shim.server.reading import MOST_PIPELINED, Reading
+from shim.server.request_body import HIGH_WATER
 from shim.server.stream import WRITE_BUFFER
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 from tests.fakes.session import Echo, Session, answer_with

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.server.request_body import Reading
+from shim.server.reading import Reading
 from tests.fakes.loops import let_others_run, run_leaping
 from tests.fakes.session import Echo, Session
 
