@@ -177,6 +177,12 @@ class OutgoingAnswer:
             self._connection.end()
 
     def cut(self) -> None:
-        """Nothing more comes: where it is not complete, the client is to see that."""
-        if not self.is_complete and not self.is_dropped:
-            self._connection.cut(with_reset=self._ending is Ending.CLOSE)
+        """Nothing more comes: where it is not complete, the connection ends so that the client sees it."""
+        if self.is_complete or self.is_dropped:
+            return
+        stream = self._connection.stream
+        if self._ending is Ending.CLOSE:
+            # Its end is the connection's end: after a FIN it would look whole.
+            stream.reset()
+        else:
+            stream.abort()

@@ -251,14 +251,12 @@ class ClientConnection(asyncio.Protocol):
         limit = self.options.header_timeout
         self._refuse(_NO_HEAD, HeaderTimeout(f"The request head did not arrive within {limit:g} s."))
 
-    # -- bodies -----------------------------------------------------------------------------------
+    # -- ends -------------------------------------------------------------------------------------
 
     @property
     def is_request_read(self) -> bool:
         """Whether the request was read to its end, so that another may follow."""
         return self.state is Reading.AFTER
-
-    # -- ends -------------------------------------------------------------------------------------
 
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
@@ -292,14 +290,3 @@ class ClientConnection(asyncio.Protocol):
         self.stream.half_close()
         self._waits.for_end(self.stream)
         self.stream.resume()
-
-    def cut(self, *, with_reset: bool) -> None:
-        """The answer cannot be completed: end it so that the client sees it.
-
-        Args:
-            with_reset: The answer's end is the connection's end, so that only a reset shows a cut.
-        """
-        if with_reset:
-            self.stream.reset()
-        else:
-            self.stream.abort()
