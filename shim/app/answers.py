@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from shim.app.explanations import TYPE_PREFIX
 from shim.errors import ShimError, TokenExpired
 from shim.wire.headers import Headers, get_all, list_members
 
@@ -51,6 +50,12 @@ STATUSES: Mapping[str, int] = {
     "disk_full": 507,
     "disk_error": 507,
 }
+
+TYPE_PREFIX = "urn:problem-type:glance-shim:"
+"""What a code stands behind in the ``type`` of problem+json (RFC 9457 section 3.1.1): a name and no address.
+
+An address would have to be reachable for clients, and the manual lies wherever the operator puts it.
+"""
 
 # The statuses that say "come back later" say when, also where the error does not know better.
 _RETRY_AFTER = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})

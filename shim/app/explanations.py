@@ -7,12 +7,6 @@ neither can lack a code or keep one that is gone. In the texts `…` marks optio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TYPE_PREFIX = "urn:problem-type:glance-shim:"
-"""What a code stands behind in the ``type`` of problem+json (RFC 9457 section 3.1.1): a name and no address.
-
-An address would have to be reachable for clients, and the manual lies wherever the operator puts it.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
