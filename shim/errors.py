@@ -129,6 +129,12 @@ class ClientGone(ClientFault):
 
     code = "client_gone"
 
+    def __init__(
+        self, detail: str = "The client closed the connection while its request was under way."
+    ) -> None:
+        """Take where it was, if that is known better; nobody but the log is ever told."""
+        super().__init__(detail)
+
 
 class ClientTooSlow(ClientFault):
     """The client took nothing of its answer for ``timeouts.send``, or less than ``limits.min_rate``."""

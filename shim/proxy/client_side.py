@@ -49,7 +49,7 @@ class ClientSide:
         self._block = task
         # A fast path is an offer: who makes none is asked, by a task.
         if self._watch_client is not None and self.has_body:
-            self._watch_client(self._leave_now)
+            self._watch_client(self._client_left)
         else:
             self._watch = self._start(self._take_body())
         return self
@@ -101,7 +101,7 @@ class ClientSide:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
         watch = asyncio.ensure_future(work)
-        watch.add_done_callback(self._leave)
+        watch.add_done_callback(self._watch_ended)
         return watch
 
     async def _take_body(self) -> None:
@@ -113,9 +113,9 @@ class ClientSide:
     async def _notice_leaving(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        raise _gone()
+        raise ClientGone
 
-    def _leave(self, watch: asyncio.Future[None]) -> None:
+    def _watch_ended(self, watch: asyncio.Future[None]) -> None:
         # Only while the block runs: a cancellation asked for after it would hit what follows. And a
         # receive() that fails once the body is there, or not wanted, says nothing of the client's leaving.
         if self._is_over or watch.cancelled():
@@ -126,11 +126,7 @@ class ClientSide:
             self._error = error
             self._block.cancel()
 
-    def _leave_now(self) -> None:
+    def _client_left(self) -> None:
         if not self._is_over and self._error is None:
-            self._error = _gone()
+            self._error = ClientGone()
             self._block.cancel()
-
-
-def _gone() -> ClientGone:
-    return ClientGone("The client closed the connection while its request was under way.")

@@ -151,7 +151,7 @@ class Relay(Job[int]):
         except BlockingIOError:
             return
         except OSError as error:
-            raise _client_gone() from error
+            raise ClientGone from error
         self._held -= size
         self.taken += size
 
@@ -228,10 +228,6 @@ def _check(relay: Relay, stream: "ClientStream", source: AnswerSource, stood: Se
         raise source.silent
     if stood:
         stream.floor.add(stood, stream.newly_delivered())
-
-
-def _client_gone() -> ClientGone:
-    return ClientGone("The client closed the connection while its request was under way.")
 
 
 def _open_pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
