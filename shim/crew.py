@@ -7,11 +7,23 @@ are enough, and cheapest, as long as their turns come to an end; so more come on
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from shim.timing import Seconds
 
 # All at work for so long and not one turn ended: they do not compute, they are stuck.
 STALL: Seconds = 0.05
+
+
+class Worker(Protocol):
+    """What a thread calls when its turn has come."""
+
+    def step(self, buffer: memoryview) -> None:
+        """Take one turn; ``buffer`` is the thread's own, and free again afterwards.
+
+        It must not raise: that would end the thread.
+        """
+        ...
 
 
 class Crew:

@@ -255,7 +255,7 @@ class Job(abc.ABC, Generic[Result]):
 
     def _let_go(self) -> None:
         # In any case: an old turn may have come between, and left it there.
-        self._poller.hurry(self)
+        self._poller.cancel_delay(self)
         while self._watched:
             self._poller.forget(self._watched.pop())
         self._holder = Holder.LOOP

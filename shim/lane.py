@@ -6,9 +6,9 @@ later it has sent several. All that are due in the same moment are served one af
 
 import math
 import threading
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from shim.crew import Crew
+from shim.crew import Crew, Worker
 from shim.timing import UNLIMITED, Clock, Seconds
 
 # Moments are so long: several members share one, and a thread is woken once for all of them.
@@ -17,14 +17,6 @@ TICK: Seconds = 0.05
 BUFFER = 128 * 1024
 
 Member = TypeVar("Member")
-
-
-class Late(Protocol):
-    """What a thread calls when the time has come."""
-
-    def step(self, buffer: memoryview) -> None:
-        """Take one turn; ``buffer`` is the thread's own, and free again afterwards."""
-        ...
 
 
 class Lane(Generic[Member]):
@@ -78,7 +70,7 @@ class LateTurns:
     def __init__(self, most: int, *, name: str, clock: Clock) -> None:
         """Take how many threads there are at most; the first starts with the first member."""
         self._clock = clock
-        self._lane: Lane[Late] = Lane()
+        self._lane: Lane[Worker] = Lane()
         self._changed = threading.Condition()
         self._crew = Crew(self._run, 1, most, name=name)
         self._is_running = False
@@ -91,7 +83,7 @@ class LateTurns:
         """How many there are."""
         return len(self._crew)
 
-    def enter(self, worker: Late, delay: Seconds) -> bool:
+    def enter(self, worker: Worker, delay: Seconds) -> bool:
         """Give it a turn after so many seconds; False where the system has no thread for that."""
         with self._changed:
             if not self._is_running and not self._start():
@@ -102,7 +94,7 @@ class LateTurns:
             self._lane.enter(worker, due)
         return True
 
-    def leave(self, worker: Late) -> None:
+    def leave(self, worker: Worker) -> None:
         """Give it none; one that has begun, or is just about to, is the worker's to refuse."""
         with self._changed:
             self._lane.leave(worker)
@@ -134,7 +126,7 @@ class LateTurns:
             worker.step(buffer)
             stays = self._crew.end_turn()
 
-    def _next(self) -> Late | None:
+    def _next(self) -> Worker | None:
         """The next worker, waited for; None at the end."""
         with self._changed:
             while self._is_running:

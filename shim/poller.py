@@ -6,9 +6,8 @@ slow peer costs no thread.
 
 import os
 import select
-from typing import Protocol
 
-from shim.crew import Crew
+from shim.crew import Crew, Worker
 from shim.lane import LateTurns
 from shim.timing import Clock, Seconds, monotonic
 
@@ -17,14 +16,6 @@ BUFFER = 1024 * 1024
 # Sockets are waited for in the kernel: more threads only help where disks stall, and then they come.
 THREADS = 4
 MOST_THREADS = 32
-
-
-class Worker(Protocol):
-    """What a thread calls when a socket is ready."""
-
-    def step(self, buffer: memoryview) -> None:
-        """Take one turn; ``buffer`` is the thread's own, and free again afterwards."""
-        ...
 
 
 class Poller:
@@ -89,11 +80,11 @@ class Poller:
         del self._workers[descriptor]
 
     def delay(self, worker: Worker, seconds: Seconds) -> bool:
-        """Give a turn after so many seconds, whatever the sockets do; False where that is not to be had."""
+        """Give a turn after so many seconds, whatever the sockets do; False where no thread is to be had."""
         return self._late.enter(worker, seconds)
 
-    def hurry(self, worker: Worker) -> None:
-        """Give no such turn any more; a worker that has none coming may ask for that too."""
+    def cancel_delay(self, worker: Worker) -> None:
+        """Give no such turn any more; without effect where none is to come."""
         self._late.leave(worker)
 
     def close(self) -> None:
