@@ -5,7 +5,7 @@ and each of its offers is noticed in one line and falls back to plain ASGI where
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -45,21 +45,16 @@ class BodySink(Protocol):
 
 
 class BodyPump(Protocol):
-    """The fast way in: reads the rest of a request's body away from the event loop.
-
-    Attributes:
-        waited: Seconds that the client was waited for.
-        quiet: Seconds of them since its last byte.
-    """
+    """The fast way in: reads the rest of a request's body away from the event loop."""
 
     @property
     def waited(self) -> float:
-        """See above."""
+        """Seconds that the client was waited for, in all."""
         ...
 
     @property
     def quiet(self) -> float:
-        """See above."""
+        """Seconds of them since its last byte."""
         ...
 
     async def fill(self, sink: BodySink) -> tuple[bool, bytes]:
@@ -69,7 +64,8 @@ class BodyPump(Protocol):
             Whether the body has ended, and bytes of it that did not fit the sink.
 
         Raises:
-            Exception: The body is malformed, or the sink failed.
+            ClientFault: The client left, or the body is malformed.
+            LimitReached: The sink failed.
         """
         ...
 
@@ -128,60 +124,6 @@ class UnderWay(Protocol):
         ...
 
 
-class ShortClient(Protocol):
-    """Who a request on the short way is for; ``give`` or ``go_on`` is called, once."""
-
-    def body_now(self, most: int) -> bytes | None:
-        """All of the request's body, asked for while it begins.
-
-        None where some of it is still to come, or it has more than so many bytes, or is not as it should be:
-        the ordinary way then finds it as if nobody had asked.
-        """
-        ...
-
-    def give(self, status: int, headers: Fields, body: bytes) -> None:
-        """The answer, whole."""
-        ...
-
-    def go_on(self) -> None:
-        """It is not as most are: run the application for the rest of it, with what was begun."""
-        ...
-
-
-class ShortTerms(Protocol):
-    """What requests with the same fields on one connection have in common."""
-
-    def begin(
-        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
-    ) -> UnderWay | None:
-        """Begin one of them; None where it is none for the short way after all: nothing was done.
-
-        Args:
-            method: As it came, as ``target``.
-            target: Byte for byte.
-            client: Asked for the body, and told what becomes of the request, later.
-            has_body: Whether its head says anything of a body, if only that it is empty.
-            length: Of the body, in bytes; None where the head does not say.
-        """
-        ...
-
-
-class ShortWay(Protocol):
-    """An application's offer to serve small requests without being run: sent at once, answered by a callback.
-
-    An attribute ``short_way`` of the application; a server that does not look for it runs the application.
-    """
-
-    def terms(self, headers: Fields, ends: Mapping[str, Any]) -> ShortTerms | None:
-        """What requests of HTTP/1.1 have in common; None where they are none for this way.
-
-        Args:
-            headers: Names in lower case.
-            ends: The scope's ``client``, ``server`` and ``scheme``.
-        """
-        ...
-
-
 class Inbound(NamedTuple):
     """What the shim's own server knows of a request beyond the ASGI scope; a tuple, for each request has one.
 
@@ -191,9 +133,8 @@ class Inbound(NamedTuple):
             application answers it like any error of its own, so that all answers look alike.
         take_over: Gives a pump for the rest of the body, once all of it that came before was received;
             None where this connection offers none. Leaving the block gives the socket back.
-        move_answer: Moves the rest of an answer's body to the client, as far as the client keeps up; None
-        where
-            that does not pay or is not possible, and nothing was moved.
+        move_answer: Moves the rest of an answer's body to the client, as far as the client keeps up; gives
+            None where that does not pay or is not possible, and nothing was moved.
         watch_client: Tells of the client's leaving without a task that waits in ``receive()`` for it.
         under_way: The request was begun on the short way, and is to be gone on with.
         receive_now: Gives the part of the body that is here already, or in the socket, without a wait; asks
@@ -207,11 +148,6 @@ class Inbound(NamedTuple):
     watch_client: WatchClient | None = None
     receive_now: ReceiveNow | None = None
     under_way: UnderWay | None = None
-
-
-def short_way_of(application: object) -> ShortWay | None:
-    """The short way that an application offers, None where it has none, or is wrapped in another."""
-    return getattr(application, "short_way", None)
 
 
 def inbound_of(scope: Scope) -> Inbound | None:

@@ -9,12 +9,13 @@ from typing import Any
 from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
 from shim.app.notes import Notes
 from shim.app.stopping import Stoppable
-from shim.asgi import Inbound, Receive, Scope, Send, ShortWay, inbound_of
+from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
 from shim.errors import CUT_OFF, ClientGone, Draining, ShimError
 from shim.observe.journal import Journal, Record
 from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.short import ShortRequest
+from shim.short_way import ShortWay
 from shim.wire.forwarding import Peer, TrustedProxies, client_group, peer_of, request_id
 from shim.wire.framing import CHUNKED, NOTHING, Framing, request_framing
 from shim.wire.headers import Headers

@@ -25,11 +25,11 @@ from shim.app.routing import route_table, service_of
 from shim.app.short import ShortRequests
 from shim.app.stopping import Canceller
 from shim.app.view import View
-from shim.asgi import ShortWay
 from shim.ledger.counts import Ledger
 from shim.observe.journal import Journal
 from shim.poller import Poller
 from shim.proxy.flow import Proxy
+from shim.short_way import ShortWay
 from shim.spool.budget import Budget
 from shim.spool.disk import LocalDisk, measure_space
 from shim.spool.encrypted import EncryptedDisk

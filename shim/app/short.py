@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from shim.asgi import Fields, ShortClient
+from shim.asgi import Fields
 from shim.errors import ShimError
 from shim.proxy.common import Common, is_usual
 from shim.proxy.flow import Proxy
 from shim.proxy.short import Asked, ShortRequest, begin_short
+from shim.short_way import ShortClient
 from shim.wire.forwarding import TrustedProxies, peer_of
 
 log = logging.getLogger("shim.app")

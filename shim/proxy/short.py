@@ -8,7 +8,7 @@ else the ordinary way begins, or goes on with what was begun (docs/decisions/003
 import asyncio
 from typing import NamedTuple
 
-from shim.asgi import Receive, ShortClient, WatchClient
+from shim.asgi import Receive, WatchClient
 from shim.errors import CUT_OFF, Draining, UpstreamFault
 from shim.observe.journal import Phase, Record
 from shim.proxy.client_side import ClientSide
@@ -20,6 +20,7 @@ from shim.proxy.respond import relayed_headers
 from shim.proxy.short_body import HeldBody, hold_body
 from shim.routes.route import Route
 from shim.service.generic import Handling
+from shim.short_way import ShortClient
 from shim.upstream.begun import Begun
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
@@ -31,7 +32,7 @@ _FIRST_FINAL_STATUS = 200
 
 
 class Asked(NamedTuple):
-    """A request as it came, without its fields, and who it is for (``asgi.ShortTerms.begin``)."""
+    """A request as it came, without its fields, and who it is for (``ShortTerms.begin``)."""
 
     method: str
     target: bytes

@@ -6,8 +6,8 @@ It has its part of the spool's budget like any other, from before it is asked fo
 from typing import NamedTuple
 
 from shim.admission.gate import COUNTED_FROM
-from shim.asgi import ShortClient
 from shim.routes.route import BodyMode, Route
+from shim.short_way import ShortClient
 from shim.spool.budget import Lease
 from shim.spool.store import Store
 from shim.upstream.message import BytesBody

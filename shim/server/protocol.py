@@ -10,7 +10,6 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from shim.admission.connections import ConnectionGate, Place
-from shim.asgi import short_way_of
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
 from shim.server.connection_options import ConnectionOptions
@@ -22,6 +21,7 @@ from shim.server.request_body import RequestBody
 from shim.server.request_heads import RequestHeads
 from shim.server.short import PATIENCE, ShortExchange
 from shim.server.stream import ClientStream
+from shim.short_way import short_way_of
 from shim.wire.framing import request_framing
 from shim.wire.http1 import RequestHead
 from shim.wire.proxy_protocol import ProxyHeader

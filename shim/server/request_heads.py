@@ -7,7 +7,7 @@ of its fields is asked once for as long as they stay the same.
 from collections.abc import Mapping
 from typing import Any
 
-from shim.asgi import ShortTerms, ShortWay
+from shim.short_way import ShortTerms, ShortWay
 from shim.wire.framing import Framing
 from shim.wire.headers import Headers
 from shim.wire.http1 import HeadBuffer, RequestHead, parse_request_head

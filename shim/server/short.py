@@ -6,9 +6,10 @@ application is run, and goes on with what was begun.
 
 from typing import TYPE_CHECKING
 
-from shim.asgi import Fields, Message, ShortTerms, UnderWay
+from shim.asgi import Fields, Message, UnderWay
 from shim.server.exchange import Exchange
 from shim.server.outgoing import OutgoingAnswer
+from shim.short_way import ShortTerms
 from shim.timing import Seconds
 from shim.wire.framing import Framing
 from shim.wire.http1 import RequestHead
