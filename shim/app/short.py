@@ -9,9 +9,9 @@ from typing import Any
 
 from shim.asgi import Fields
 from shim.errors import ShimError
-from shim.proxy.common import Common, is_usual
 from shim.proxy.flow import Proxy
-from shim.proxy.short import Asked, ShortRequest, begin_short
+from shim.proxy.onward import Common
+from shim.proxy.short import Asked, ShortRequest, begin_short, is_usual
 from shim.short_way import ShortClient
 from shim.wire.forwarding import TrustedProxies, peer_of
 

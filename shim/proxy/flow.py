@@ -14,8 +14,9 @@ from shim.admission.limits import BodyPace
 from shim.admission.turnstile import Turnstile
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
-from shim.proxy.forward import Delivery, upstream_request
+from shim.proxy.forward import Delivery
 from shim.proxy.growing import wait_for_start
+from shim.proxy.onward import upstream_request
 from shim.proxy.pace import LEAST_PACED, Begin, Pace, choose_begin
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest

@@ -10,9 +10,8 @@ from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.download import Download
 from shim.proxy.growing import GrowingBody
-from shim.proxy.request import Answer, ClientRequest
+from shim.proxy.request import Answer
 from shim.proxy.respond import relay, relay_hints, take
-from shim.routes.route import Terms
 from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
 from shim.spool.store import Store
@@ -22,8 +21,6 @@ from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.question import gather
-from shim.wire.forwarding import forwarded_headers
-from shim.wire.headers import get_first
 from shim.wire.http1 import ResponseHead
 
 
@@ -130,37 +127,3 @@ class Delivery:
 
     def _enter(self, phase: Phase) -> None:
         self.journal.enter(self.record, phase)
-
-
-def upstream_request(
-    request: ClientRequest, mount: str, *, about: str = "", terms: Terms | None = None
-) -> UpstreamRequest:
-    """The request as its upstream shall see it; the body is added once it is there.
-
-    Args:
-        request: The client's.
-        mount: SCRIPT_NAME of the application.
-        about: The image that it speaks of, where it does.
-        terms: Those of its route.
-    """
-    terms = terms or Terms()
-    headers = forwarded_headers(
-        request.headers, request.peer, identity=request.id, prefix=mount, http_version=request.http_version
-    )
-    if get_first(headers, b"host") is None:
-        # HTTP/1.0 may leave it out, HTTP/1.1 goes up: the place that was asked is the best name there is.
-        headers.insert(0, (b"host", request.server[0].encode("ascii", "replace")))
-    return UpstreamRequest(
-        method=request.method,
-        target=request.target,
-        headers=headers,
-        http_version=request.http_version,
-        mount=mount,
-        scheme=request.peer.scheme,
-        remote=request.peer.address,
-        server=request.server,
-        project=request.client,
-        about=about,
-        waits=terms.waits,
-        timeouts=terms.timeouts,
-    )

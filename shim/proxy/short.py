@@ -12,9 +12,9 @@ from shim.asgi import Receive, WatchClient
 from shim.errors import CUT_OFF, Draining, UpstreamFault
 from shim.observe.journal import Phase, Record
 from shim.proxy.client_side import ClientSide
-from shim.proxy.common import Common
 from shim.proxy.flow import Proxy
 from shim.proxy.forward import Delivery
+from shim.proxy.onward import Common
 from shim.proxy.request import Answer
 from shim.proxy.respond import relayed_headers
 from shim.proxy.short_body import HeldBody, hold_body
@@ -25,10 +25,18 @@ from shim.upstream.begun import Begun
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import Response
+from shim.wire.headers import Headers
 
 # An answer that is longer is not waited for to its end, but relayed as it comes.
 LONGEST_ANSWER = 64 * 1024
 _FIRST_FINAL_STATUS = 200
+# Fields that speak of a body, or ask something of the shim: what, the ordinary way finds out.
+_UNUSUAL = frozenset({b"content-digest", b"content-md5", b"expect", b"x-openstack-image-size"})
+
+
+def is_usual(headers: Headers) -> bool:
+    """Whether nothing in a request's fields asks for more than to be forwarded."""
+    return not any(name in _UNUSUAL for name, _ in headers)
 
 
 class Asked(NamedTuple):

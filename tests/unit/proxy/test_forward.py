@@ -19,7 +19,8 @@ from shim.errors import (
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Phase, Record
 from shim.proxy.client_side import ClientSide
-from shim.proxy.forward import Delivery, upstream_request
+from shim.proxy.forward import Delivery
+from shim.proxy.onward import upstream_request
 from shim.proxy.receive import BodyReceiver
 from shim.proxy.request import Answer, ClientRequest
 from shim.service.generic import PlainHandling, Remedy
