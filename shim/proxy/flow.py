@@ -37,6 +37,9 @@ class Proxy:
     """The parts that a request passes, made once and shared by all requests.
 
     Attributes:
+        upstreams: By the name that routes call them.
+        drain: Says when nothing new is taken any more.
+        gate: Counts uploads.
         pace: What is asked of a client that sends a body.
         stall: How long a client may keep a server waiting after forwarding began, in seconds.
         least_paced: Bodies of so many bytes are received whole in any case.
@@ -88,10 +91,7 @@ class Proxy:
             if receiver is not None:
                 body, begin = receiver.body, self._choose_begin(route, declared, upstream)
                 if begin is Begin.WHOLE:
-                    await receiver.fill()
-                    if body.is_in_file:
-                        # Those that began together often end together.
-                        await self.turnstile.pass_through()
+                    await self._receive_whole(receiver)
             async with ClientSide(request.receive, receiver, watch_client=request.watch_client) as client:
                 if body is not None and begin is not Begin.WHOLE:
                     await self._wait_for_start(body, begin, client, upstream)
@@ -119,6 +119,12 @@ class Proxy:
             takes_chunked=upstream.takes_chunked,
         )
 
+    async def _receive_whole(self, receiver: BodyReceiver) -> None:
+        await receiver.fill()
+        if receiver.body.is_in_file:
+            # Those that began together often end together.
+            await self.turnstile.pass_through()
+
     async def _wait_for_start(self, body: Body, begin: Begin, client: ClientSide, upstream: Upstream) -> None:
         if begin is Begin.AT_ONCE:
             # A server that is connected to waits for its request, but for some seconds only.
@@ -131,9 +137,12 @@ class Proxy:
 
 
 class _Incoming:
-    """What receives a request's body, under a ticket and a lease, as a block; None without a body.
+    """A block that holds a ticket and a lease for a body; gives what receives it, None where there is none.
 
     A class, for it stands in the way of every request: two generators took three times as long.
+
+    Raises:
+        LimitReached: There is no room for it, or there are too many under way.
     """
 
     def __init__(

@@ -31,12 +31,12 @@ class Delivery:
     Attributes:
         message: What the client's request became.
         body: Its body, which may still be coming in; None where it has none.
-        client: The client's side.
+        client: The client's side, which brings the rest of the body and says when it has left.
         handling: Says which answers are doubtful, and what to do about a failed attempt.
         store: Where the answer waits for a client that is slower than the server.
         stall: How long a server may be kept waiting for the body, in seconds.
         is_handed_off: Whether a server on this host may open the body's file.
-        begun: The first attempt, where it was sent already.
+        begun: The first attempt, where the short way has sent it already.
     """
 
     message: UpstreamRequest
@@ -97,11 +97,9 @@ class Delivery:
         """The request with its body as one attempt reads it."""
         if self.body is None:
             return self.message
-        if self.body.is_whole:
-            if not self.is_handed_off:
-                return self.message
-            return self.message._replace(is_handed_off=self.is_handed_off)
-        return self.message._replace(body=GrowingBody(self.body, self.stall))
+        if not self.body.is_whole:
+            return self.message._replace(body=GrowingBody(self.body, self.stall))
+        return self.message._replace(is_handed_off=True) if self.is_handed_off else self.message
 
     async def _take(self, response: Response, download: Download) -> None:
         await self._begin_to_respond()
