@@ -13,7 +13,7 @@ from shim.errors import ProjectLimit, UploadsFull
 from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED
 
-# SPEC: "bodies over 64 KiB being received or waiting".
+# Bytes of a body beyond which it counts as an upload (``limits.max_uploads``).
 COUNTED_FROM = 64 * 1024
 RETRY_AFTER = 10
 

@@ -16,7 +16,7 @@ from shim.admission.waits import Waits
 from shim.errors import LimitReached
 from shim.timing import UNLIMITED, Clock, Seconds, monotonic
 
-# SPEC: "bodies over 1 MiB" are what holds a worker for long.
+# Bytes of a body beyond which a request holds a worker for long (``upload_share``).
 UPLOAD_FROM = 1024 * 1024
 
 

@@ -18,12 +18,12 @@ from shim.wire.headers import Headers, get_all
 
 
 class BodyMode(enum.StrEnum):
-    """What happens to a body (SPEC: "Body modes")."""
+    """When a body goes on to its server (``body``; docs/operating.md, "Body modes")."""
 
-    AUTO = "auto"
-    SPOOL = "spool"
-    STREAM = "stream"
-    HANDOFF = "handoff"
+    AUTO = "auto"  # of known length: so that its end goes out as it comes in; else when it is whole
+    SPOOL = "spool"  # when it is whole
+    STREAM = "stream"  # at once, as it comes
+    HANDOFF = "handoff"  # when it is whole, by its file: a server on this host opens that itself
 
 
 class Miss(enum.Enum):

@@ -1,4 +1,4 @@
-"""The shim's own answers: SPEC's table of statuses written out, and the three forms by Accept."""
+"""The shim's own answers: the table of statuses written out, and the three forms by Accept."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.support.series import series
 
 ID = "req-00000000-0000-4000-8000-000000000001"
 
-SPEC = {
+PROMISED = {
     400: {"bad_request", "bad_framing", "size_mismatch"},
     408: {"header_timeout", "body_idle_timeout", "body_total_timeout", "body_too_slow"},
     413: {"body_too_large"},
@@ -27,7 +27,7 @@ SPEC = {
 }
 # What only the log shows, a fault of the shim itself, two answers that stand for Glance's own, and the
 # operator's word.
-BEYOND_SPEC = {
+OTHERS = {
     "client_gone": 499,
     "client_too_slow": 499,
     "internal_error": 500,
@@ -55,9 +55,9 @@ def accepting(*values: bytes) -> tuple[tuple[bytes, bytes], ...]:
 # -- statuses -------------------------------------------------------------------------------------
 
 
-def test_the_table_is_the_one_of_spec():
-    spec = {code: status for status, codes in SPEC.items() for code in codes}
-    assert dict(STATUSES) == spec | BEYOND_SPEC
+def test_the_table_is_the_one_that_was_promised():
+    promised = {code: status for status, codes in PROMISED.items() for code in codes}
+    assert dict(STATUSES) == promised | OTHERS
 
 
 def test_no_line_of_it_is_for_nobody():

@@ -1,4 +1,4 @@
-"""The metrics as Prometheus reads them: names and labels of SPEC, the numbers of the parts, few labels."""
+"""The metrics as Prometheus reads them: names and labels as promised, numbers of the parts, few labels."""
 
 import math
 from dataclasses import replace
@@ -23,7 +23,7 @@ from shim.upstream.probe import Health
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import run
 
-SPEC = {
+PROMISED = {
     # name: its labels
     "glance_shim_requests_total": {"route", "method", "status"},
     "glance_shim_refusals_total": {"code"},
@@ -101,7 +101,7 @@ def test_the_names_and_labels_of_spec():
     for name, labels in samples:
         found.setdefault(name, {label for label, _ in labels})
         assert found[name] == {label for label, _ in labels}
-    assert found == SPEC
+    assert found == PROMISED
 
 
 def test_every_family_is_described():

@@ -23,7 +23,7 @@ from shim.upstream.stats import parse_stats
 from shim.wire.forwarding import TrustedProxies
 from tests.support.series import series
 
-# SPEC.md's table: a change here changes what operators rely on.
+# As the manual has them: a change here changes what operators rely on.
 DEFAULTS = {
     "upstream": None,
     "body": BodyMode.AUTO,
