@@ -99,7 +99,7 @@ STATUSES = {
     "disk_full": 507,
     "disk_error": 507,
 }
-"""Every code of SPEC.md with its status."""
+"""Every code with its status."""
 
 SHORT = {
     f"timeouts.{name}": "400ms"
@@ -116,9 +116,6 @@ share one whose server never does."""
 
 TIGHT = {"spool.memory_limit": "16KiB", "spool.max_body": "4MiB", "spool.max_total": "6MiB"}
 """A spool that a test can fill."""
-
-LATER: tuple[str, ...] = ()
-"""Options of SPEC.md the shim may not know yet: tests that set them are expected to fail until it does."""
 
 BAD_HEAD = ("bad_request", "bad_framing")
 """Codes for a head that is malformed; the specification does not part them."""
@@ -289,11 +286,6 @@ class Rig:
             assert re.fullmatch("[1-9][0-9]*", answer.header("Retry-After") or ""), answer
 
 
-def unknown_options(log: str) -> set[str]:
-    """The options a shim that did not start complained of."""
-    return set(re.findall(r"^(\S+) \(.*unknown key", log, re.MULTILINE))
-
-
 Plan = Callable[[Stub, Path, dict[str, Stub]], tuple[Mapping[str, Any], Sequence[Route]]]
 """Settings and routes of a shim that need the stub's address; it may add further stubs."""
 
@@ -351,7 +343,6 @@ class RigPool:
         self._numbers = itertools.count()
         self._folder = tempfile.TemporaryDirectory(prefix="shim-")
         self.trap = Stub("http")
-        self.unknown: set[str] = set()
         self._identity: Identity | None = None
 
     def rig(
@@ -379,7 +370,6 @@ class RigPool:
     def _make(
         self, case: str, settings: Settings, plan: Plan | None, ready: int | None
     ) -> tuple[Rig, contextlib.ExitStack]:
-        self._await_option(settings)
         kind, _, way = case.rpartition("-")
         identity = self._make_identity() if way in TLS else None
         folder = Path(self._folder.name) / str(next(self._numbers))
@@ -394,7 +384,6 @@ class RigPool:
                 planned = dict(given)
                 for other in others.values():
                     stack.enter_context(other)
-                self._await_option(planned)
             shim = Shim(
                 folder,
                 {**planned, **WAYS[way], **(identity.settings if identity else {}), **settings},
@@ -403,20 +392,9 @@ class RigPool:
                 environment=self._environment(),
                 forked=True,
             )
-            try:
-                stack.enter_context(shim)
-            except RuntimeError:
-                self.unknown |= unknown_options(shim.log_text())
-                self._await_option({**planned, **settings})
-                raise
+            stack.enter_context(shim)
             return Rig(case, shim, stub, others, identity and identity.context), stack.pop_all()
         raise AssertionError
-
-    def _await_option(self, settings: Settings) -> None:
-        """Expect the test to fail where its shim cannot start only because options are not there yet."""
-        missing = {name for name in self.unknown & settings.keys() if name.startswith(LATER)}
-        if missing:
-            pytest.xfail(f"the shim does not know {', '.join(sorted(missing))} yet")
 
     def stub(self, kind: str, folder: Path, name: str = "stub", *, listening: bool = True) -> Stub:
         """A stub of a kind."""
