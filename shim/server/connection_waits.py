@@ -44,7 +44,7 @@ class ConnectionWaits:
         self._set_once_taken(stream, self._options.linger_timeout, stream.abort)
 
     def stop(self) -> None:
-        """For nothing."""
+        """For nothing, until the next call."""
         self._alarm.stop()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class ConnectionWaits:
 
     def _once_taken(self, stream: ClientStream, waited: Seconds, end: Callable[[], None]) -> None:
         """End what was waited with for so long, but not as long as the last answer is on its way yet."""
-        if not stream.is_waiting(waited):
+        if not stream.cut_if_slow(waited):
             end()
             return
         # Both time-outs may be 0, which is no pace to look at.

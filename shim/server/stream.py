@@ -56,7 +56,7 @@ class ClientStream:
 
     @property
     def is_plain(self) -> bool:
-        """Whether what the socket carries is what the client sent; over TLS it is not."""
+        """Whether the socket carries what the client sent, byte for byte; over TLS it does not."""
         return not is_ssl(self._transport)
 
     @property
@@ -65,7 +65,7 @@ class ClientStream:
         return self._transport if isinstance(self._transport, TlsTransport) else None
 
     def settle(self) -> bool:
-        """Deliver what has been read; whether all that comes next is in the socket, for others to read."""
+        """Deliver what has been read; whether another may read on from the socket, and misses nothing."""
         return self.is_plain if self.tls is None else self.tls.settle()
 
     @property
@@ -108,7 +108,7 @@ class ClientStream:
             self._transport.resume_reading()
 
     def hold_writing(self) -> None:
-        """The client reads slower than we write."""
+        """The client reads slower than we write: ``drain`` waits from now on."""
         self._writable.clear()
 
     def release_writing(self) -> None:
@@ -130,6 +130,7 @@ class ClientStream:
         if self._writable.is_set():
             return
         clock = asyncio.get_running_loop().time
+        # What it took before it was waited for says nothing of its pace now.
         self.newly_delivered()
         while not self._writable.is_set():
             began = clock()
@@ -149,10 +150,11 @@ class ClientStream:
         """Whether the kernel has not taken yet all that was written."""
         return bool(self._transport.get_write_buffer_size())
 
-    def is_waiting(self, waited: Seconds) -> bool:
-        """Whether the client still has something to take; where it took too little of it, it is cut off.
+    def cut_if_slow(self, waited: Seconds) -> bool:
+        """Cut off a client that took too little in ``waited`` seconds; whether it is still to be waited for.
 
-        Also where the transport closes already: that waits for the client, and nobody else ends the wait.
+        It is not where it has taken all. It is where the transport closes already: that waits for the client
+        too, and nobody else ends the wait.
         """
         if not self.has_unsent:
             return False

@@ -143,10 +143,10 @@ def test_an_answer_that_is_left_with_us():
     async def scene(stream, transport):
         stream.write(bytes(200))
         for _ in range(2):
-            assert stream.is_waiting(75)
+            assert stream.cut_if_slow(75)
             transport.take(40)
-        assert stream.is_waiting(75)
-        assert not stream.is_waiting(75)
+        assert stream.cut_if_slow(75)
+        assert not stream.cut_if_slow(75)
         assert transport.aborted
 
     run_stream(scene, takes=100)
@@ -155,7 +155,7 @@ def test_an_answer_that_is_left_with_us():
 def test_an_answer_that_was_taken_is_not_waited_for():
     async def scene(stream, transport):
         stream.write(bytes(100))
-        assert not stream.is_waiting(75)
+        assert not stream.cut_if_slow(75)
         assert not transport.closing
 
     run_stream(scene, takes=100)
