@@ -42,7 +42,7 @@ class Relay(Job[int]):
     upstream. So the silence of one is never taken for that of the other.
 
     Attributes:
-        taken: Bytes that the client's kernel has taken.
+        passed_on: Bytes of them that the client's kernel has taken.
     """
 
     def __init__(self, poller: Poller, upstream: int, client: int, size: int) -> None:
@@ -66,8 +66,8 @@ class Relay(Job[int]):
         self._held = 0  # bytes in the pipe
         self._broken: UpstreamClosed | None = None
         self._silence: Seconds = 0.0
-        self._stood: Seconds = 0.0
-        self.taken = 0
+        self._client_waited: Seconds = 0.0
+        self.passed_on = 0
 
     # -- for the loop -----------------------------------------------------------------------------
 
@@ -78,13 +78,13 @@ class Relay(Job[int]):
             return self._silence + (0.0 if self._waits_for_client else self._waiting)
 
     @property
-    def stood(self) -> Seconds:
+    def client_waited(self) -> Seconds:
         """Seconds that the client was waited for, in all."""
         with self._lock:
-            return self._stood + (self._waiting if self._waits_for_client else 0.0)
+            return self._client_waited + (self._waiting if self._waits_for_client else 0.0)
 
     def take_held(self) -> bytes:
-        """What the client has not taken of what the upstream gave; the relay is over then."""
+        """What the client has not taken of what the upstream gave; the relay must not go on after it."""
         held = bytearray()
         while self._held:
             # What is in a pipe is there to be read at once.
@@ -107,7 +107,7 @@ class Relay(Job[int]):
     def _count_waiting(self, seconds: Seconds) -> None:
         super()._count_waiting(seconds)
         if self._waits_for_client:
-            self._stood += seconds
+            self._client_waited += seconds
         else:
             self._silence += seconds
 
@@ -126,7 +126,7 @@ class Relay(Job[int]):
             return Wait(self._client, select.EPOLLOUT)
         if self._broken is not None:
             raise self._broken
-        return Wait(self._descriptor, select.EPOLLIN) if self._left else self.taken
+        return Wait(self._descriptor, select.EPOLLIN) if self._left else self.passed_on
 
     def _fill(self) -> None:
         try:
@@ -153,7 +153,7 @@ class Relay(Job[int]):
         except OSError as error:
             raise ClientGone from error
         self._held -= size
-        self.taken += size
+        self.passed_on += size
 
 
 async def relay_answer(
@@ -181,7 +181,7 @@ async def relay_answer(
     with contextlib.closing(relay):
         await _watch(relay, stream, source, moved)
         held = relay.take_held()
-        return Movement(relay.taken + len(held), held)
+        return Movement(relay.passed_on + len(held), held)
 
 
 async def _flush(stream: "ClientStream", moved: Moved) -> bool:
@@ -202,32 +202,32 @@ async def _flush(stream: "ClientStream", moved: Moved) -> bool:
 
 async def _watch(relay: Relay, stream: "ClientStream", source: AnswerSource, moved: Moved) -> None:
     """Wait for the relay's end, or until the client falls behind; judge both sides' pace."""
-    counted, stood = 0, 0.0
+    counted, waited = 0, 0.0
     moving = asyncio.ensure_future(relay.perform())
     try:
         keeps_up = True
         while keeps_up and not moving.done():
             nearest = min(source.idle - relay.silence, stream.floor.next_check, LOOK_ON)
             await asyncio.wait({moving}, timeout=max(0.0, nearest))
-            keeps_up = moved(relay.taken, relay.stood)
-            stream.count_moved(relay.taken - counted)
+            keeps_up = moved(relay.passed_on, relay.client_waited)
+            stream.count_moved(relay.passed_on - counted)
             if not moving.done():
-                _check(relay, stream, source, relay.stood - stood)
-            counted, stood = relay.taken, relay.stood
+                _check(relay, stream, source, relay.client_waited - waited)
+            counted, waited = relay.passed_on, relay.client_waited
     finally:
         # Its threads use the sockets and the pipe until it has really stopped.
         await cancel_and_wait(moving)
-        stream.count_moved(relay.taken - counted)
-        moved(relay.taken, relay.stood)
+        stream.count_moved(relay.passed_on - counted)
+        moved(relay.passed_on, relay.client_waited)
     if not moving.cancelled():
         moving.result()
 
 
-def _check(relay: Relay, stream: "ClientStream", source: AnswerSource, stood: Seconds) -> None:
+def _check(relay: Relay, stream: "ClientStream", source: AnswerSource, waited: Seconds) -> None:
     if relay.silence >= source.idle:
         raise source.silent
-    if stood:
-        stream.floor.add(stood, stream.newly_delivered())
+    if waited:
+        stream.floor.add(waited, stream.newly_delivered())
 
 
 def _open_pipe(opened: contextlib.ExitStack) -> tuple[int, int]:

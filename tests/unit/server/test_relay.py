@@ -67,12 +67,12 @@ class Relaying:
 
 async def stands(relay):
     """Wait until all buffers are full: it waits for its client, and has taken nothing for many looks."""
-    looks, taken = 0, relay.taken
+    looks, taken = 0, relay.passed_on
     async with asyncio.timeout(20):
         while looks < 50:
             await asyncio.sleep(0.001)
-            looks = looks + 1 if relay._waits_for_client and relay.taken == taken else 0
-            taken = relay.taken
+            looks = looks + 1 if relay._waits_for_client and relay.passed_on == taken else 0
+            taken = relay.passed_on
 
 
 # -- the relay alone ------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_every_byte_and_none_beyond(size, tcp):
             task = line.start()
             sending = asyncio.ensure_future(line.upstream.send(data + b"the next answer"))
             assert await line.got(size) == data
-            assert await task == size == line.relay.taken
+            assert await task == size == line.relay.passed_on
             await sending
             assert line.upstream.ours.recv(100) == b"the next answer"
             assert line.client.ours.send(b"!") == 1
@@ -148,7 +148,7 @@ def test_a_slow_client(run):
             task = line.start()
             sending = asyncio.ensure_future(line.upstream.send(data))
             await asyncio.sleep(0.05)
-            assert line.relay.taken < 2 * MIB
+            assert line.relay.passed_on < 2 * MIB
             assert not sending.done()
             assert await line.got(len(data)) == data
             await sending
@@ -224,7 +224,7 @@ def test_cancelled(run, waiting, times):
             task = line.start()
             await waits(line.relay)
             sending = asyncio.ensure_future(line.upstream.send(bytes(32 * MIB if waiting == "client" else 5)))
-            while line.relay._waits_for_client != (waiting == "client") or not line.relay.taken:
+            while line.relay._waits_for_client != (waiting == "client") or not line.relay.passed_on:
                 await asyncio.sleep(0)
             assert await cancelled(task, times)
             assert poller.active == 0
@@ -251,7 +251,7 @@ def test_cancelled_at_any_moment(run):
                 await cancelled(sending)
                 line.client.ours.shutdown(socket.SHUT_WR)
                 got = await getting
-                assert got == kind * line.relay.taken
+                assert got == kind * line.relay.passed_on
 
     pumping(scene, run=run)
 
@@ -266,7 +266,7 @@ def test_whose_time_it_is():
 
             def passes(seconds):
                 clock.now += seconds
-                return relay.silence, relay.stood
+                return relay.silence, relay.client_waited
 
             assert passes(100) == (0, 0), "nobody waits yet"
             task = line.start()
@@ -276,9 +276,9 @@ def test_whose_time_it_is():
             sending = asyncio.ensure_future(line.upstream.send(numbered(16 * MIB)))
             await stands(relay)
             assert passes(7) == (0, 7), "the client is waited for, and the upstream has sent"
-            taken = relay.taken
-            await line.got(relay.taken)
-            while relay.taken == taken:
+            taken = relay.passed_on
+            await line.got(relay.passed_on)
+            while relay.passed_on == taken:
                 await asyncio.sleep(0)
             await stands(relay)
             assert passes(3) == (0, 10), "it has taken something"
@@ -305,7 +305,7 @@ def test_what_a_slow_client_leaves():
             held = line.relay.take_held()
             assert held
             assert line.relay.take_held() == b""
-            before = await line.got(line.relay.taken)
+            before = await line.got(line.relay.passed_on)
             assert before + held == data[: len(before + held)]
             left = len(data) - len(before + held)
             rest = b""
