@@ -209,11 +209,13 @@ async def _watch(relay: Relay, stream: "ClientStream", source: AnswerSource, mov
         while keeps_up and not moving.done():
             nearest = min(source.idle - relay.silence, stream.floor.next_check, LOOK_ON)
             await asyncio.wait({moving}, timeout=max(0.0, nearest))
-            keeps_up = moved(relay.passed_on, relay.client_waited)
-            stream.count_moved(relay.passed_on - counted)
+            # Read once: a thread may go on before they are read again.
+            passed_on, client_waited = relay.passed_on, relay.client_waited
+            keeps_up = moved(passed_on, client_waited)
+            stream.count_moved(passed_on - counted)
             if not moving.done():
-                _check(relay, stream, source, relay.client_waited - waited)
-            counted, waited = relay.passed_on, relay.client_waited
+                _check(relay, stream, source, client_waited - waited)
+            counted, waited = passed_on, client_waited
     finally:
         # Its threads use the sockets and the pipe until it has really stopped.
         await cancel_and_wait(moving)

@@ -20,6 +20,7 @@ from shim.server import relay as relay_module
 from shim.server.connection_options import ConnectionOptions
 from shim.server.protocol import ClientConnection
 from shim.server.relay import LEAST_PIPE, LEAST_RELAYED, LOOK_ON, PIPE_SIZE, Relay
+from shim.timing import UNLIMITED
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import REAL_LOOPS, let_others_run, run_leaping
 from tests.fakes.payload import numbered
@@ -288,6 +289,47 @@ def test_whose_time_it_is():
             assert passes(100) == (0, 10)
 
     pumping(scene, clock=FakeClock())
+
+
+class Unresting:
+    """A relay whose threads go on between any two looks at its numbers."""
+
+    silence = 0.0
+
+    def __init__(self):
+        self._passed_on = 0
+        self._client_waited = 0.0
+        self._is_over = False
+
+    async def perform(self):
+        await asyncio.sleep(10 * LOOK_ON)
+        self._is_over = True
+
+    @property
+    def passed_on(self):
+        self._passed_on += 0 if self._is_over else 1000
+        return self._passed_on
+
+    @property
+    def client_waited(self):
+        self._client_waited += 0 if self._is_over else 0.5
+        return self._client_waited
+
+
+def test_what_is_passed_on_while_it_is_counted_counts_once():
+    relay, told, counted, waits = Unresting(), [], [], []
+    floor = SimpleNamespace(next_check=UNLIMITED, add=lambda waited, _size: waits.append(waited))
+    stream = SimpleNamespace(count_moved=counted.append, floor=floor, newly_delivered=int)
+    source = AnswerSource(-1, MIB, 30.0, ResponseTimeout("silent"))
+
+    def moved(size, seconds):
+        told.append((size, seconds))
+        return True
+
+    run_leaping(relay_module._watch(relay, stream, source, moved))
+    assert len(waits) > 5
+    assert sum(counted) == relay.passed_on == told[-1][0]
+    assert sum(waits) == told[len(waits) - 1][1]
 
 
 def test_what_a_slow_client_leaves():
