@@ -5,6 +5,7 @@ that looks whole; how that is written is ``outgoing``'s.
 """
 
 import asyncio
+import enum
 import logging
 import urllib.parse
 from collections.abc import Callable
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from shim.server.protocol import ClientConnection
 
 log = logging.getLogger("shim.server")
+
+
+class BodyEnd(enum.Enum):
+    """What is known of the end of a request's body."""
+
+    OPEN = "open"  # more of the body may come
+    REACHED = "reached"  # nothing more comes, and the application was not told so yet
+    TOLD = "told"  # the application knows
 
 
 class Exchange:
@@ -49,8 +58,7 @@ class Exchange:
         self._refusal = refusal
         self._pieces: list[bytes | memoryview] = []
         self._buffered = 0
-        self._body_ended = body_ended
-        self._end_told = False
+        self._body_end = BodyEnd.REACHED if body_ended else BodyEnd.OPEN
         self._body_error: ShimError | None = None
         # Made by who waits, for a request without a body, or with all of it here, waits for nothing.
         self._arrived: asyncio.Event | None = None
@@ -111,16 +119,18 @@ class Exchange:
             # As ASGI has it; and a body that the connection holds by now is the next request's.
             return {"type": "http.disconnect"}
         self._connection.body.ask(expects_continue=self._expects_continue)
-        if not (self._pieces or self._body_ended):
+        if not self._pieces and self._body_end is BodyEnd.OPEN:
             # Not when the last part was taken: whoever lets a pump go on wants no more of it here.
             self._connection.body.go_on()
-        while not (self._pieces or self.answer.is_dropped or self._body_error or self._is_end_news):
+        while not (
+            self._pieces or self.answer.is_dropped or self._body_error or self._body_end is BodyEnd.REACHED
+        ):
             if self._arrived is None or self._arrived.is_set():
                 self._arrived = asyncio.Event()
             await self._arrived.wait()
         if self._body_error is not None:
             raise self._body_error
-        if self.answer.is_dropped or self._end_told:
+        if self.answer.is_dropped or self._body_end is BodyEnd.TOLD:
             return {"type": "http.disconnect"}
         message = self._take_body()
         # ASGI wants bytes, and nothing that looks like them.
@@ -129,18 +139,14 @@ class Exchange:
 
     def receive_now(self) -> Message | None:
         """What ``receive`` would give at once, None where it would wait or fail; an ``Inbound`` offer."""
-        if self.answer.is_dropped or self._end_told or self.answer.is_complete:
+        if self.answer.is_dropped or self._body_end is BodyEnd.TOLD or self.answer.is_complete:
             return None
         self._connection.body.ask(expects_continue=self._expects_continue)
-        if not (self._pieces or self._body_ended):
+        if not self._pieces and self._body_end is BodyEnd.OPEN:
             self._connection.body.read_now()
-        if self._body_error is not None or not (self._pieces or self._body_ended):
+        if self._body_error is not None or (not self._pieces and self._body_end is BodyEnd.OPEN):
             return None
         return self._take_body()
-
-    @property
-    def _is_end_news(self) -> bool:
-        return self._body_ended and not self._end_told
 
     @property
     def _expects_continue(self) -> bool:
@@ -149,22 +155,19 @@ class Exchange:
 
     def _take_body(self) -> Message:
         pieces, self._pieces, self._buffered = self._pieces, [], 0
-        self._end_told = self._body_ended
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._body_ended:
-            return {"type": "http.request", "body": body, "more_body": False}
-        return {
-            "type": "http.request",
-            "body": body,
-            "more_body": True,
-            TO_COME: self._connection.body.to_come,
-        }
+        if self._body_end is BodyEnd.OPEN:
+            to_come = self._connection.body.to_come
+            return {"type": "http.request", "body": body, "more_body": True, TO_COME: to_come}
+        self._body_end = BodyEnd.TOLD
+        return {"type": "http.request", "body": body, "more_body": False}
 
     def put_back(self, message: Message) -> None:
         """Take back what ``receive_now`` gave last: it is given again."""
         self._pieces.insert(0, message["body"])
         self._buffered += len(message["body"])
-        self._end_told = False
+        if self._body_end is BodyEnd.TOLD:
+            self._body_end = BodyEnd.REACHED
 
     def take_unread(self) -> bytes:
         """The part of the body that has come and was not received yet."""
@@ -173,7 +176,7 @@ class Exchange:
 
     def end_was_told(self) -> None:
         """The application knows of the body's end without having received it."""
-        self._end_told = True
+        self._body_end = BodyEnd.TOLD
 
     def add_body(self, pieces: list[memoryview], *, ended: bool) -> int:
         """Take decoded bytes; gives how many wait for the application."""
@@ -182,7 +185,8 @@ class Exchange:
             joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._pieces.append(joined)
             self._buffered += len(joined)
-        self._body_ended = ended
+        if ended:
+            self._body_end = BodyEnd.REACHED
         self._tell_receiver()
         return self._buffered
 
