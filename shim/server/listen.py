@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress
 
+# Connections that wait to be accepted; uvicorn calls listen(2) once more, and is given the same number.
 BACKLOG = 2048
 
 

@@ -33,7 +33,7 @@ from shim.server.channel import Beat
 from shim.server.connection_options import ConnectionOptions
 from shim.server.entrance import EntranceOptions, entered_by
 from shim.server.leaving import Leaving, Listener
-from shim.server.listen import ListenFailed
+from shim.server.listen import BACKLOG, ListenFailed
 from shim.server.plan import Station
 from shim.server.protocol import ClientConnection
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait
@@ -240,7 +240,7 @@ _COMMON: dict[str, Any] = {
     "access_log": False,
     "proxy_headers": False,
     "server_header": False,
-    "backlog": 2048,
+    "backlog": BACKLOG,
 }
 
 
