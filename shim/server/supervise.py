@@ -136,7 +136,7 @@ class Supervisor:
             self._end_more_urgently()
 
     def _end_more_urgently(self) -> None:
-        """The second time means now, and the third time now."""
+        """Drain when asked for the first time, end at once the second time, and kill the third time."""
         self._asked_to_end += 1
         self._notifier.stopping()
         match self._asked_to_end:
@@ -166,7 +166,7 @@ class Supervisor:
         self._plans[self._roster.change_over(plan.workers)] = plan
 
     def _settle(self) -> None:
-        """Once a change over has ended, in whatever way: what belongs to no generation in force goes."""
+        """Let go of what no generation in force needs, once a change over has ended, in whatever way."""
         if self._roster.life is Life.ENDING:
             # Workers stop listening when it is time; a socket still open here would take connections for
             # nobody, away from a second instance on the same address.

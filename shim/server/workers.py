@@ -123,7 +123,7 @@ class Roster:
         if worker.generation != self.generation:
             yield from self.call_off("a worker under the new configuration did not come up")
         else:
-            yield from self._count_failure(now - worker.since < self._patience.settled, now)
+            yield from self._replace(worker, now)
 
     def steps(self, now: Seconds) -> Iterator[Step]:
         """Start what is missing, where its time has come, and end what does not come up."""
@@ -202,8 +202,10 @@ class Roster:
         for worker in self._of(before) if before != after else ():
             yield from self._send(worker, Order.RETIRE)
 
-    def _count_failure(self, at_once: bool, now: Seconds) -> Iterator[Step]:  # noqa: FBT001 - named at its one call
-        self._failures = self._failures + 1 if at_once else 1
+    def _replace(self, worker: Worker, now: Seconds) -> Iterator[Step]:
+        """Say when the next worker starts in place of one that ended; or give up, where all end at once."""
+        failed_at_once = now - worker.since < self._patience.settled
+        self._failures = self._failures + 1 if failed_at_once else 1
         others_serve = any(worker.stage is Stage.SERVING for worker in self._of(self.generation))
         if self._failures >= self._patience.attempts and not others_serve:
             yield Say(f"{self._failures} workers in a row ended at once: giving up", is_fault=True)
