@@ -73,11 +73,12 @@ class ProxyApplication:
                 headers = self._notes.take(record, scope, target, headers)
             answer = Answer(send, None if offer is None else offer.move_answer)
             make_request = functools.partial(_request, scope, offer, receive, record, headers, peer)
-            await _answered(self._in_order(make_request, answer, record), answer, headers, record)
+            await _answered(self._in_ordinary_way(make_request, answer, record), answer, headers, record)
 
-    async def _in_order(
+    async def _in_ordinary_way(
         self, make_request: Callable[[], ClientRequest], answer: Answer, record: Record
     ) -> None:
+        # Made in here, where what is raised is answered: a refused head is no request.
         await self._proxy.serve(make_request(), answer, record)
 
     def _peer(self, scope: Scope, headers: Headers) -> Peer:

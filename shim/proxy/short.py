@@ -136,7 +136,7 @@ class ShortRequest:
         record: Its record, which is open until it is over here, or in the ordinary way.
     """
 
-    __slots__ = ("_client", "_is_gone_on_with", "_proxy", "_sending", "record")
+    __slots__ = ("_client", "_is_handed_on", "_proxy", "_sending", "record")
 
     def __init__(self, proxy: Proxy, record: Record, client: ShortClient, sending: _Sending) -> None:
         """Begin to wait."""
@@ -144,7 +144,7 @@ class ShortRequest:
         self._proxy = proxy
         self._client = client
         self._sending = sending
-        self._is_gone_on_with = False
+        self._is_handed_on = False
         begun, upstream = sending.begun, sending.upstream
         if upstream.roster.positions > 1:
             record.server = begun.member.name
@@ -200,7 +200,7 @@ class ShortRequest:
     def give_up(self) -> None:
         """Nobody goes on with it, or not any more: what it holds is given back, if it still is."""
         self._sending.begun.give_up()
-        if not self._is_gone_on_with:
+        if not self._is_handed_on:
             self._sending.release()
             self.record.code, self.record.detail = Draining.code, CUT_OFF
             self._proxy.journal.end(self.record)
@@ -211,7 +211,7 @@ class ShortRequest:
         Raises:
             ShimError: As ``Proxy.serve``.
         """
-        self._is_gone_on_with = True
+        self._is_handed_on = True
         proxy, sending = self._proxy, self._sending
         try:
             async with ClientSide(receive, watch_client=watch_client) as client:
