@@ -17,8 +17,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
-from shim.admission.connections import ConnectionGate, Place
-from shim.errors import BadRequest, ShimError
+from shim.admission.connections import ConnectionGate
+from shim.errors import BadRequest
+from shim.server.attendance import Attendance
 from shim.server.certificates import ServerCertificate
 from shim.server.protocol import ClientConnection
 from shim.server.tls import TlsTransport
@@ -94,7 +95,7 @@ class Entrance(asyncio.Protocol):
         connection: Callable[..., ClientConnection],
     ) -> None:
         self._options = options
-        self._state = server_state
+        self._attendance = Attendance(self, server_state, options.gate)
         self._connection = connection
         self._reader: ProxyHeaderReader | None = None
         self._named: ProxyHeader | None = None
@@ -102,16 +103,15 @@ class Entrance(asyncio.Protocol):
         # Set by connection_made, which the loop calls before anything else.
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._tls: TlsTransport | None = None
-        self._place: Place | None = None
 
     # -- the transport's calls --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for what comes first."""
         self._transport = transport
-        self._state.connections.add(self)  # type: ignore[arg-type]
-        self._place = self._take_place()
-        if self._place is None:
+        # Over the limit it is told so only later, once it can be told anything.
+        self._attendance.begin(self._address)
+        if not self._attendance.has_place:
             transport.abort()
             return
         self._timer = asyncio.get_running_loop().call_later(self._options.timeout, self._time_out)
@@ -124,13 +124,6 @@ class Entrance(asyncio.Protocol):
                 "is not in server.trusted_proxies, and only those may send the PROXY header that "
                 "server.proxy_protocol asks of every connection: add it, or connect through the load balancer"
             )
-
-    def _take_place(self) -> Place | None:
-        try:
-            return self._options.gate.admit(self._address)
-        except ShimError:
-            # It is told so once it can be told anything.
-            return self._options.gate.admit_guest()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the PROXY header; those of a handshake go to the TLS transport."""
@@ -195,9 +188,7 @@ class Entrance(asyncio.Protocol):
         return connection
 
     def _leave(self) -> None:
-        self._state.connections.discard(self)
-        if self._place is not None:
-            self._place.give_back()
+        self._attendance.end()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -9,9 +9,10 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from shim.admission.connections import ConnectionGate, Place
+from shim.admission.connections import ConnectionGate
 from shim.errors import HeaderTimeout, ShimError
 from shim.poller import Poller
+from shim.server.attendance import Attendance
 from shim.server.connection_options import ConnectionOptions
 from shim.server.connection_waits import ConnectionWaits
 from shim.server.exchange import Exchange
@@ -62,8 +63,7 @@ class ClientConnection(asyncio.Protocol):
         """
         self.options = options
         self.relays = relays
-        self._gate = gate or ConnectionGate()
-        self._place: Place | None = None
+        self._attendance = Attendance(self, server_state, gate or ConnectionGate())
         self._is_last = False
         self._named = named
         self.loop = _loop or asyncio.get_running_loop()
@@ -90,20 +90,15 @@ class ClientConnection(asyncio.Protocol):
         """Begin to wait for a head."""
         # uvloop's transports are not asyncio.Transport, they only behave so.
         self.stream = ClientStream(transport, self.options.answer, named=self._named)
-        self.server_state.connections.add(self)  # type: ignore[arg-type]
         client = self.stream.ends["client"]
-        address = client[0] if client else None
-        try:
-            self._place = self._gate.admit(address)
-        except ShimError as refusal:
-            self._place = self._gate.admit_guest()
-            if self._place is None:
-                # An answer, and the time to read it, are not for a flood.
-                self.stream.abort()
-            else:
-                self._refuse(_NO_HEAD, refusal)
-            return
-        self._waits.for_head()
+        refusal = self._attendance.begin(client[0] if client else None)
+        if refusal is None:
+            self._waits.for_head()
+        elif self._attendance.has_place:
+            self._refuse(_NO_HEAD, refusal)
+        else:
+            # An answer, and the time to read it, are not for a flood.
+            self.stream.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes according to the state."""
@@ -133,9 +128,7 @@ class ClientConnection(asyncio.Protocol):
         self.state = Reading.CLOSED
         self._waits.close()
         self.stream.release_writing()
-        self.server_state.connections.discard(self)
-        if self._place is not None:
-            self._place.give_back()
+        self._attendance.end()
         if self.short is not None:
             # Who tells and counts what became of it is the application.
             self.short.go_on()
