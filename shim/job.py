@@ -105,13 +105,8 @@ class Job(abc.ABC, Generic[Result]):
             return self._waited + self._waiting
 
     @property
-    def waiting(self) -> Seconds:
-        """Seconds that the peer has been waited for since the last turn."""
-        with self._lock:
-            return self._waiting
-
-    @property
     def _waiting(self) -> Seconds:
+        """Seconds that the peer has been waited for since the last turn; asked with the lock held."""
         return self._poller.clock() - self._since if self._holder is Holder.EPOLL else 0.0
 
     async def perform(self) -> Result:
