@@ -45,10 +45,10 @@ class Download:
         self._tasks: list[asyncio.Future[Any]] = []
         self._sending: asyncio.Future[bool] | None = None
         self._draining: asyncio.Future[None] | None = None
-        self._is_stopped = False
-        self._held = b""
-        self._last = b""
-        self._left: int | None = None
+        self._is_stopped = False  # the sender is to end after its write, for the client fell behind
+        self._held = b""  # what a faster way took from the server, and the client has not taken
+        self._last = b""  # the whole body, where it came at once
+        self._left: int | None = None  # bytes still with the server; None: it does not say
 
     async def __aenter__(self) -> Self:
         return self

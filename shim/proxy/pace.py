@@ -26,7 +26,9 @@ FIRST_LOOK: Seconds = 0.02
 # Shorter ones took a burst of some megabytes, on a busy machine, for the client's rate (measured).
 LEAST_LOOK: Seconds = 0.05
 LONGEST_LOOK: Seconds = 0.5
+# What the first look takes of the time that the server will need for the body: it delays what is due at once.
 LOOK_SHARE = 0.02
+# A body that comes in is looked at no more and no less often than this.
 LEAST_PAUSE: Seconds = 0.01
 LONGEST_PAUSE: Seconds = 1.0
 # Of the time in which a server was busy with the body, what it may wait for more of it besides.

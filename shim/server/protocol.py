@@ -151,7 +151,7 @@ class ClientConnection(asyncio.Protocol):
         if answer is not None:
             answer.keep_alive = False
             if self.short is not None:
-                # By a task, which ends where too much time has passed.
+                # As a task it can be cut off when the time for draining is over.
                 self.short.go_on()
         elif self.state in (Reading.HEAD, Reading.AFTER) and len(self._heads) == 0:
             self.stream.close()
@@ -164,8 +164,9 @@ class ClientConnection(asyncio.Protocol):
     def retire(self) -> None:
         """Another process takes new connections now: the answer under way, or else the next, is the last."""
         self._is_last = True
-        # One that has begun has not said so: whoever asks on behind it would find the connection closed.
-        if (answer := self._answer) is not None and answer.progress is Answering.NOT_BEGUN:
+        # One that has begun promises that the connection stays: a request sent on that word would be lost.
+        answer = self._answer
+        if answer is not None and answer.progress is Answering.NOT_BEGUN:
             answer.keep_alive = False
 
     @property

@@ -234,11 +234,16 @@ def _admin_config(admin: Application) -> uvicorn.Config:
 
 _COMMON: dict[str, Any] = {
     "interface": "asgi3",
+    # What lives as long as the worker is its ``presence``.
     "lifespan": "off",
+    # An upgrade is a request like any other: no library for websockets is looked for.
     "ws": "none",
+    # Log lines are ours, and set up by now.
     "log_config": None,
     "access_log": False,
+    # Which proxies are believed is decided by our own rules (``TrustedProxies``).
     "proxy_headers": False,
+    # An answer has the Server field of the service behind, or none.
     "server_header": False,
     "backlog": BACKLOG,
 }
