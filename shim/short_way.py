@@ -36,7 +36,7 @@ class ShortTerms(Protocol):
     def begin(
         self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
     ) -> UnderWay | None:
-        """Begin one of them; None where it is none for the short way after all: nothing was done.
+        """Begin one of them; None where it does not fit the short way after all, and nothing was done.
 
         Args:
             method: As it came, as ``target``.
@@ -55,7 +55,7 @@ class ShortWay(Protocol):
     """
 
     def terms(self, headers: Fields, ends: Mapping[str, Any]) -> ShortTerms | None:
-        """What requests of HTTP/1.1 have in common; None where they are none for this way.
+        """What requests of HTTP/1.1 have in common; None where they do not fit this way.
 
         Args:
             headers: Names in lower case.

@@ -160,7 +160,7 @@ class Colleagues(Alone):
             return None
 
     async def _say(self, number: int, question: bytes) -> bytes | None:
-        """What another answers to a line: nothing where it does not in time, None where it is no more."""
+        """What another answers to a line; ``b""`` where it does not in time, None where it is no more."""
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_unix_connection(str(self._place(number)))

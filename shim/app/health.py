@@ -27,7 +27,7 @@ class ServerHealth:
         inflight: Requests that it has not done with.
         slots: How many it takes at once, ``UNLIMITED`` where no limit is known.
         weight: How much of the work it is to get, beside the others.
-        state: How this worker has it: up, returning, ejected, down or draining.
+        state: What this worker takes it for: up, returning, ejected, down or draining.
         is_drained: It drains because an operator has taken it out.
     """
 

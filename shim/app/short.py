@@ -26,7 +26,7 @@ class ShortRequests:
         self._trusted = trusted
 
     def terms(self, headers: Fields, ends: Mapping[str, Any]) -> "Terms | None":
-        """What requests with these fields have in common, None where there is more to be seen to."""
+        """What requests with these fields have in common; None where a field asks for more than to go on."""
         fields = tuple(headers)
         if not is_usual(fields):
             return None

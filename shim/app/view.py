@@ -86,7 +86,7 @@ class View:
         return await self._colleagues.cancel(key, who)
 
     async def now(self) -> Status:
-        """Everything, as JSON has it."""
+        """Everything, in values that JSON knows."""
         space = await self._space()
         whole = await self._colleagues.whole()
         readiness = await self._health.readiness(whole.life)

@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 
 
 def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | None":
-    """Send a small request; None where it is none for this way, and nothing was done.
+    """Send a small request; None where it does not fit this way, and nothing was done.
 
     Raises:
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.

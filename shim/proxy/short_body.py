@@ -30,7 +30,7 @@ class HeldBody(NamedTuple):
 def hold_body(
     store: Store, route: Route, project: str, client: ShortClient, length: int | None
 ) -> HeldBody | None:
-    """Take a body of a declared ``length`` (None: not declared); None where it is none for the short way.
+    """Take a body of a declared ``length`` (None: not declared); None where it does not fit the short way.
 
     Raises:
         LimitReached: It has no place; nobody was asked for it.

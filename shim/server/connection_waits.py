@@ -27,28 +27,28 @@ class ConnectionWaits:
         self._alarm = Alarm(loop)
 
     def for_head(self) -> None:
-        """For the rest of a head, or the first one."""
+        """Wait for the rest of a head, or for the first one."""
         self._alarm.set(self._options.header_timeout, self._on_late_head)
 
     def for_next_request(self, stream: ClientStream) -> None:
-        """For the next request, once the last answer was taken."""
+        """Wait for the next request, once the last answer was taken."""
         self._set_once_taken(stream, self._options.keepalive_timeout, self._on_late_head)
 
     def for_answer(self, patience: Seconds, on_late: Callable[[], None]) -> None:
-        """For a server, without a task that has an eye on it."""
+        """Wait for a server, without a task that has an eye on it."""
         self._alarm.set(patience, on_late)
 
     def for_end(self, stream: ClientStream) -> None:
-        """For the client to take its answer, and to close its side."""
+        """Wait for the client to take its answer, and to close its side."""
         # What is left of the answer then would be lost, and one that ends with the connection look whole.
         self._set_once_taken(stream, self._options.linger_timeout, stream.abort)
 
     def stop(self) -> None:
-        """For nothing, until the next call."""
+        """Wait for nothing, until the next call."""
         self._alarm.stop()
 
     def close(self) -> None:
-        """For nothing any more."""
+        """Wait for nothing any more."""
         self._alarm.close()
 
     def _set_once_taken(self, stream: ClientStream, pause: Seconds, end: Callable[[], None]) -> None:

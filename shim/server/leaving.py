@@ -95,7 +95,7 @@ class Leaving:
         self._main.end(at_once=True)
 
     async def settle(self) -> None:
-        """Wait for what was begun; called when the listener has ended, in whatever way."""
+        """End what was begun, and wait for that; called when the listener has ended, in whatever way."""
         if self._work is not None:
             await cancel_and_wait(self._work)
 

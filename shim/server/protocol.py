@@ -1,4 +1,4 @@
-"""The client's connection: heads are read, one exchange runs after the other, and every end is one in order.
+"""The client's connection: reads heads, runs one exchange after another, and ends without losing an answer.
 
 Stands in for uvicorn's protocol class (pinned exactly). How bodies are read is ``request_body``'s.
 """

@@ -188,7 +188,7 @@ async def _beat(main: _Server, service: Service, station: Station) -> None:
 
 
 async def _end_tasks(main: _Server) -> None:
-    """Wait for requests that were cut off: they still have files and leases to give back."""
+    """Cut off what still runs, and wait for its end: it has files and leases to give back."""
     while tasks := set(main.server_state.tasks):
         for task in tasks:
             task.cancel()
@@ -196,7 +196,7 @@ async def _end_tasks(main: _Server) -> None:
 
 
 def _give_up_connections(main: _Server) -> None:
-    """Those whose time is over; closed with the process, what their clients have would look whole."""
+    """End those whose time is over: closed with the process, an answer that is not whole would look so."""
     for connection in list(main.server_state.connections):
         if isinstance(connection, ClientConnection):
             connection.give_up()
