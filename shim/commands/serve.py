@@ -28,7 +28,7 @@ from shim.server.descriptors import raise_descriptor_limit
 from shim.server.listen import ListenFailed, ListenOptions
 from shim.server.notify import Notifier
 from shim.server.plan import Plan, PlanRefused, Station
-from shim.server.run import Service
+from shim.server.run import Duties
 from shim.server.run import run as run_worker
 from shim.server.supervise import Supervisor
 from shim.spool.disk import measure_space
@@ -106,7 +106,7 @@ def _work(settings: Settings, premises: Premises, station: Station) -> int:
         with contextlib.closing(premises.join(holders=options.limits_holders)) as ledger:
             lines = Lines(ledger, Bell(premises.state, ledger.slot))
             parts = build(options, Membership(ledger, premises.folder, station.number, lines))
-            run_worker(run_options(settings), _service(parts), station)
+            run_worker(run_options(settings), _duties(parts), station)
             parts.close()
     except (ShimError, ListenFailed) as error:
         return _report(error)
@@ -127,8 +127,8 @@ def _configure_logs(settings: Settings) -> None:
     )
 
 
-def _service(parts: Parts) -> Service:
-    return Service(
+def _duties(parts: Parts) -> Duties:
+    return Duties(
         application=parts.application,
         admin=parts.admin,
         drain=parts.drain,

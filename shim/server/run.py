@@ -67,8 +67,8 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What a worker runs.
+class Duties:
+    """What a worker has to run.
 
     Attributes:
         poller: Reads the bodies that go to disk; without one the event loop does.
@@ -89,7 +89,7 @@ class Service:
     end_streams: Callable[[], None] = lambda: None
 
 
-def run(options: RunOptions, service: Service, station: Station) -> None:
+def run(options: RunOptions, duties: Duties, station: Station) -> None:
     """Serve on the station's sockets until it is told to end, or has no supervisor any more.
 
     Raises:
@@ -98,7 +98,7 @@ def run(options: RunOptions, service: Service, station: Station) -> None:
     certificate = _certificate(options.tls)
     _spare_collections()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(options, service, station, certificate))
+        runner.run(_serve(options, duties, station, certificate))
 
 
 def _spare_collections() -> None:
@@ -136,24 +136,24 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    options: RunOptions, service: Service, station: Station, certificate: ServerCertificate | None
+    options: RunOptions, duties: Duties, station: Station, certificate: ServerCertificate | None
 ) -> None:
-    main = _Server(_main_config(options, service, certificate))
-    control = _Server(_admin_config(service.admin))
-    leaving = Leaving(Listener(main), Listener(control), service.drain, options.drain, options.drain_delay)
+    main = _Server(_main_config(options, duties, certificate))
+    control = _Server(_admin_config(duties.admin))
+    leaving = Leaving(Listener(main), Listener(control), duties.drain, options.drain, options.drain_delay)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.drain)
-    async with service.presence(), asyncio.TaskGroup() as group:
+    async with duties.presence(), asyncio.TaskGroup() as group:
         following = group.create_task(_follow_orders(leaving, station))
         serving = group.create_task(main.serve(_handles(station.listeners)))
         if station.admin_listeners:
             group.create_task(control.serve([*station.admin_listeners]))
-        beside = [following, group.create_task(_beat(main, service, station))]
+        beside = [following, group.create_task(_beat(main, duties, station))]
         if certificate is not None:
             beside.append(group.create_task(certificate.watch()))
         await serving
         await _end_tasks(main)
         _give_up_connections(main)
-        service.end_streams()
+        duties.end_streams()
         control.should_exit = True
         for task in beside:
             await cancel_and_wait(task)
@@ -178,11 +178,11 @@ async def _follow_orders(leaving: Leaving, station: Station) -> None:
     leaving.drain()
 
 
-async def _beat(main: _Server, service: Service, station: Station) -> None:
+async def _beat(main: _Server, duties: Duties, station: Station) -> None:
     """Give signs of life, the first one when the listeners are up; none come while the loop is held up."""
     await main.listening.wait()
     while True:
-        uploads, held = service.load()
+        uploads, held = duties.load()
         station.post.tell(Beat(uploads, held))
         await asyncio.sleep(station.beat)
 
@@ -203,20 +203,20 @@ def _give_up_connections(main: _Server) -> None:
 
 
 def _main_config(
-    options: RunOptions, service: Service, certificate: ServerCertificate | None
+    options: RunOptions, duties: Duties, certificate: ServerCertificate | None
 ) -> uvicorn.Config:
     protocol = functools.partial(
         ClientConnection,
         options=options.connection,
-        poller=service.poller,
-        relays=service.relays,
-        gate=service.gate,
+        poller=duties.poller,
+        relays=duties.relays,
+        gate=duties.gate,
     )
     entrance = EntranceOptions(
-        certificate, options.proxy_protocol, options.connection.header_timeout, service.gate
+        certificate, options.proxy_protocol, options.connection.header_timeout, duties.gate
     )
     return uvicorn.Config(
-        service.application,
+        duties.application,
         http=entered_by(entrance, protocol),  # type: ignore[arg-type]
         timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
         **_COMMON,
