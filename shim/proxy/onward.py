@@ -47,7 +47,7 @@ def upstream_request(
         scheme=request.peer.scheme,
         remote=request.peer.address,
         server=request.server,
-        project=request.client,
+        project=client_group(request.client),
         about=about,
         waits=terms.waits,
         timeouts=terms.timeouts,
@@ -82,7 +82,7 @@ class Common:
     def message(
         self, method: str, target: bytes, *, identity: str, mount: str, about: str, terms: Terms
     ) -> UpstreamRequest:
-        """What ``upstream_request`` makes of a request, but for the project; with its fields encoded.
+        """What ``upstream_request`` makes of a request, with its fields encoded.
 
         Written out a second time, and not by way of it: the short way has no call to spare.
         """

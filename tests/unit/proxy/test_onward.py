@@ -8,7 +8,7 @@ from shim.proxy.request import ClientRequest
 from shim.routes.route import Terms
 from shim.upstream.address import Protocol
 from shim.upstream.message import UpstreamTimeouts
-from shim.wire.forwarding import Peer
+from shim.wire.forwarding import Peer, client_group
 from shim.wire.framing import NOTHING
 from shim.wire.headers import Headers
 from shim.wire.hops import Origin
@@ -76,7 +76,8 @@ def test_both_ways_come_to_the_same(fields, peer):
             "GET", b"/v2/images/x%2Fy?z", identity=identity, mount=mount, about="x", terms=TERMS
         )
         message = ordinary(fields, peer, identity, mount)
-        assert short._replace(encoded=b"") == message._replace(project=common.project)
+        assert short._replace(encoded=b"") == message
+        assert message.project == common.project == client_group(peer.client)
         for keep_alive in (True, False):
             heads = [one.encode_head(Protocol.HTTP, keep_alive=keep_alive) for one in (short, message)]
             assert heads[0] == heads[1]
