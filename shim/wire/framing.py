@@ -101,6 +101,17 @@ def response_framing(method: str, status: int, headers: Headers) -> Framing:
     return UNTIL_CLOSE if length is None else Framing(_LENGTH, length)
 
 
+def belies_its_status(status: int, headers: Headers) -> bool:
+    """Whether an answer of 204 says that a body comes, which it must not (RFC 9110 section 8.6).
+
+    Whoever says so may well send one: a piece later, when its bytes would be the next answer's.
+    """
+    if status != NO_CONTENT:
+        return False
+    codings, lengths = _framing_fields(headers)
+    return bool(codings) or any(length.strip(b"0") for length in lengths)
+
+
 def declared_size(headers: Headers) -> int | None:
     """Glance's ``x-openstack-image-size``: a length declared beside a chunked body; None where unknown (0).
 
