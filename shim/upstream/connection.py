@@ -20,7 +20,7 @@ from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
 from shim.upstream.request_sender import RequestSender
 from shim.upstream.response import Response
-from shim.wire.framing import BodyKind, Framing, response_framing
+from shim.wire.framing import BodyKind, Framing, belies_its_status, response_framing
 from shim.wire.headers import connection_options
 from shim.wire.http1 import ResponseHead
 
@@ -235,4 +235,5 @@ class Connection:
             and answer.http_version == "1.1"
             and framing.kind is not BodyKind.UNTIL_CLOSE
             and b"close" not in connection_options(answer.headers)
+            and not belies_its_status(answer.status, answer.headers)
         )

@@ -132,7 +132,10 @@ ANSWERS = [
     ),
     Case("no chunks", answer(200, b"0\r\n\r\n", framing=b"Transfer-Encoding: chunked"), b""),
     Case("204", answer(204, b"", framing=b""), b"", 204),
-    Case("204 with a length", answer(204, b"", framing=b"Content-Length: 5"), b"", 204),
+    Case("204 of no length", answer(204, b"", framing=b"Content-Length: 00"), b"", 204),
+    # What it announces may come behind it, and would be the next answer.
+    Case("204 with a length", answer(204, b"", framing=b"Content-Length: 50"), b"", 204, reusable=False),
+    Case("204, chunked", answer(204, b"", framing=b"Transfer-Encoding: chunked"), b"", 204, reusable=False),
     Case("304", answer(304, b"", framing=b"Content-Length: 5"), b"", 304),
     Case("HEAD", answer(200, b"", framing=b"Content-Length: 5"), b"", method="HEAD"),
     Case("HEAD, chunked", answer(200, b"", framing=b"Transfer-Encoding: chunked"), b"", method="HEAD"),

@@ -508,3 +508,11 @@ def test_no_more_hops_are_looked_at_than_are_believed(monkeypatch):
     lines = [(b"x-forwarded-for", b"1.1.1.1," * 4000 + b"1.1.1.1"), (b"x-forwarded-for", b"10.0.0.2")]
     assert hops.find_origin(lines, {"10.0.0.2"}.__contains__).hops == ("1.1.1.1", "10.0.0.2")
     assert len(seen) == hops.MOST_HOPS
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_longer_forwarded_is_read_than_hops_can_be(more):
+    """Of a longer one nothing is believed: its last hops are found by a look at each octet before them."""
+    ours = b",for=10.0.0.2"
+    lines = [(b"forwarded", b";" * (hops.LONGEST_FORWARDED - len(ours) + more) + ours)]
+    assert hops.find_origin(lines, {"10.0.0.2"}.__contains__).hops == (() if more else ("10.0.0.2",))

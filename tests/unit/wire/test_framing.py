@@ -5,6 +5,7 @@ import pytest
 from shim.errors import BadFraming, UnknownCoding, UpstreamInvalid
 from shim.wire.framing import (
     CHUNKED,
+    MOST_CODINGS,
     NOTHING,
     UNTIL_CLOSE,
     BodyKind,
@@ -71,6 +72,8 @@ REFUSED = [
     pytest.param("1.1", coded(b"xchunked"), UnknownCoding, id="xchunked"),
     pytest.param("1.1", coded(b"chunkedx"), UnknownCoding, id="chunkedx"),
     pytest.param("1.1", coded(b"'chunked'"), UnknownCoding, id="single quotes are token characters"),
+    pytest.param("1.1", coded(b",".join([b"a"] * MOST_CODINGS)), UnknownCoding, id="most codings"),
+    pytest.param("1.1", coded(b",".join([b"a"] * (MOST_CODINGS + 1))), BadFraming, id="too many codings"),
     pytest.param("1.1", coded(b"chunked, chunked"), BadFraming, id="chunked, chunked"),
     pytest.param("1.1", coded(b"chunked", b"chunked"), BadFraming, id="chunked twice"),
     pytest.param("1.1", coded(b"gzip", b"chunked"), BadFraming, id="gzip and chunked in two lines"),
