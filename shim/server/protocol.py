@@ -109,8 +109,7 @@ class ClientConnection(asyncio.Protocol):
                 self.body.feed(data)
             case Reading.HELD | Reading.AFTER:
                 self.held += data
-                if len(self.held) > MOST_PIPELINED:
-                    self.stream.pause()
+                self.hold_back()
             case _:
                 # Refused or lingering: read only so that the client can go on to read its answer.
                 return
@@ -186,6 +185,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if request is not None:
             self._begin(request)
+            self.hold_back()
         elif begins:
             self._waits.for_head()
 
@@ -265,6 +265,14 @@ class ClientConnection(asyncio.Protocol):
         self.stream.resume()
         if held:
             self._read_head(held)
+
+    def hold_back(self) -> None:
+        """Read no more of a client that has asked for enough already, until it has its answers.
+
+        Looked at wherever reading goes on, too: each small request taken would let in another full read.
+        """
+        if len(self.held) > MOST_PIPELINED and self.state in (Reading.HELD, Reading.AFTER):
+            self.stream.pause()
 
     def end(self) -> None:
         """The answer is complete and the connection goes, so that the client can read all of it.

@@ -66,6 +66,7 @@ class RequestBody:
             self.feed(held)
         if self._connection.state is not Reading.REFUSED:
             self._connection.stream.resume()
+            self._connection.hold_back()
 
     def go_on(self) -> None:
         """Go on where enough of the body had come for the moment."""

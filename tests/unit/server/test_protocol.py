@@ -133,6 +133,22 @@ def test_so_much_is_pipelined_and_no_more():
     run_session(scene, application)
 
 
+@series("request_", [GET, PUT + b"foobaz", CHUNKED + CHUNKS])
+def test_no_more_is_pipelined_with_each_answer(request_):
+    """Each request is a few bytes of what is held, and a read is 256 KiB."""
+
+    async def scene(session):
+        await session.send(request_ * (4 * READ_SIZE // len(request_)))
+        application.before.set()
+        while len(application.scopes) < 5:
+            await let_others_run()
+            assert len(session.connection.held) <= MOST_PIPELINED + READ_SIZE
+        session.transport.leave()
+
+    application = Echo(asyncio.Event())
+    run_session(scene, application)
+
+
 def _of_a_client_that_takes_nothing(scene):
     async def answer(_scope, _receive, send):
         await answer_with(send, bytes(WRITE_BUFFER // 4))
