@@ -7,7 +7,7 @@ nobody's place. There are as many guests again; whoever comes after them is not 
 from shim.errors import ProjectLimit, QueueFull
 from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED
-from shim.wire.forwarding import TrustedProxies, client_group
+from shim.wire.peer import TrustedProxies, client_group
 
 RETRY_AFTER = 5
 
