@@ -106,7 +106,7 @@ class Flow:
             clock=loop_time,
         )
         for one in upstream.servers:
-            one._drain.value = drain
+            one.drain_meter.value = drain
         self.upstream = upstream
         for position in range(servers):
             upstream.queue.limit(position, slots)

@@ -163,7 +163,7 @@ def test_a_client_that_leaves_while_a_server_is_looked_for():
 
     async def scene():
         talk = Forwarding(client=FakeClient(b"", 5, GONE))
-        talk.server._connect = Nowhere().connect
+        talk.server.connect = Nowhere().connect
         with pytest.raises(ClientGone):
             await talk.forward()
         await talk.end()

@@ -560,5 +560,5 @@ def test_its_fastest_server_counts(rates, rate):
     """Thought slower than it is, a server would be kept waiting."""
     servers = [Server(FIRST, UpstreamTimeouts()) for _ in rates]
     for server, value in zip(servers, rates, strict=True):
-        server._drain.value = value
+        server.drain_meter.value = value
     assert Upstream("images", servers).drain_rate == rate
