@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from shim.admission.place import Place
 from shim.timing import Seconds
+from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import Response
-from shim.upstream.roster import Member
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:

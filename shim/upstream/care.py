@@ -16,9 +16,9 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.balance import Balance
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.member import NamedPlace
 from shim.upstream.names import look_up
 from shim.upstream.probe import Health
-from shim.upstream.roster import NamedPlace
 from shim.upstream.standing import StandingOptions
 
 log = logging.getLogger("shim.upstream")

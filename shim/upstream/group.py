@@ -19,9 +19,10 @@ from shim.upstream.answer import Interim
 from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
+from shim.upstream.member import Member, NamedPlace
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.passage import Passage
-from shim.upstream.roster import Change, Member, NamedPlace, Roster
+from shim.upstream.roster import Change, Roster
 from shim.upstream.watch import SizeWatch
 
 log = logging.getLogger("shim.upstream")

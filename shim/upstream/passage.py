@@ -20,8 +20,8 @@ from shim.upstream.answer import Interim
 from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response
+from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.roster import Member
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
