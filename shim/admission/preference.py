@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from shim.admission.slots import Waiter
 
+# Of one upstream: those that a request avoids are the bits of a word in the shared table, with a sign.
+MOST_SERVERS = 62
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:

@@ -21,8 +21,6 @@ log = logging.getLogger("shim.admission")
 # Numbers are times, so that they are in order across processes, with the process in their last bits.
 _OWNER_BITS = 7
 RETRY_AFTER = 5
-# Those that a request has been refused by are the bits of a word.
-MOST_SERVERS = 62
 
 # Rings the bell of a process, by its slot.
 Ring = Callable[[int], None]

@@ -21,8 +21,6 @@ from shim.upstream.standing import Standing, StandingOptions
 
 # Addresses behind one name; more than that are left out, and told of.
 MOST_ADDRESSES = 16
-# Positions in all: whom a request avoids is a word of bits, with a sign.
-MOST_POSITIONS = 62
 
 # A drained server is back when its maintenance is over; nobody knows when.
 RETRY_AFTER = 10

@@ -9,9 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shim.admission.preference import MOST_SERVERS
 from shim.admission.queue import SlotQueue
 from shim.admission.room import QueueOptions, WaitingRoom
-from shim.admission.shared import MOST_SERVERS, Lines
+from shim.admission.shared import Lines
 from shim.admission.slots import Capacity, upload_limit
 from shim.admission.table import SlotTable
 from shim.errors import UpstreamFault
