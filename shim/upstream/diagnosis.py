@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from shim.errors import ShimError, UpstreamClosed, UpstreamFault
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import Seconds
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.group import Upstream

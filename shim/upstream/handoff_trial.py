@@ -6,9 +6,9 @@ A harmless GET goes there with a body of one byte, as a file; a server that open
 from pathlib import Path
 
 from shim.errors import ShimError
+from shim.findings import Finding, Level
 from shim.spool.body import Body
 from shim.spool.disk import LocalDisk
-from shim.spool.inspect import Finding, Level
 from shim.timing import Seconds
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.group import Upstream

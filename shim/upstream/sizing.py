@@ -16,7 +16,7 @@ from shim.admission.shared import Lines
 from shim.admission.slots import Capacity, upload_limit
 from shim.admission.table import SlotTable
 from shim.errors import UpstreamFault
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import UNLIMITED
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.application import THREADS, ApplicationServer
