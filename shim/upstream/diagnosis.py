@@ -83,9 +83,7 @@ class _Questions:
     """Health checks with something added."""
 
     def __init__(self, address: UpstreamAddress, path: bytes, mount: str, timeout: Seconds) -> None:
-        timeouts = UpstreamTimeouts(
-            connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-        )
+        timeouts = UpstreamTimeouts.of_question(timeout)
         self._upstream = Upstream("check", [Server(address, timeouts)], mount=mount, connect_retry=0)
         self._path = path
         self._mount = mount

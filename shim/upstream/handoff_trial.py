@@ -43,9 +43,7 @@ async def try_hand_off(
     if address.protocol is not Protocol.UWSGI:
         text = 'opens no files: body = "handoff" needs the uwsgi protocol, and bodies are sent to it'
         return Finding(Level.WARNING, text)
-    timeouts = UpstreamTimeouts(
-        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-    )
+    timeouts = UpstreamTimeouts.of_question(timeout)
     server = Server(address, timeouts, directory=directory)
     try:
         # A second time where the first way did not work.

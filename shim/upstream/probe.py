@@ -91,7 +91,7 @@ async def _read_pong(stream: NetworkStream) -> bytes:
 
 
 async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Health:
-    server = Server(address, _patience(timeout))
+    server = Server(address, UpstreamTimeouts.of_question(timeout))
     busy = "takes connections, but does not answer the health check"
     return await _ask_server(server, path, timeout, busy=busy)
 
@@ -117,7 +117,9 @@ class ApplicationProbe:
         self, address: UpstreamAddress, application: WsgiApplication, *, timeout: Seconds = PROBE_TIMEOUT
     ) -> None:
         """Take the loaded application, and how long it may take to answer, in seconds."""
-        self._server = ApplicationServer(address, application, _patience(timeout), threads=1)
+        self._server = ApplicationServer(
+            address, application, UpstreamTimeouts.of_question(timeout), threads=1
+        )
         self._timeout = timeout
 
     async def ask(self, path: bytes | None) -> Health:
@@ -146,12 +148,6 @@ async def _ask_server(server: UpstreamServer, path: bytes, timeout: Seconds, *, 
 
 def _down(fault: UpstreamFault) -> Health:
     return Health(up=False, reason=fault.for_operator, untried=isinstance(fault, NoDescriptor))
-
-
-def _patience(timeout: Seconds) -> UpstreamTimeouts:
-    return UpstreamTimeouts(
-        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-    )
 
 
 def _host_of(address: UpstreamAddress) -> str:
