@@ -19,7 +19,7 @@ from shim.spool.space import Space
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
-from shim.upstream.probe import Health
+from shim.upstream.health import Health, Sign
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import run
 
@@ -80,7 +80,7 @@ def told_journal() -> Journal:
 
 
 def servers(*, up: bool = True) -> list[ServerHealth]:
-    return [ServerHealth("up", ODD_SERVER, 3, Health(up=up, reason="told"))]
+    return [ServerHealth("up", ODD_SERVER, 3, Health(Sign.ANSWERS if up else Sign.DOWN, "told"))]
 
 
 def read(text: bytes) -> Samples:
