@@ -16,7 +16,7 @@ from shim.upstream.connection import Connection, EnterPhase
 from shim.upstream.handoff import Offer
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.network import NetworkStream
-from shim.upstream.response import Response
+from shim.upstream.response import ConnectionResponse
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Attempt:
         self._enter = enter
         self._sent = sent
 
-    async def __aenter__(self) -> Response:
+    async def __aenter__(self) -> ConnectionResponse:
         self._server.inflight += 1
         try:
             self._connection, self._response = await self._answer()
@@ -61,7 +61,7 @@ class Attempt:
         finally:
             self._server.inflight -= 1
 
-    async def _answer(self) -> tuple[Connection, Response]:
+    async def _answer(self) -> tuple[Connection, ConnectionResponse]:
         """The answer's head, and the connection that its body is to be read from."""
         server, request, sent = self._server, self._request, self._sent
         if sent is not None:
@@ -99,7 +99,7 @@ class Attempt:
 
     async def _hand_off_on(
         self, connection: Connection, stream: NetworkStream, file: int, head: bytes, *, keep_alive: bool
-    ) -> Response:
+    ) -> ConnectionResponse:
         """Let the server open the body's file, where there is a way; else send it."""
         server, request = self._server, self._request
         try:
@@ -117,7 +117,7 @@ class Attempt:
 
     async def _send_on(
         self, connection: Connection, head: bytes, *, keep_alive: bool, offer: Offer | None = None
-    ) -> Response:
+    ) -> ConnectionResponse:
         server = self._server
         # What was said to a server before it was found out is no longer held to.
         keep_alive &= server.keeps_alive
@@ -136,7 +136,7 @@ class Attempt:
         server.drain_meter.add(*connection.drained)
         return response
 
-    async def _rest_of(self, sent: Sent) -> Response:
+    async def _rest_of(self, sent: Sent) -> ConnectionResponse:
         """Go on with what ``Server.send_now`` has begun."""
         try:
             return await sent.connection.rest_of_answer(

@@ -24,7 +24,7 @@ from shim.upstream.member import Member, NamedPlace
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.passage import Passage
 from shim.upstream.roster import Change, Roster
-from shim.upstream.watch import SizeWatch
+from shim.upstream.size_watch import SizeWatch
 
 log = logging.getLogger("shim.upstream")
 

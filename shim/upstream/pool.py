@@ -18,7 +18,7 @@ from shim.upstream.handoff import HandOff, Way
 from shim.upstream.idle import IdleConnections
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect, connect_now
-from shim.upstream.response import Response
+from shim.upstream.response import ConnectionResponse
 from shim.upstream.sent import Sent
 
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
@@ -114,7 +114,7 @@ class Server:
 
     def exchange(
         self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase, sent: Sent | None = None
-    ) -> contextlib.AbstractAsyncContextManager[Response]:
+    ) -> contextlib.AbstractAsyncContextManager[ConnectionResponse]:
         """Send a request to this server and give its answer; the connection is kept or closed at the end.
 
         Args:
@@ -136,7 +136,9 @@ class Server:
         """Whether it has no times of its own, which its connection would keep for whoever comes next."""
         return request.timeouts in (None, self.timeouts)
 
-    def put_away(self, connection: Connection, response: Response, request: UpstreamRequest) -> None:
+    def put_away(
+        self, connection: Connection, response: ConnectionResponse, request: UpstreamRequest
+    ) -> None:
         """Keep the connection of a request whose answer was taken, or close it."""
         if response.leaves_connection_reusable and self.has_usual_times(request):
             self.idle.put(connection)

@@ -21,8 +21,8 @@ from shim.timing import UNLIMITED
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.application import THREADS, ApplicationServer
 from shim.upstream.exchange import UpstreamServer
+from shim.upstream.size_watch import SizeWatch
 from shim.upstream.stats import StatsAddress, read_slots
-from shim.upstream.watch import SizeWatch
 
 
 @dataclass(frozen=True, slots=True)
