@@ -23,7 +23,7 @@ class Place:
     def __init__(
         self, queue: "SlotQueue", waiter: Waiter, patience: Seconds, server: int | None = None
     ) -> None:
-        """Take whose slots they are, who wants one, for how long, and which it has."""
+        """Take the queue, who waits in it, for how many seconds at most, and whose slot it has already."""
         self._queue = queue
         self._waiter = waiter
         self._patience = patience

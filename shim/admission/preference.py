@@ -27,7 +27,7 @@ class Preference:
 
 
 class NowhereToGo(Exception):
-    """No server is left that a request could wait for; it ends with who asked for the slot."""
+    """No server is left that a request could wait for; whoever asked for the slot catches it."""
 
 
 Prefer: TypeAlias = Callable[[int], Preference]

@@ -175,7 +175,7 @@ class Rows:
         return layout.WAITING if row.server is None else layout.HOLDING + row.server
 
     def _write(self, place: int, offset: int, word: int) -> None:
-        # Told before it is done: who is killed in between has told of a change too many, not too few.
+        # Told before it is done: a process killed in between has told of a change too many, not too few.
         self._note_change()
         self._words[layout.row(self._area, place) + offset] = word
         known = list(self._known[place])

@@ -46,7 +46,7 @@ class AnswerReader:
         self._idle = idle
         self._head = HeadBuffer(MAX_RESPONSE_HEAD)
         self._decoder: BodyDecoder | None = None
-        # What reading without a wait has come to, for who waits for the rest.
+        # What reading without a wait has come to, for whoever waits for the rest.
         self._early: ResponseHead | None = None
         self._fault: UpstreamInvalid | None = None
         self.heard = False

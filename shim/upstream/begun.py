@@ -1,7 +1,7 @@
 """A request that was sent without a wait, and whose answer is to come: what is held for it meanwhile.
 
 Whoever began it waits by the connection's descriptor, without a task. Where the answer takes more than a
-moment, or is more than one read, it is taken over by who can wait for longer (``Passage``).
+moment, or is more than one read, a ``Passage`` takes it over, which can wait for longer.
 """
 
 from collections.abc import Callable

@@ -24,7 +24,7 @@ from shim.upstream.sent import Sent
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
 ConnectNow = Callable[[UpstreamAddress], NetworkStream | None]
 
-# A server that has less time for an answer is waited for by who keeps an exact eye on it.
+# A limit below this goes the ordinary way, which keeps it exactly; the short way may pass it by a moment.
 LEAST_RESPONSE: Seconds = 5.0
 
 

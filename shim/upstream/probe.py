@@ -81,7 +81,7 @@ async def _load_and_call(address: UpstreamAddress, path: bytes | None, timeout: 
     try:
         application = load_application(address.application)
     except NoUpstream as error:
-        # The first line only: the traceback is for who starts it.
+        # The first line only: the traceback is for whoever starts the shim.
         return Health(Sign.DOWN, error.detail)
     return await ApplicationProbe(address, application, timeout=timeout).ask(path)
 
@@ -114,7 +114,7 @@ async def _ask_server(server: UpstreamServer, path: bytes, timeout: Seconds, *, 
     upstream = Upstream("probe", [server], connect_retry=0)
     request = UpstreamRequest("GET", path, [(b"host", _host_of(server.address).encode("ascii"))])
     try:
-        # Twice: who takes no connection in time is to be told from who answers late, or without an end.
+        # Twice: to take no connection in time is one thing, and to answer late, or without an end, another.
         reply = await ask(upstream, request, patience=2 * timeout)
     except ResponseTimeout:
         return Health(Sign.BUSY, f"busy: {busy}")

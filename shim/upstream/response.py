@@ -1,4 +1,4 @@
-"""One answer of a server on a connection: its head is there, and its body comes, or is lent to who moves it.
+"""One answer of a server on a connection: its head is there, and its body comes, or is lent to a mover.
 
 Made by ``connection``; what it may be used for stands in ``exchange.Response``.
 """

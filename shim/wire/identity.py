@@ -1,7 +1,7 @@
 """Request ids as OpenStack writes them: ``req-`` and a random UUID (RFC 9562 section 5.4).
 
-A client's own is kept where it is well-formed, so that its log and ours name the same request; who has none
-gets a new one.
+A client's own is kept where it is well-formed, so that its log and ours name the same request; a request
+without one gets a new one.
 """
 
 import os
