@@ -19,6 +19,7 @@ Where to find what, from the outside in:
   ``wsgi_values``, ``answer_pipe``, ``loading``.
 - How much a server takes: at once ``sizing``, ``stats``, ``size_watch``; in a second ``drain_rate``.
 - Looking after servers beside the requests: ``care``, ``names``, ``probe``, ``health``.
-- What the shim asks on its own account: ``question``, ``transport``; for the command check: ``diagnosis``,
+- What the shim asks on its own account: ``question``; for the command check: ``diagnosis``,
   ``handoff_trial``.
+- For the console, httpx over all of this: ``transport``.
 """

@@ -32,6 +32,10 @@ _CONTINUE = 100
 Interim = Callable[[ResponseHead], Awaitable[None]]
 
 
+async def no_interim(_head: ResponseHead) -> None:
+    """The ``Interim`` of those who want final answers only."""
+
+
 class AnswerReader:
     """What comes from one server on one connection, answer after answer.
 

@@ -13,7 +13,7 @@ from shim.errors import ResponseTimeout
 from shim.observe.journal import Phase
 from shim.timing import Alarm, Clock, Seconds, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
-from shim.upstream.answer import AnswerReader, Interim
+from shim.upstream.answer import AnswerReader, Interim, no_interim
 from shim.upstream.descriptor_watch import DescriptorWatch
 from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
@@ -25,10 +25,6 @@ from shim.wire.headers import connection_options
 from shim.wire.http1 import ResponseHead
 
 EnterPhase = Callable[[Phase], None]
-
-
-async def _drop_interim(_head: ResponseHead) -> None:
-    """Interim answers have no taker."""
 
 
 class Connection:
@@ -145,7 +141,7 @@ class Connection:
         *,
         keep_alive: bool = False,
         offer: Offer | None = None,
-        interim: Interim = _drop_interim,
+        interim: Interim = no_interim,
         enter: EnterPhase = lambda _phase: None,
     ) -> ConnectionResponse:
         """Send the request and read the answer's head.
