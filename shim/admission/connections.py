@@ -7,7 +7,7 @@ nobody's place. There are as many guests again; whoever comes after them is not 
 from shim.errors import ProjectLimit, QueueFull
 from shim.ledger.counts import Ledger, Limits, LocalLedger, Pool, Resource, Verdict
 from shim.timing import UNLIMITED
-from shim.wire.forwarding import TrustedProxies, client_group
+from shim.wire.peer import TrustedProxies, client_group
 
 RETRY_AFTER = 5
 
@@ -35,7 +35,7 @@ class ConnectionGate:
         """Connections that this process counts now, guests not among them."""
         return self._all.taken + self._clients.taken
 
-    def admit(self, address: str | None) -> "Place":
+    def admit(self, address: str | None) -> "ConnectionPlace":
         """A place for a connection from ``address`` (None: it has none, as on a unix socket).
 
         Raises:
@@ -51,14 +51,14 @@ class ConnectionGate:
             raise ProjectLimit("This address has too many connections open.", retry_after=RETRY_AFTER)
         if verdict is Verdict.TOTAL:
             raise QueueFull("Too many connections are open.", retry_after=RETRY_AFTER)
-        return Place(pool, holder)
+        return ConnectionPlace(pool, holder)
 
-    def admit_guest(self) -> "Place | None":
+    def admit_guest(self) -> "ConnectionPlace | None":
         """A place for a connection that is only told why it is not served; None: not even that."""
-        return Place(self._guests, "") if self._guests.take(1) is Verdict.FITS else None
+        return ConnectionPlace(self._guests, "") if self._guests.take(1) is Verdict.FITS else None
 
 
-class Place:
+class ConnectionPlace:
     """One connection's place, until it is given back."""
 
     def __init__(self, pool: Pool, holder: str) -> None:

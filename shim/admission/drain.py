@@ -22,11 +22,6 @@ class Drain:
     def __init__(self) -> None:
         self.life = Life.SERVING
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether load balancers should send requests here."""
-        return self.life is Life.SERVING
-
     def leave(self) -> None:
         """Stop being ready; requests are still taken (``timeouts.drain_delay``)."""
         if self.life is Life.SERVING:

@@ -92,8 +92,6 @@ class RateWindow:
 class RateFloor:
     """Watches that a body does not come slower than its floor; time is as ``RateWindow`` has it."""
 
-    STEPS = RateWindow.STEPS
-
     def __init__(self, pace: BodyPace) -> None:
         self._min_rate = pace.min_rate
         self._window = RateWindow(pace.min_rate, pace.grace)

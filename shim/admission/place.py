@@ -23,7 +23,7 @@ class Place:
     def __init__(
         self, queue: "SlotQueue", waiter: Waiter, patience: Seconds, server: int | None = None
     ) -> None:
-        """Take whose slots they are, who wants one, for how long, and which it has."""
+        """Take the queue, who waits in it, for how many seconds at most, and whose slot it has already."""
         self._queue = queue
         self._waiter = waiter
         self._patience = patience
@@ -83,13 +83,12 @@ class Place:
         """The servers that have refused the request since it started over, a bit for each."""
         return self._waiter.avoided
 
-    def refuse(self) -> bool:
-        """Give the slot back, for its server took no connection; whether there is another server to try."""
+    def refuse(self) -> None:
+        """Give the slot back, for its server took no connection: not tried again until ``start_over``."""
         assert self._server is not None
         self._queue.leave(self._waiter)
         self._waiter = self._waiter._replace(avoided=self._waiter.avoided | 1 << self._server)
         self._server = None
-        return any(self._waiter.takes(server) for server in range(self._queue.servers))
 
     def start_over(self) -> None:
         """All servers may be tried again."""

@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from shim.admission.slots import Waiter
 
+# Of one upstream: those that a request avoids are the bits of a word in the shared table, with a sign.
+MOST_SERVERS = 62
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:
@@ -24,7 +27,7 @@ class Preference:
 
 
 class NowhereToGo(Exception):
-    """No server is left that a request could wait for; it ends with who asked for the slot."""
+    """No server is left that a request could wait for; whoever asked for the slot catches it."""
 
 
 Prefer: TypeAlias = Callable[[int], Preference]

@@ -1,4 +1,4 @@
-"""The line for the slots of an upstream: who finds none free waits here for a turn, with an end to it.
+"""The line for the slots of an upstream: a request that finds none free waits here, but not for ever.
 
 Thin: whose turn it is ``slots`` says, who waits and holds ``table`` knows, and how a wait ends ``waits``. A
 place in line is a record and a future; the body stays where it is.
@@ -84,8 +84,8 @@ class SlotQueue:
         self._resize()
 
     def reconsider(self) -> None:
-        """What requests prefer may have changed: who waits keeps the place in line, and waits for that."""
-        # Not by a capacity of 0 for a server that is out: others share it, who may reach it (decision 17).
+        """What requests prefer may have changed: those in line keep their places there."""
+        # Not by a capacity of 0 for a server that is out: other processes may still reach it (decision 17).
         for waiter, prefer in list(self._in_line.values()):
             turn = self._turns[waiter.number]
             if turn.done():
@@ -157,7 +157,7 @@ class SlotQueue:
             del self._turns[waiter.number]
 
     def _take_by_joining(self, waiter: Waiter, preference: Preference) -> int | None:
-        """A slot that is had on stepping into the line; who finds none steps out again at once."""
+        """A slot that comes with stepping into the line; where none does, step out again at once."""
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._turns[waiter.number] = turn
         server: int | None = None
@@ -205,7 +205,7 @@ class SlotQueue:
         self.look()
 
     def _tell(self, granted: Iterable[Holder]) -> None:
-        """Decided first, told after: who is told runs later, and finds its slot taken."""
+        """Decided first, told after: a request that is told runs later, and finds its slot taken."""
         for holder in granted:
             turn = self._turns[holder.number]
             # One that was cancelled meanwhile gives its slot back when it gets to run.

@@ -21,8 +21,6 @@ log = logging.getLogger("shim.admission")
 # Numbers are times, so that they are in order across processes, with the process in their last bits.
 _OWNER_BITS = 7
 RETRY_AFTER = 5
-# Those that a request has been refused by are the bits of a word.
-MOST_SERVERS = 62
 
 # Rings the bell of a process, by its slot.
 Ring = Callable[[int], None]
@@ -70,7 +68,7 @@ class SharedTable:
     # -- steps --------------------------------------------------------------------------------------
 
     def join(self, waiter: Waiter) -> list[Holder]:
-        """Put it in line, at the place of its number; who of this process got a slot then.
+        """Put it in line, at the place of its number; gives those of this process that got a slot by it.
 
         Raises:
             QueueFull: The table has no row left.
@@ -83,7 +81,7 @@ class SharedTable:
         """Nothing: what the other processes hold and wait for is known only with a step."""
 
     def leave(self, number: int) -> list[Holder]:
-        """Take a request out of the line, or its slot from it; who of this process got one then."""
+        """Take a request out of the line, or its slot from it; gives as ``join`` does."""
         if number not in self._places:
             return []
         # Noted first: where the table is not to be had now, it is done with the next step. What others give
@@ -94,7 +92,7 @@ class SharedTable:
         return self.grant()
 
     def grant(self) -> list[Holder]:
-        """Give every free slot away that somebody can have; who of this process got one, also from others."""
+        """Give away every free slot that can be used; gives those of this process that have got one since."""
         if self._own or self._late:
             try:
                 self._step()
@@ -113,7 +111,7 @@ class SharedTable:
                 self._stand(coming)
             while self._mirror.waiting() and (holder := self._grant_next()) is not None:
                 self._tell(holder, bells)
-        # Without the lock: who is woken wants it.
+        # Without the lock: whoever is woken wants it.
         for owner in bells:
             self._ring(owner)
 

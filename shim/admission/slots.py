@@ -58,10 +58,6 @@ class Waiter(NamedTuple):
         """Whose share of the slots it asks for."""
         return self.kind, self.project
 
-    def takes(self, server: int) -> bool:
-        """Whether a slot of this server is of use to it."""
-        return not self.avoided >> server & 1
-
 
 class Holder(NamedTuple):
     """A request that has a slot of a server (its place in the upstream's list)."""

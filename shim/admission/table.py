@@ -23,8 +23,8 @@ from shim.admission.slots import (
     may_enter,
 )
 
-# See Waiter.
-_make = tuple.__new__
+# Faster than the records' own (see ``Waiter``).
+_new_record = tuple.__new__
 
 
 class SlotTable(Protocol):
@@ -50,7 +50,7 @@ class SlotTable(Protocol):
         ...
 
     def join(self, waiter: Waiter) -> Sequence[Holder]:
-        """Put it in line, at the place of its number; who got a slot then.
+        """Put it in line, at the place of its number; gives those that got a slot by it.
 
         Raises:
             LimitReached: There is no place left for it, or the table is not to be had.
@@ -58,18 +58,18 @@ class SlotTable(Protocol):
         ...
 
     def take(self, waiter: Waiter, servers: Sequence[int]) -> Holder | None:
-        """A slot of one of these servers for a request that comes now and need not stand in line for it.
+        """A slot of one of these servers, at once, for a request that is not in line.
 
-        None where it has to, be it only because others are to be asked.
+        None where it has to stand in line, if only because other processes are to be asked.
         """
         ...
 
     def leave(self, number: int) -> Sequence[Holder]:
-        """Take a request out of the line, or its slot from it; who got one then. Never fails."""
+        """Take a request out of the line, or its slot from it; gives as ``join`` does. Never fails."""
         ...
 
     def grant(self) -> Sequence[Holder]:
-        """Give every free slot away that somebody can have; who of this process got one."""
+        """Give away every free slot that can be used; gives those of this process that got one."""
         ...
 
     def waiting(self, kind: Kind | None = None) -> int:
@@ -115,10 +115,10 @@ class LocalTable:
 
     def enter(self, kind: Kind, project: int) -> Waiter:
         """A new request, not yet in line."""
-        return _make(Waiter, (next(self._numbers), kind, project, 0))
+        return _new_record(Waiter, (next(self._numbers), kind, project, 0))
 
     def join(self, waiter: Waiter) -> list[Holder]:
-        """Put it in line, at the place of its number; who got a slot then."""
+        """Put it in line, at the place of its number; gives those that got a slot by it."""
         self.add(waiter)
         return self.grant()
 
@@ -130,7 +130,7 @@ class LocalTable:
         if server is None:
             return None
         number, kind, project, _ = waiter
-        holder = _make(Holder, (number, kind, project, server))
+        holder = _new_record(Holder, (number, kind, project, server))
         self._holders[number] = holder
         self.passed_over = 0
         self.turn += 1
@@ -139,7 +139,7 @@ class LocalTable:
         return holder
 
     def leave(self, number: int) -> list[Holder]:
-        """Take a request out of the line, or its slot from it; who got one then."""
+        """Take a request out of the line, or its slot from it; gives as ``join`` does."""
         self.remove(number)
         return self.grant() if self._waiters else []
 
@@ -175,14 +175,14 @@ class LocalTable:
             self._step_out(waiter)
 
     def grant(self) -> list[Holder]:
-        """Give every free slot away that somebody can have; who got one."""
+        """Give away every free slot that can be used; gives those that got one."""
         granted = []
         while (holder := self.grant_next()) is not None:
             granted.append(holder)
         return granted
 
     def grant_next(self) -> Holder | None:
-        """Give one slot away; who got it, None where nobody can have one."""
+        """Give one slot away; gives the one that got it, None where there is none to use it."""
         if not self._waiters or (choice := self._choose()) is None:
             return None
         waiter, self.turn = choice.waiter, self.turn + 1

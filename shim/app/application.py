@@ -16,9 +16,10 @@ from shim.proxy.flow import Proxy
 from shim.proxy.request import Answer, ClientRequest
 from shim.proxy.short import ShortRequest
 from shim.short_way import ShortWay
-from shim.wire.forwarding import Peer, TrustedProxies, client_group, peer_of, request_id
 from shim.wire.framing import CHUNKED, NOTHING, Framing, request_framing
 from shim.wire.headers import Headers
+from shim.wire.identity import request_id
+from shim.wire.peer import Peer, TrustedProxies, client_group, peer_of
 
 log = logging.getLogger("shim.app")
 

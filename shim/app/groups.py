@@ -18,11 +18,11 @@ from shim.upstream.balance import Balancer
 from shim.upstream.care import Care, GroupOptions
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health
 from shim.upstream.loading import freeze_heap, load_application
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.network import connect
 from shim.upstream.pool import Server
-from shim.upstream.probe import Health
 from shim.upstream.roster import Roster
 from shim.upstream.sizing import Sizing, size_watch, sized_queue
 

@@ -12,8 +12,9 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
-from shim.upstream.probe import ApplicationProbe, Health, probe
-from shim.upstream.roster import DRAINING
+from shim.upstream.health import Health
+from shim.upstream.member import DRAINING
+from shim.upstream.probe import ApplicationProbe, probe
 
 # Probes are made when somebody asks, at most so often: an idle shim leaves its servers alone.
 PROBE_AGE: Seconds = 2.0

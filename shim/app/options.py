@@ -19,7 +19,7 @@ from shim.spool.space import Amount
 from shim.spool.store import SpoolOptions
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.message import UpstreamTimeouts
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shim.proxy.flow import Proxy
 from shim.proxy.onward import Common
 from shim.proxy.short import Asked, ShortRequest, begin_short, is_usual
 from shim.short_way import ShortClient
-from shim.wire.forwarding import TrustedProxies, peer_of
+from shim.wire.peer import TrustedProxies, peer_of
 
 log = logging.getLogger("shim.app")
 

@@ -29,11 +29,12 @@ from shim.doctor.disk import inspect_quota, inspect_rate
 from shim.doctor.edges import inspect_secrets, inspect_state, inspect_trust, inspect_user
 from shim.doctor.machine import inspect_machine
 from shim.doctor.timeouts import inspect_timeouts
+from shim.findings import Finding, Level
 from shim.routes.route import BodyMode
 from shim.server.addresses import TcpAddress
 from shim.server.validity import inspect_certificate
 from shim.spool.disk import measure_space
-from shim.spool.inspect import Finding, Level, inspect_directory, is_directory
+from shim.spool.inspect import inspect_directory, is_directory
 from shim.timing import UNLIMITED
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.balance import Balance

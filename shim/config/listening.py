@@ -9,7 +9,7 @@ from pydantic import Field
 
 from shim.config import kinds, places
 from shim.config.option import Options, option
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 
 
 class TlsOptions(Options):

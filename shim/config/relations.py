@@ -7,6 +7,7 @@ must not hide that another leads nowhere. What has the wrong type is passed over
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from shim.admission.preference import MOST_SERVERS
 from shim.app import tracing
 from shim.config.cloud_relations import cloud_faults
 from shim.config.faults import Path, nearest
@@ -14,7 +15,7 @@ from shim.config.listening import AdminOptions, ServerOptions
 from shim.config.option import Options
 from shim.config.settings import SINGLE_UPSTREAM
 from shim.spool.encrypted import is_available
-from shim.upstream.roster import MOST_ADDRESSES, MOST_POSITIONS
+from shim.upstream.roster import MOST_ADDRESSES
 
 # A switch as it may be written.
 _ON = (True, "true", "on")
@@ -77,8 +78,8 @@ def _group_faults(groups: object) -> Iterator[tuple[Path, str]]:
             yield ("upstreams", name, "weights"), text
         # Which of them are names is for their own kind to say; all of them is the most there can be.
         room = MOST_ADDRESSES if group.get("resolve", "off") != "off" else 1
-        if len(servers) * room > MOST_POSITIONS:
-            text = f"has {len(servers)} of {room} addresses each; {MOST_POSITIONS} together are possible"
+        if len(servers) * room > MOST_SERVERS:
+            text = f"has {len(servers)} of {room} addresses each; {MOST_SERVERS} together are possible"
             yield ("upstreams", name, "servers"), text
 
 

@@ -69,7 +69,7 @@ def installers(python: Path, scratch: Path, *, compiled: bool = False) -> Iterat
     Args:
         python: Of the environment, in which pip is installed.
         scratch: A directory for what they need on the way; its owner removes it.
-        compiled: Whether all modules are compiled at once, for who runs them later may not write there.
+        compiled: Whether all modules are compiled at once, for those who run them later may not write there.
     """
     variables = os.environ | {"TMPDIR": str(scratch)}
     if uv := _find_uv(python, scratch):

@@ -8,7 +8,7 @@ from shim.config.load import Loaded
 from shim.doctor import GLANCE_RATE, largest_image, told_size, told_time
 from shim.doctor.uwsgi import Setup, Statistics, listener_of, number, parse_statistics, read_setup
 from shim.errors import UpstreamFault
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import UNLIMITED
 from shim.upstream.address import Protocol
 from shim.upstream.stats import read_statistics

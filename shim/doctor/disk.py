@@ -9,8 +9,8 @@ from pathlib import Path
 
 from shim.doctor import GLANCE_RATE
 from shim.errors import ShimError
+from shim.findings import Finding, Level
 from shim.spool.disk import measure_space
-from shim.spool.inspect import Finding, Level
 from shim.timing import Clock, Seconds
 
 # Enough to be past what a controller buffers, and nobody notices it beside an image.

@@ -8,9 +8,10 @@ from pathlib import Path
 from shim.config.load import Loaded
 from shim.config.settings import Settings
 from shim.errors import DiskError
+from shim.findings import Finding, Level
 from shim.ledger.state import open_directory
 from shim.server.addresses import ListenAddress, TcpAddress, UnixAddress
-from shim.spool.inspect import Finding, Level, is_directory
+from shim.spool.inspect import is_directory
 
 # Wider networks than these are nobody's own proxies: a class A net, and what a provider gets of IPv6.
 _WIDEST = {4: 8, 6: 32}

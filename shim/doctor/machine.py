@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shim.config.settings import Settings
 from shim.doctor import told_size
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import UNLIMITED
 
 # Beside connections and bodies: listeners, logs, epolls, idle connections to servers.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from shim.config.load import Loaded
 from shim.config.settings import Settings
 from shim.doctor import GLANCE_RATE, is_default, largest_image, told_time
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import UNLIMITED
 
 # What proxies in front grant: an idle connection (nginx, Apache, HAProxy); a pause (the shipped files).

@@ -1,7 +1,7 @@
 """How a process wakes another one that waits in a line of the shared table: a datagram to its bell.
 
-Bells hang in the state directory, one for each process, by its slot. Who was rung for nothing only looks; who
-was not rung, because who should have done it was killed, looks unasked after a while.
+Bells hang in the state directory, one for each process, by its slot. A process that was rung for nothing only
+looks; one that was not rung, because the one to do it was killed, looks unasked after a while.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Bell:
             yield
             return
         place = _place(self._directory, self._slot)
-        # A predecessor's, who was killed: the slot is ours alone.
+        # Left by a predecessor that was killed: the slot is ours alone.
         place.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bell:

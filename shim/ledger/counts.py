@@ -48,7 +48,7 @@ class Held:
 def decide(held: Held, amount: int, limits: Limits) -> Verdict:
     """Whether ``amount`` more fits beside what is held.
 
-    The share is judged first: who is at fault for being refused should be told so.
+    The share is judged first: a holder that is refused for what it holds itself should be told so.
     """
     if held.share + amount > limits.share:
         return Verdict.SHARE

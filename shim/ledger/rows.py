@@ -4,18 +4,15 @@ A row is a few words with its state among them, and the state is written last: w
 killed in, a row is there whole or not at all. All of it happens with the table's lock held (``step``).
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
 from shim.errors import DiskError
 from shim.ledger import layout
+from shim.ledger.areas import claim_area
 from shim.ledger.table import LeaseTable
 from shim.ledger.upkeep import RECOVERY, clear_rows
-
-# Words have a sign; keys and projects have none.
-_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,7 @@ class Rows:
         self._table = table
         self._words = table.words
         self.owner = table.slot
-        table.lock()
-        try:
-            self._area = self._claim(line_key(name))
-        finally:
-            table.unlock()
+        self._area = claim_area(table, name)
         self._header = layout.area_header(self._area)
         self._seen = -1
         self._known: dict[int, tuple[int, ...]] = {}
@@ -76,7 +69,7 @@ class Rows:
         Raises:
             LimitReached: The lock was not to be had, or the table is damaged.
         """
-        return Step(self._table, self._news)
+        return Step(self._table, self.news)
 
     @property
     def turn(self) -> int:
@@ -143,38 +136,11 @@ class Rows:
         return bool(dead)
 
     def news(self) -> dict[int, Row | None]:
-        """What has changed since the step began, by others' deaths."""
-        return self._news()
+        """What has changed since this was asked last, by place (None: gone).
 
-    # -- inside -------------------------------------------------------------------------------------
-
-    def _claim(self, key: int) -> int:
-        """The area of a key; else one that nobody uses, made anew."""
-        keys = self._words[layout.AREA_KEYS : layout.AREA_KEYS + layout.AREAS].tolist()
-        if key in keys:
-            area = keys.index(key)
-        else:
-            area = self._free_area(keys)
-            # A mapped page without room on the disk would be a SIGBUS at some later step (decision 16).
-            self._table.allocate(layout.area_offset(area), layout.AREA_SIZE)
-            first = layout.area_header(area)
-            self._words[first : first + layout.AREA_SIZE // layout.WORD] = memoryview(
-                bytes(layout.AREA_SIZE)
-            ).cast("q")
-            self._words[layout.AREA_KEYS + area] = key
-        self._table.share_area(area)
-        return area
-
-    def _free_area(self, keys: list[int]) -> int:
-        for area, key in enumerate(keys):
-            if key == 0 or not self._table.is_shared(area):
-                return area
-        raise DiskError(
-            "The shim cannot count its requests; its log says why.",
-            for_operator=f"The table of leases has place for {layout.AREAS} upstreams, and all are in use.",
-        )
-
-    def _news(self) -> dict[int, Row | None]:
+        Raises:
+            DiskError: The table is damaged.
+        """
         changes = self._words[self._header + layout.CHANGES]
         if changes == self._seen:
             return {}
@@ -185,6 +151,8 @@ class Rows:
                 news[place] = self._row(words)
         self._known, self._seen = found, changes
         return news
+
+    # -- inside -------------------------------------------------------------------------------------
 
     def _read(self) -> dict[int, tuple[int, ...]]:
         top = self._words[self._header + layout.TOP]
@@ -207,7 +175,7 @@ class Rows:
         return layout.WAITING if row.server is None else layout.HOLDING + row.server
 
     def _write(self, place: int, offset: int, word: int) -> None:
-        # Told before it is done: who is killed in between has told of a change too many, not too few.
+        # Told before it is done: a process killed in between has told of a change too many, not too few.
         self._note_change()
         self._words[layout.row(self._area, place) + offset] = word
         known = list(self._known[place])
@@ -250,8 +218,3 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._table.unlock()
-
-
-def line_key(name: str) -> int:
-    """A line's name as a word of the table, never 0."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> (64 - _BITS) or 1

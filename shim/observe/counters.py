@@ -70,10 +70,6 @@ class Counters:
         """Count one request that has ended."""
         self.requests[route, method if method in KNOWN_METHODS else OTHER_METHOD, status] += 1
 
-    def add_phase(self, phase: str, seconds: float) -> None:
-        """Count the time one request spent in a phase."""
-        self.add_phases({phase: seconds})
-
     def add_phases(self, stays: Mapping[Name, float]) -> None:
         """Count the time one request spent in each of its phases."""
         histograms = self.phases

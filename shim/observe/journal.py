@@ -182,7 +182,7 @@ class Journal:
         return Recording(self, record)
 
     def begin(self, record: Record) -> None:
-        """The record's request is under way; for its block, and for who has none."""
+        """The record's request is under way; called by its block, or by whoever has none."""
         self._live[record] = None
 
     def end(self, record: Record) -> None:

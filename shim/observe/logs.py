@@ -109,7 +109,7 @@ def configure_logs(
     # Who changed what is written down whatever the level.
     logging.getLogger("shim.audit").setLevel(logging.INFO)
     _part_access_lines(combined)
-    # httpx tells of each probe at "info"; uvicorn of its life, which we tell ourselves.
+    # httpx tells of each question to Keystone at "info"; uvicorn of its life, which we tell ourselves.
     for name in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

@@ -69,7 +69,7 @@ def together(snapshots: Iterable[Snapshot]) -> Snapshot:
         files=sum(one.files for one in each),
         inflight=_sums(one.inflight for one in each),
         states=_sums(one.states for one in each),
-        # None has the whole story of a server; who found it fastest had it to itself.
+        # None has the whole story of a server; the one that found it fastest had it to itself.
         drain_rates={
             server: max(one.drain_rates.get(server, 0.0) for one in each)
             for one in each

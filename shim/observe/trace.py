@@ -15,7 +15,7 @@ SAMPLED = 0x01
 RANDOM = 0x02
 """Flags of a context (W3C Trace Context level 2, section 3.2.2.5): it is recorded; its id is random."""
 
-# An attempt has four phases. Who is tried so often is told by the later spans no better than by the first.
+# An attempt has four phases. Of a request that is tried so often the later spans tell no more than the first.
 MOST_INTERVALS = 64
 
 # The part of a trace id by which a share of all traces is chosen: the random one (level 2, 3.2.2.3).
@@ -23,7 +23,7 @@ _CHOOSING_DIGITS = 14
 
 
 class TraceContext(NamedTuple):
-    """Who takes part in which trace.
+    """A request's part in a trace: which, and as which step.
 
     Attributes:
         trace_id: 32 hexadecimal digits, of the whole trace.

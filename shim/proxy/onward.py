@@ -7,17 +7,11 @@ of each request. So the short way has all else worked out once, and comes to the
 from shim.proxy.request import ClientRequest
 from shim.routes.route import Terms
 from shim.upstream.message import UpstreamRequest
-from shim.wire.forwarding import (
-    Peer,
-    client_group,
-    forwarded_fields,
-    forwarded_headers,
-    given_request_id,
-    identity_fields,
-)
+from shim.wire.forwarding import forwarded_fields, forwarded_headers
 from shim.wire.headers import Headers, get_first
 from shim.wire.http1 import encode_fields
-from shim.wire.identity import new_request_id
+from shim.wire.identity import given_request_id, identity_fields, new_request_id
+from shim.wire.peer import Peer, client_group
 
 
 def upstream_request(

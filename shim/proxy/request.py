@@ -8,9 +8,9 @@ from typing import NamedTuple
 from shim.asgi import MoveAnswer, Receive, ReceiveNow, Send, TakeOver, WatchClient
 from shim.errors import ClientFault, ExpectationFailed, SizeMismatch
 from shim.wire.digest import BodyDigest, declared_digests
-from shim.wire.forwarding import Peer
 from shim.wire.framing import Framing, declared_size
 from shim.wire.headers import Headers, get_first
+from shim.wire.peer import Peer
 
 
 class ClientRequest(NamedTuple):

@@ -24,7 +24,7 @@ from shim.short_way import ShortClient
 from shim.upstream.begun import Begun
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.response import Response
+from shim.upstream.response import ConnectionResponse
 from shim.wire.headers import Headers
 
 # An answer that is longer is not waited for to its end, but relayed as it comes.
@@ -181,7 +181,7 @@ class ShortRequest:
         elif not _is_worth_waiting(response):
             self._client.go_on()
 
-    def _give(self, response: Response, body: bytes) -> None:
+    def _give(self, response: ConnectionResponse, body: bytes) -> None:
         record, journal = self.record, self._proxy.journal
         journal.enter(record, Phase.RESPOND)
         record.status, record.sent = response.status, len(body)
@@ -233,6 +233,6 @@ class ShortRequest:
             sending.release()
 
 
-def _is_worth_waiting(response: Response) -> bool:
+def _is_worth_waiting(response: ConnectionResponse) -> bool:
     length = response.framing.length
     return response.status >= _FIRST_FINAL_STATUS and length is not None and length <= LONGEST_ANSWER

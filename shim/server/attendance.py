@@ -8,7 +8,7 @@ import asyncio
 
 from uvicorn.server import ServerState
 
-from shim.admission.connections import ConnectionGate, Place
+from shim.admission.connections import ConnectionGate, ConnectionPlace
 from shim.errors import ShimError
 
 
@@ -22,7 +22,7 @@ class Attendance:
         self._connection = connection
         self._state = state
         self._gate = gate
-        self._place: Place | None = None
+        self._place: ConnectionPlace | None = None
 
     @property
     def has_place(self) -> bool:

@@ -24,7 +24,7 @@ from shim.server.certificates import ServerCertificate
 from shim.server.protocol import ClientConnection
 from shim.server.tls import TlsTransport
 from shim.timing import Seconds
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 from shim.wire.proxy_protocol import BadProxyHeader, ProxyHeader, ProxyHeaderReader
 
 log = logging.getLogger("shim.server")

@@ -37,7 +37,7 @@ from shim.server.listen import BACKLOG, ListenFailed
 from shim.server.plan import Station
 from shim.server.protocol import ClientConnection
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 
 log = logging.getLogger("shim.server")
 

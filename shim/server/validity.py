@@ -8,8 +8,8 @@ import ssl
 import stat
 from collections.abc import Iterator
 
+from shim.findings import Finding, Level
 from shim.server.certificates import CertificateFault, TlsFiles, make_context
-from shim.spool.inspect import Finding, Level
 
 # Renewals by ACME come 30 days ahead: with less left than this, one has failed.
 SOON = dt.timedelta(days=14)

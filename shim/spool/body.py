@@ -68,7 +68,7 @@ class Body:
         self._sink: FileSink | None = None
         self._admitted = 0
         self._error: ShimError | None = None
-        # Made by who waits first, for nearly always nobody does.
+        # Made by the first reader that waits: nearly always none does.
         self._changed: asyncio.Event | None = None
         self.digest: BodyDigest | None = None
         self.state = BodyState.GROWING

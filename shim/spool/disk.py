@@ -214,7 +214,7 @@ def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
 
 
 def name_disk(fault: DiskFull | DiskError, directory: Path, number: int | None = None) -> None:
-    """Tell the operator, and no client, which disk it is and what to do; who met the fault may not know."""
+    """Tell the operator, and no client, which disk it is and what to do."""
     if number in _REMEDIES:
         todo = _REMEDIES[number]
     elif isinstance(fault, DiskFull):

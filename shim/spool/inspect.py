@@ -3,14 +3,13 @@
 Every finding says what it means and what to do; nothing is raised, for all of them are wanted at once.
 """
 
-import enum
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from shim.errors import ShimError
+from shim.findings import Finding, Level
 from shim.spool.calls import NO_NAMELESS, open_nameless
 from shim.spool.disk import measure_space
 from shim.spool.space import Amount, Space
@@ -19,30 +18,6 @@ from shim.timing import UNLIMITED
 _MOUNTS = Path("/proc/self/mountinfo")
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 _WRITE_AND_ENTER = os.W_OK | os.X_OK
-
-
-class Level(enum.Enum):
-    """How bad a finding is."""
-
-    FINE = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing seen, for the operator.
-
-    Attributes:
-        level: How bad it is.
-        text: What was found, and what it means.
-        advice: What to set, with its value; nothing where the text says it, or nothing is to be done.
-    """
-
-    level: Level
-    text: str
-    advice: str = ""
 
 
 def is_directory(place: Path) -> bool:

@@ -63,7 +63,7 @@ class FileSink:
         if self.is_awaited:
             self.is_awaited = False
             self._wake()
-        # Last, for readers need not wait for it; the end of this call is waited for by who judges the digest.
+        # Last, for readers need not wait for it; whoever judges the digest waits for the end of this call.
         if self._digest is not None:
             self._digest.update(pieces)
 

@@ -1,6 +1,6 @@
 """How much a file system has, and how much of one an operator means.
 
-Values only: ``disk`` asks the file system, and what an amount is measured against is up to who has it.
+Values only: ``disk`` asks the file system, and what an amount is measured against is up to its owner.
 """
 
 from dataclasses import dataclass

@@ -32,6 +32,10 @@ _CONTINUE = 100
 Interim = Callable[[ResponseHead], Awaitable[None]]
 
 
+async def no_interim(_head: ResponseHead) -> None:
+    """The ``Interim`` of those who want final answers only."""
+
+
 class AnswerReader:
     """What comes from one server on one connection, answer after answer.
 
@@ -46,7 +50,7 @@ class AnswerReader:
         self._idle = idle
         self._head = HeadBuffer(MAX_RESPONSE_HEAD)
         self._decoder: BodyDecoder | None = None
-        # What reading without a wait has come to, for who waits for the rest.
+        # What reading without a wait has come to, for whoever waits for the rest.
         self._early: ResponseHead | None = None
         self._fault: UpstreamInvalid | None = None
         self.heard = False

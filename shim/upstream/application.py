@@ -18,8 +18,8 @@ from shim.spool.disk import disk_errors
 from shim.timing import deadline
 from shim.upstream.address import UpstreamAddress
 from shim.upstream.answer import Interim
+from shim.upstream.answer_pipe import AnswerHead, AnswerPipe
 from shim.upstream.connection import EnterPhase
-from shim.upstream.handover import AnswerHead, AnswerPipe
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.workers import WorkerThreads
 from shim.upstream.wsgi_call import ApplicationCall, BodyFile

@@ -91,7 +91,7 @@ class _Turns:
 
     def note(self, chosen: Candidate) -> None:
         self._now, _ = self.rank(chosen)
-        # Names come and go with DNS: who is due by now is as one that was never seen.
+        # Names come and go with DNS: a server that is due by now needs no entry, as one never seen has none.
         self._due = {name: due for name, due in self._due.items() if due > self._now}
         self._due[chosen.name] = self._now + 1 / chosen.strength
 

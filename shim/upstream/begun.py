@@ -1,7 +1,7 @@
 """A request that was sent without a wait, and whose answer is to come: what is held for it meanwhile.
 
 Whoever began it waits by the connection's descriptor, without a task. Where the answer takes more than a
-moment, or is more than one read, it is taken over by who can wait for longer (``Passage``).
+moment, or is more than one read, a ``Passage`` takes it over, which can wait for longer.
 """
 
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from shim.admission.place import Place
 from shim.timing import Seconds
+from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.response import Response
-from shim.upstream.roster import Member
+from shim.upstream.response import ConnectionResponse
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Begun:
         """Call back no more: somebody takes it over soon."""
         self._sent.connection.unwatch()
 
-    def answer_now(self) -> Response | None:
+    def answer_now(self) -> ConnectionResponse | None:
         """What has come of the answer; None before its head is whole.
 
         Raises:
@@ -67,7 +67,7 @@ class Begun:
             self._request, keep_alive=sent.keep_alive and sent.server.keeps_alive
         )
 
-    def finish(self, response: Response) -> None:
+    def finish(self, response: ConnectionResponse) -> None:
         """The answer was taken to its end."""
         self._end()
         self.member.standing.succeed(self._upstream.clock())

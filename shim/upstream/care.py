@@ -16,9 +16,9 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.balance import Balance
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
+from shim.upstream.member import NamedPlace
 from shim.upstream.names import look_up
-from shim.upstream.probe import Health
-from shim.upstream.roster import NamedPlace
 from shim.upstream.standing import StandingOptions
 
 log = logging.getLogger("shim.upstream")
@@ -88,8 +88,8 @@ class Care:
         members = self._upstream.roster.members
         found = await asyncio.gather(*(self._ask(member.server) for member in members))
         for member, health in zip(members, found, strict=True):
-            if not health.untried:
-                self._upstream.note_probe(member, up=health.up, busy=health.busy, reason=health.reason)
+            if health.sign is not Sign.UNTRIED:
+                self._upstream.note_probe(member, health)
 
     async def resolve(self) -> None:
         """Look once at what every name leads to."""

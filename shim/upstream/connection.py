@@ -13,22 +13,18 @@ from shim.errors import ResponseTimeout
 from shim.observe.journal import Phase
 from shim.timing import Alarm, Clock, Seconds, cancel_and_wait, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
-from shim.upstream.answer import AnswerReader, Interim
+from shim.upstream.answer import AnswerReader, Interim, no_interim
 from shim.upstream.descriptor_watch import DescriptorWatch
 from shim.upstream.handoff import Offer
 from shim.upstream.message import BodySource, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream
 from shim.upstream.request_sender import RequestSender
-from shim.upstream.response import Response
+from shim.upstream.response import ConnectionResponse
 from shim.wire.framing import BodyKind, Framing, belies_its_status, response_framing
 from shim.wire.headers import connection_options
 from shim.wire.http1 import ResponseHead
 
 EnterPhase = Callable[[Phase], None]
-
-
-async def _drop_interim(_head: ResponseHead) -> None:
-    """Interim answers have no taker."""
 
 
 class Connection:
@@ -108,7 +104,7 @@ class Connection:
         """Call back no more."""
         self._watch.stop()
 
-    def answer_now(self, request: UpstreamRequest, *, keep_alive: bool) -> Response | None:
+    def answer_now(self, request: UpstreamRequest, *, keep_alive: bool) -> ConnectionResponse | None:
         """What has come of the answer to a request that ``send_now`` sent; None before its head is whole.
 
         Raises:
@@ -126,7 +122,7 @@ class Connection:
         interim: Interim,
         enter: EnterPhase,
         waited: Seconds,
-    ) -> Response:
+    ) -> ConnectionResponse:
         """Send what ``send_now`` has left, so long ago, and go on waiting for the answer; as ``exchange``."""
         self.unwatch()
         if rest:
@@ -145,9 +141,9 @@ class Connection:
         *,
         keep_alive: bool = False,
         offer: Offer | None = None,
-        interim: Interim = _drop_interim,
+        interim: Interim = no_interim,
         enter: EnterPhase = lambda _phase: None,
-    ) -> Response:
+    ) -> ConnectionResponse:
         """Send the request and read the answer's head.
 
         Args:
@@ -181,10 +177,12 @@ class Connection:
         self._sender.begin()
         self._answer.begin()
 
-    def _response(self, request: UpstreamRequest, answer: ResponseHead, *, keep_alive: bool) -> Response:
+    def _response(
+        self, request: UpstreamRequest, answer: ResponseHead, *, keep_alive: bool
+    ) -> ConnectionResponse:
         framing = response_framing(request.method, answer.status, answer.headers)
         reusable = self._is_reusable(answer, framing, keep_alive=keep_alive)
-        return Response(self._answer, answer, framing, reusable=reusable)
+        return ConnectionResponse(self._answer, answer, framing, reusable=reusable)
 
     async def _converse(
         self,

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from shim.errors import ShimError, UpstreamClosed, UpstreamFault
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import Seconds
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.upstream.probe import PROBE_TIMEOUT, Health, probe
+from shim.upstream.probe import PROBE_TIMEOUT, probe
 from shim.upstream.question import Reply, ask
 
 # A keystone token of many roles has some KiB, and clients send more beside it. uWSGI's buffer-size is 4096
@@ -42,7 +43,7 @@ async def diagnose(
         return [_of_health(health)]
     if not health.answered and (mistaken := await _find_other_protocol(address, path, timeout)):
         return [mistaken]
-    if not health.up and not health.answered and not health.untried:
+    if health.sign is Sign.DOWN:
         # Another protocol has been looked for by now.
         reason = health.reason.rstrip(".")
         return [Finding(Level.FAULT, f"{reason}. Is it running, at this address, and may this user connect?")]
@@ -83,9 +84,7 @@ class _Questions:
     """Health checks with something added."""
 
     def __init__(self, address: UpstreamAddress, path: bytes, mount: str, timeout: Seconds) -> None:
-        timeouts = UpstreamTimeouts(
-            connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-        )
+        timeouts = UpstreamTimeouts.of_question(timeout)
         self._upstream = Upstream("check", [Server(address, timeouts)], mount=mount, connect_retry=0)
         self._path = path
         self._mount = mount

@@ -34,7 +34,7 @@ def connect_near(host: str, port: int) -> socket.socket | None:
     connection = socket.socket(_family(host), socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
-        if _is_connected(connection, (host, port)):
+        if _connect_at_once(connection, (host, port)):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
     except BaseException:
@@ -112,7 +112,7 @@ def _family(host: str) -> int:
 
 async def _connect(connection: socket.socket, place: Any) -> None:
     """What the loop's own ``sock_connect`` does, but that a server on this machine is not waited for."""
-    if _is_connected(connection, place):
+    if _connect_at_once(connection, place):
         return
     loop = asyncio.get_running_loop()
     await wait_ready(connection.fileno(), loop.add_writer, loop.remove_writer)
@@ -120,8 +120,8 @@ async def _connect(connection: socket.socket, place: Any) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def _is_connected(connection: socket.socket, place: Any) -> bool:
-    """Connect; whether that is done, False while it goes on. Raises OSError.
+def _connect_at_once(connection: socket.socket, place: Any) -> bool:
+    """Begin to connect; whether that is done already, False while it goes on. Raises OSError.
 
     A server on this machine is connected to by the time that the call returns, though the call says
     otherwise: asked again, it says how that went (connect(2)).

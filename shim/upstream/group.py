@@ -19,10 +19,12 @@ from shim.upstream.answer import Interim
 from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
+from shim.upstream.health import Health
+from shim.upstream.member import Member, NamedPlace
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.passage import Passage
-from shim.upstream.roster import Change, Member, NamedPlace, Roster
-from shim.upstream.watch import SizeWatch
+from shim.upstream.roster import Change, Roster
+from shim.upstream.size_watch import SizeWatch
 
 log = logging.getLogger("shim.upstream")
 
@@ -176,16 +178,16 @@ class Upstream:
         self.queue.reconsider()
         return change
 
-    def note_probe(self, member: Member, *, up: bool, reason: str, busy: bool = False) -> None:
-        """A server was probed."""
+    def note_probe(self, member: Member, health: Health) -> None:
+        """A server was probed; to be told only where that says something of it."""
         before = member.standing.is_fit(self.clock())
-        member.standing.probe(self.clock(), up=up, busy=busy)
+        member.standing.probe(self.clock(), health.sign)
         after = member.standing.is_fit(self.clock())
         if before != after:
             text = "upstream %s: %s is %s: %s"
             log.log(
                 logging.INFO if after else logging.WARNING,
-                *(text, self.name, member.name, member.standing.state(self.clock()), reason),
+                *(text, self.name, member.name, member.standing.state(self.clock()), health.reason),
             )
             self.queue.reconsider()
 

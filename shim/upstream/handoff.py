@@ -22,7 +22,7 @@ from shim.spool.naming import PREFIX, named
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.network import NetworkStream
-from shim.upstream.opening import OpenWatch
+from shim.upstream.open_watch import OpenWatch
 
 log = logging.getLogger("shim.upstream")
 

@@ -6,9 +6,9 @@ A harmless GET goes there with a body of one byte, as a file; a server that open
 from pathlib import Path
 
 from shim.errors import ShimError
+from shim.findings import Finding, Level
 from shim.spool.body import Body
 from shim.spool.disk import LocalDisk
-from shim.spool.inspect import Finding, Level
 from shim.timing import Seconds
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.group import Upstream
@@ -43,9 +43,7 @@ async def try_hand_off(
     if address.protocol is not Protocol.UWSGI:
         text = 'opens no files: body = "handoff" needs the uwsgi protocol, and bodies are sent to it'
         return Finding(Level.WARNING, text)
-    timeouts = UpstreamTimeouts(
-        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-    )
+    timeouts = UpstreamTimeouts.of_question(timeout)
     server = Server(address, timeouts, directory=directory)
     try:
         # A second time where the first way did not work.

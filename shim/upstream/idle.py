@@ -10,6 +10,8 @@ from shim.upstream.connection import Connection
 # Apache keeps idle connections for 5 s, gunicorn for 2 s: older ones are hardly ever alive.
 MOST_IDLE: Seconds = 4.0
 MOST_CONNECTIONS = 32
+# One that ends within this was closed with its answer, not for its age: that is how the server is set up.
+CLOSED_SOON: Seconds = 1.0
 # A server seen to close after each answer is believed for so long; it may be restarted otherwise.
 CLOSING_BELIEVED: Seconds = 60.0
 
@@ -43,7 +45,7 @@ class IdleConnections:
             if age <= MOST_IDLE and connection.is_alive():
                 return connection
             connection.close()
-            if age < 1:
+            if age < CLOSED_SOON:
                 self.learn_closing()
         return None
 
@@ -60,7 +62,7 @@ class IdleConnections:
         since = next((since for one, since in self._idle if one is connection), None)
         if since is not None:
             self._idle.remove((connection, since))
-            if self._clock() - since < 1:
+            if self._clock() - since < CLOSED_SOON:
                 self.learn_closing()
         connection.close()
 

@@ -98,6 +98,11 @@ class UpstreamTimeouts:
     response: Seconds | None = field(default=None)
     response_idle: Seconds = 60.0
 
+    @classmethod
+    def of_question(cls, timeout: Seconds) -> "UpstreamTimeouts":
+        """For a question of the shim's own: as long for each step, and connecting is not tried again."""
+        return cls(connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout)
+
     def response_for(self, length: int | None) -> Seconds:
         """The time to the response head for a body of ``length`` bytes."""
         if self.response is not None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from shim.admission.place import Place
 from shim.admission.preference import NowhereToGo
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
@@ -20,13 +19,14 @@ from shim.upstream.answer import Interim
 from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response
+from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.roster import Member
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
     from shim.upstream.group import Upstream
 
+# Between two rounds of all servers: soon at first, for many a restart takes moments; then less often.
 FIRST_PAUSE: Seconds = 0.05
 LONGEST_PAUSE: Seconds = 1.0
 
@@ -55,6 +55,7 @@ class Passage:
         self._choose = choose
         self._begun = begun
         self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
+        self._pause = FIRST_PAUSE
 
     async def __aenter__(self) -> Response:
         upstream, request = self._upstream, self._request
@@ -86,54 +87,62 @@ class Passage:
             self._place.give_back()
 
     async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
-        upstream, place = self._upstream, self._place
+        upstream = self._upstream
         give_up: Seconds | None = None
-        pause = FIRST_PAUSE
         await upstream.names_known()
         while True:
-            sent = None
-            if begun is not None:
-                (member, sent), begun = begun, None
-            elif (chosen := await self._server(place)) is not None:
-                member = chosen
-            else:
-                continue
+            member, sent = begun or (await self._server(), None)
+            begun = None
             # From the first attempt on: the time in line has a limit of its own.
             give_up = give_up or upstream.clock() + upstream.retry_for(self._request)
             try:
                 return await self._ask(member, sent)
             except (UpstreamRefused, ConnectTimeout) as error:
                 failure = error
-            if upstream.watch is not None:
-                upstream.watch.doubt()
-            place.refuse()
-            if upstream.roster.has_untried(place.avoided):
-                continue
-            if upstream.clock() + pause > give_up:
-                raise failure
-            # Without a slot: others may find the server back meanwhile.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-            place.start_over()
+            await self._go_on_after(failure, give_up)
 
-    async def _server(self, place: Place) -> Member | None:
-        """A server whose slot the request has now; None where all are to be asked anew."""
-        roster = self._upstream.roster
-        roster.check()
+    async def _server(self) -> Member:
+        """A server whose slot the request has now.
+
+        Raises:
+            QueueFull, QueueTimeout: It got none.
+            NoUpstream: There is no server that takes anything new.
+        """
+        roster, place = self._upstream.roster, self._place
         prefer = functools.partial(self._upstream.prefer, self._request.about)
-        try:
-            position = await place.take(on_wait=self._wait, prefer=prefer)
-        except NowhereToGo:
-            # Who it waited for was taken out, or has gone: there may be one that had refused it before.
-            place.start_over()
-            return None
-        member = roster.at(position)
-        if member is None or not member.takes_new:
+        while True:
+            roster.check()
+            try:
+                position = await place.take(on_wait=self._wait, prefer=prefer)
+            except NowhereToGo:
+                # Who it waited for was taken out, or has gone: there may be one that had refused it before.
+                place.start_over()
+                continue
+            member = roster.at(position)
+            if member is not None and member.takes_new:
+                return member
             # Taken out in the moment between the slot and our turn; all others are asked anew.
             place.refuse()
             place.start_over()
-            return None
-        return member
+
+    async def _go_on_after(self, failure: UpstreamRefused | ConnectTimeout, give_up: Seconds) -> None:
+        """Return when another attempt is due: at a server that was not tried yet at once, else after a pause.
+
+        Raises:
+            UpstreamRefused, ConnectTimeout: The failure itself, where that would be after ``give_up``.
+        """
+        upstream, place = self._upstream, self._place
+        if upstream.watch is not None:
+            upstream.watch.doubt()
+        place.refuse()
+        if upstream.roster.has_untried(place.avoided):
+            return
+        if upstream.clock() + self._pause > give_up:
+            raise failure
+        # Without a slot: others may find the server back meanwhile.
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        place.start_over()
 
     async def _ask(self, member: Member, sent: Sent | None) -> Response:
         upstream = self._upstream

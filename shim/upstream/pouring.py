@@ -12,6 +12,7 @@ from shim.errors import UpstreamClosed
 from shim.job import READY, Job, Ready
 from shim.poller import Poller
 from shim.timing import Seconds
+from shim.upstream.border import broken
 
 
 class Pouring(Job[int]):
@@ -49,8 +50,7 @@ class Pouring(Job[int]):
         except BlockingIOError:
             return None
         except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise UpstreamClosed(f"The connection to the upstream broke: {reason}.") from error
+            raise broken(error) from error
         if size == 0:
             raise UpstreamClosed("The upstream closed the connection in the middle of its answer.")
         sink.write([buffer[:size]])

@@ -4,14 +4,13 @@ A server that takes the connection but does not answer in time is busy, and up: 
 ping, so it queues behind uploads. The same holds for an application in this process that is loaded.
 """
 
-from dataclasses import dataclass, field
-
 from shim.errors import NoDescriptor, NoUpstream, ResponseTimeout, UpstreamFault
 from shim.timing import Seconds, deadline
 from shim.upstream.address import Protocol, UpstreamAddress, join_host_port
 from shim.upstream.application import ApplicationServer
 from shim.upstream.exchange import UpstreamServer
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.loading import load_application
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect
@@ -23,25 +22,6 @@ from shim.wire.uwsgi import PING, PONG_MODIFIER
 PROBE_TIMEOUT: Seconds = 2.0
 _FIRST_SERVER_ERROR = 500
 _PONG_SIZE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a probe found.
-
-    Attributes:
-        up: Whether requests should go there.
-        reason: In words, for the operator.
-        answered: Whether it answered what it was asked; a busy server does not, and is up.
-        busy: Whether it took the connection and let the question wait.
-        untried: Whether we could not even try, which says nothing of the server.
-    """
-
-    up: bool
-    reason: str
-    answered: bool = field(default=False, compare=False)
-    busy: bool = field(default=False, compare=False)
-    untried: bool = field(default=False, compare=False)
 
 
 async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Seconds = PROBE_TIMEOUT) -> Health:
@@ -59,7 +39,7 @@ async def probe(address: UpstreamAddress, path: bytes | None, *, timeout: Second
             return await _ping(address, timeout)
         if path is None:
             (await connect(address, timeout)).close()
-            return Health(up=True, reason="takes connections")
+            return Health(Sign.IS_THERE, "takes connections")
         return await _ask(address, path, timeout)
     except UpstreamFault as error:
         return _down(error)
@@ -72,12 +52,12 @@ async def _ping(address: UpstreamAddress, timeout: Seconds) -> Health:
             await stream.write(PING, timeout)
             answer = await _read_pong(stream)
     except ResponseTimeout:
-        return Health(up=True, reason="busy: takes connections, but no worker answers the ping", busy=True)
+        return Health(Sign.BUSY, "busy: takes connections, but no worker answers the ping")
     finally:
         stream.close()
     if len(answer) == _PONG_SIZE and answer[0] == PONG_MODIFIER:
-        return Health(up=True, reason="answers the ping", answered=True)
-    return Health(up=False, reason="does not speak the uwsgi protocol: no answer to the ping")
+        return Health(Sign.ANSWERS, "answers the ping")
+    return Health(Sign.DOWN, "does not speak the uwsgi protocol: no answer to the ping")
 
 
 async def _read_pong(stream: NetworkStream) -> bytes:
@@ -91,7 +71,7 @@ async def _read_pong(stream: NetworkStream) -> bytes:
 
 
 async def _ask(address: UpstreamAddress, path: bytes, timeout: Seconds) -> Health:
-    server = Server(address, _patience(timeout))
+    server = Server(address, UpstreamTimeouts.of_question(timeout))
     busy = "takes connections, but does not answer the health check"
     return await _ask_server(server, path, timeout, busy=busy)
 
@@ -101,8 +81,8 @@ async def _load_and_call(address: UpstreamAddress, path: bytes | None, timeout: 
     try:
         application = load_application(address.application)
     except NoUpstream as error:
-        # The first line only: the traceback is for who starts it.
-        return Health(up=False, reason=error.detail)
+        # The first line only: the traceback is for whoever starts the shim.
+        return Health(Sign.DOWN, error.detail)
     return await ApplicationProbe(address, application, timeout=timeout).ask(path)
 
 
@@ -117,13 +97,15 @@ class ApplicationProbe:
         self, address: UpstreamAddress, application: WsgiApplication, *, timeout: Seconds = PROBE_TIMEOUT
     ) -> None:
         """Take the loaded application, and how long it may take to answer, in seconds."""
-        self._server = ApplicationServer(address, application, _patience(timeout), threads=1)
+        self._server = ApplicationServer(
+            address, application, UpstreamTimeouts.of_question(timeout), threads=1
+        )
         self._timeout = timeout
 
     async def ask(self, path: bytes | None) -> Health:
         """What the application says; never raises for its faults. None: that it is loaded is enough."""
         if path is None:
-            return Health(up=True, reason="is loaded")
+            return Health(Sign.IS_THERE, "is loaded")
         busy = "is loaded, but does not answer the health check"
         return await _ask_server(self._server, path, self._timeout, busy=busy)
 
@@ -132,26 +114,21 @@ async def _ask_server(server: UpstreamServer, path: bytes, timeout: Seconds, *, 
     upstream = Upstream("probe", [server], connect_retry=0)
     request = UpstreamRequest("GET", path, [(b"host", _host_of(server.address).encode("ascii"))])
     try:
-        # Twice: who takes no connection in time is to be told from who answers late, or without an end.
+        # Twice: to take no connection in time is one thing, and to answer late, or without an end, another.
         reply = await ask(upstream, request, patience=2 * timeout)
     except ResponseTimeout:
-        return Health(up=True, reason=f"busy: {busy}", busy=True)
+        return Health(Sign.BUSY, f"busy: {busy}")
     except UpstreamFault as error:
         return _down(error)
     finally:
         await upstream.close()
-    up = reply.status < _FIRST_SERVER_ERROR
-    return Health(up, f"answers the health check with {reply.status}", answered=True)
+    sign = Sign.ANSWERS if reply.status < _FIRST_SERVER_ERROR else Sign.FAILS
+    return Health(sign, f"answers the health check with {reply.status}")
 
 
 def _down(fault: UpstreamFault) -> Health:
-    return Health(up=False, reason=fault.for_operator, untried=isinstance(fault, NoDescriptor))
-
-
-def _patience(timeout: Seconds) -> UpstreamTimeouts:
-    return UpstreamTimeouts(
-        connect=timeout, connect_retry=0, send=timeout, response=timeout, response_idle=timeout
-    )
+    sign = Sign.UNTRIED if isinstance(fault, NoDescriptor) else Sign.DOWN
+    return Health(sign, fault.for_operator)
 
 
 def _host_of(address: UpstreamAddress) -> str:

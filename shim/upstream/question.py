@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from shim.asgi import BodySink, MoveAnswer, Moved
 from shim.errors import ResponseTimeout, UpstreamInvalid
 from shim.timing import Seconds, deadline
+from shim.upstream.answer import no_interim
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.wire.framing import Framing
 from shim.wire.headers import Headers
-from shim.wire.http1 import ResponseHead
 
 # An image's JSON is a few KiB; with hundreds of properties and locations it stays below this.
 MOST_BYTES = 1024 * 1024
@@ -66,7 +66,7 @@ async def ask(
     expired = ResponseTimeout(f"The upstream did not answer a question of the shim within {patience:g} s.")
     async with (
         deadline(patience, lambda: expired),
-        upstream.exchange(request, interim=_ignore, enter=lambda _phase: None) as response,
+        upstream.exchange(request, interim=no_interim, enter=lambda _phase: None) as response,
     ):
         return await gather(response, most=most)
 
@@ -84,7 +84,3 @@ async def gather(response: Response, *, most: int = MOST_BYTES) -> Reply:
             if len(body) > most:
                 raise UpstreamInvalid(f"The upstream answered {response.status} with more than {most} bytes.")
     return Reply(response.status, response.headers, response.framing, bytes(body), response.reason)
-
-
-async def _ignore(_head: ResponseHead) -> None:
-    """Interim answers are of no interest to a question."""

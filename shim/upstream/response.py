@@ -1,4 +1,4 @@
-"""One answer of a server on a connection: its head is there, and its body comes, or is lent to who moves it.
+"""One answer of a server on a connection: its head is there, and its body comes, or is lent to a mover.
 
 Made by ``connection``; what it may be used for stands in ``exchange.Response``.
 """
@@ -12,7 +12,7 @@ from shim.wire.framing import Framing
 from shim.wire.http1 import ResponseHead
 
 
-class Response:
+class ConnectionResponse:
     """An answer whose head is there and whose body comes; ``is_complete`` once it has ended well."""
 
     def __init__(self, reader: AnswerReader, head: ResponseHead, framing: Framing, *, reusable: bool) -> None:

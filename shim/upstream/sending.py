@@ -8,9 +8,10 @@ import errno
 import os
 import select
 
-from shim.errors import DiskError, UpstreamClosed
+from shim.errors import DiskError
 from shim.job import READY, Job, Ready
 from shim.poller import Poller
+from shim.upstream.border import broken
 
 # As much as a socket ever takes at once; more would only be asked for in vain.
 MOST_AT_ONCE = 4 * 1024 * 1024
@@ -53,9 +54,9 @@ class FileSender(Job[int]):
         except BlockingIOError:
             return None
         except OSError as error:
-            reason = os.strerror(error.errno or 0)
             if error.errno in _OF_THE_SOCKET:
-                raise UpstreamClosed(f"The connection to the upstream broke: {reason}.") from error
+                raise broken(error) from error
+            reason = os.strerror(error.errno or 0)
             raise DiskError(f"The spool could not read a body back: {reason}.") from error
         if sent == 0:
             raise DiskError("The spool could not read a body back: the file ends too early.")

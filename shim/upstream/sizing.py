@@ -9,19 +9,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shim.admission.preference import MOST_SERVERS
 from shim.admission.queue import SlotQueue
 from shim.admission.room import QueueOptions, WaitingRoom
-from shim.admission.shared import MOST_SERVERS, Lines
+from shim.admission.shared import Lines
 from shim.admission.slots import Capacity, upload_limit
 from shim.admission.table import SlotTable
 from shim.errors import UpstreamFault
-from shim.spool.inspect import Finding, Level
+from shim.findings import Finding, Level
 from shim.timing import UNLIMITED
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.application import THREADS, ApplicationServer
 from shim.upstream.exchange import UpstreamServer
+from shim.upstream.size_watch import SizeWatch
 from shim.upstream.stats import StatsAddress, read_slots
-from shim.upstream.watch import SizeWatch
 
 
 @dataclass(frozen=True, slots=True)

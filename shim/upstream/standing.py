@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from shim.timing import UNLIMITED, Seconds
+from shim.upstream.health import Sign
 
 # One probe may be lost to a busy moment of the network; two in a row are no accident.
 PROBES_TO_FALL = 2
@@ -112,14 +113,14 @@ class Standing:
             # It works, whatever was thought of it.
             self._failed_probes, self._returns_at = 0, now
 
-    def probe(self, now: Seconds, *, up: bool, busy: bool = False) -> None:
-        """A probe was answered as it should be, or was not.
+    def probe(self, now: Seconds, sign: Sign) -> None:
+        """A probe has come to something (anything but ``UNTRIED``, which says nothing of the server).
 
         A busy server takes the connection and answers late: that is fine for one that is up. One that was
         out has to answer: after its start uWSGI takes connections long before the application is loaded.
         """
         is_out = not self.is_fit(now)
-        if not up or (busy and is_out):
+        if sign in (Sign.DOWN, Sign.FAILS) or (sign is Sign.BUSY and is_out):
             self._failed_probes += 1
             return
         was_down = self.state(now) is State.DOWN

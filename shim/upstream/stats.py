@@ -109,7 +109,7 @@ async def read_statistics(address: StatsAddress, *, patience: Seconds = PATIENCE
     Raises:
         UpstreamFault: It is not there, does not answer in time, or says too much.
     """
-    # With stats-http it waits for a question, and says nothing to who asks none.
+    # With stats-http it waits for a question, and says nothing where none is asked.
     hint = "" if address.http else " (does it speak HTTP? Then write its address with http://)"
     expired = ResponseTimeout(f"The stats server did not answer within {patience:g} s{hint}.")
     async with deadline(patience, lambda: expired):

@@ -47,7 +47,7 @@ class TlsStream:
         return None
 
     def read_now(self, most: int) -> bytes | None:  # noqa: ARG002 - the interface
-        """Nothing: asyncio has it, and gives it to who waits."""
+        """Nothing: asyncio has it, and gives it to whoever waits."""
         return None
 
     def offer(self, pieces: Sequence[Piece]) -> int:  # noqa: ARG002 - the interface

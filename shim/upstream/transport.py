@@ -1,7 +1,7 @@
-"""The same connections as an httpx transport, so that control requests speak uwsgi and unix sockets too.
+"""An upstream as an httpx transport: httpx's interface over our own connections, so unix sockets too.
 
-For probes, look-ups and checks: bodies are small and held in memory. The data path does not pass here,
-for httpx costs it 25 to 60 times as much (measured).
+For the console, which asks a shim's admin listener: bodies are small and held in memory. Requests do not
+pass here, for httpx costs them 25 to 60 times as much (measured); questions of the shim go by ``question``.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from shim.errors import (
     UpstreamFault,
     UpstreamRefused,
 )
+from shim.upstream.answer import no_interim
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamRequest
 from shim.wire.headers import HOP_BY_HOP
-from shim.wire.http1 import ResponseHead
 
 
 class UpstreamTransport(httpx.AsyncBaseTransport):
@@ -45,7 +45,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         stack = contextlib.AsyncExitStack()
         try:
             response = await stack.enter_async_context(
-                self._upstream.exchange(message, interim=_ignore, enter=lambda _phase: None)
+                self._upstream.exchange(message, interim=no_interim, enter=lambda _phase: None)
             )
         except UpstreamFault as error:
             raise _httpx_error(error, request) from error
@@ -95,7 +95,3 @@ def _httpx_error(error: UpstreamFault, request: httpx.Request) -> httpx.Transpor
     }
     kind = kinds.get(type(error), httpx.RemoteProtocolError)
     return kind(error.for_operator, request=request)
-
-
-async def _ignore(_head: ResponseHead) -> None:
-    """Interim answers are of no interest to control requests."""

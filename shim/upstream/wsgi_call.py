@@ -9,7 +9,7 @@ import logging
 from typing import Any, BinaryIO
 
 from shim.errors import UpstreamClosed, UpstreamFault, UpstreamInvalid
-from shim.upstream.handover import Abandoned, AnswerHead, AnswerPipe
+from shim.upstream.answer_pipe import Abandoned, AnswerHead, AnswerPipe
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.wsgi_values import (
     ErrorLines,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, TypeAlias
 
 from shim.errors import UpstreamInvalid
-from shim.upstream.handover import AnswerHead
+from shim.upstream.answer_pipe import AnswerHead
 from shim.upstream.message import UpstreamRequest
 from shim.wire.framing import response_framing
 from shim.wire.headers import HOP_BY_HOP, TOKEN, Headers, get_all, is_valid_value

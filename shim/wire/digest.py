@@ -15,7 +15,7 @@ from shim.errors import BadRequest, DigestMismatch
 from shim.wire.headers import Headers
 
 # By their names in the field: hashlib's name, and the digest's size in bytes. MD5 is registered for the field
-# too, as one that proves nothing any more; who still declares it does so by the field of its own.
+# too, as one that proves nothing any more; clients that still declare it do so by the field of its own.
 _KNOWN = {b"sha-256": ("sha256", 32), b"sha-512": ("sha512", 64)}
 _MD5 = ("md5", 16)
 

@@ -2,13 +2,12 @@
 
 Everything an upstream believes about the client is written here, whatever the protocol it is sent
 in; RFC 7239 (Forwarded), RFC 9110 section 7.6.3 (Via), and the X-Forwarded-* that WSGI middleware reads.
+Who the client is, and whose word on that counts, ``peer`` says.
 """
 
 import functools
 import ipaddress
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from shim.wire.headers import (
     FORWARDED_PREFIX,
@@ -19,8 +18,9 @@ from shim.wire.headers import (
     get_all,
     get_first,
 )
-from shim.wire.hops import Origin, find_origin, unmapped
-from shim.wire.identity import new_request_id
+from shim.wire.hops import Origin
+from shim.wire.identity import REQUEST_ID_NAMES, identity_fields
+from shim.wire.peer import ADDRESSES_KEPT, NOTHING_SAID, Peer
 
 FORWARDED_NAMES = frozenset(
     {
@@ -32,124 +32,12 @@ FORWARDED_NAMES = frozenset(
         b"x-real-ip",
     }
 )
-_REQUEST_ID_NAMES = frozenset({b"x-openstack-request-id", b"x-request-id"})
 # Expect is answered by the shim and never passed on; Proxy becomes HTTP_PROXY in WSGI ("httpoxy").
 _NEVER_FORWARDED = frozenset({b"expect", b"proxy", b"content-length"})
-_NOT_THE_CLIENTS = _NEVER_FORWARDED | _REQUEST_ID_NAMES | FORWARDED_NAMES | {b"via"}
-_REQUEST_ID_FIELDS = tuple(sorted(_REQUEST_ID_NAMES))
-_REQUEST_ID = re.compile(rb"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-NOTHING_SAID = Origin()
-
-# The same clients come again and again, and taking an address apart costs more than a look-up.
-ADDRESSES_KEPT = 4096
+_NOT_THE_CLIENTS = _NEVER_FORWARDED | REQUEST_ID_NAMES | FORWARDED_NAMES | {b"via"}
 
 # Where clients come again, so does what is said of them; a name longer than this is nobody's.
 LONGEST_HOST_KEPT = 256
-
-TrustedNetworks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedProxies:
-    """Whose X-Forwarded-* are believed: networks, and peers on unix sockets."""
-
-    networks: TrustedNetworks = ()
-    unix: bool = False
-
-    def trusts(self, address: str | None) -> bool:
-        """Whether the peer at ``address`` (None: a unix socket) is one of them."""
-        if address is None:
-            return self.unix
-        if not self.networks:
-            return False
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        return any(unmapped(ip) in network for network in self.networks)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a client connection, and what it is believed to say of clients further off.
-
-    Attributes:
-        address: IP address, or None on a unix socket.
-        scheme: ``http`` or ``https``, as the shim was spoken to.
-        origin: Of whom it passes on a request; of a peer that is not trusted, nothing.
-    """
-
-    address: str | None
-    scheme: str
-    origin: Origin = NOTHING_SAID
-
-    @property
-    def name(self) -> str:
-        """Its address, or ``"unix"``."""
-        return self.address or "unix"
-
-    @property
-    def client(self) -> str:
-        """Who asks: whom trusted proxies name, else the peer itself."""
-        return self.origin.address or self.name
-
-
-def request_id(headers: Headers) -> str:
-    """The client's request id where it is well-formed, else a new one (``req-<uuid>``)."""
-    return given_request_id(headers) or new_request_id()
-
-
-def given_request_id(headers: Headers) -> str | None:
-    """The client's own, where it is well-formed."""
-    for name, _ in headers:
-        if name in _REQUEST_ID_NAMES:
-            return _own_request_id(headers)
-    return None
-
-
-def _own_request_id(headers: Headers) -> str | None:
-    for name in _REQUEST_ID_FIELDS:
-        value = get_first(headers, name)
-        if value is not None and _REQUEST_ID.fullmatch(value):
-            return value.decode("ascii")
-    return None
-
-
-def peer_of(address: str | None, scheme: str, headers: Headers, proxies: TrustedProxies) -> Peer:
-    """The peer at ``address`` (None: a unix socket), with what it says of the client where it is trusted."""
-    if not proxies.trusts(address):
-        return _stranger(address, scheme)
-    origin = find_origin(headers, proxies.trusts)
-    return Peer(address if address is None else plain_address(address), scheme, origin)
-
-
-@functools.lru_cache(ADDRESSES_KEPT)
-def _stranger(address: str | None, scheme: str) -> Peer:
-    return Peer(address if address is None else plain_address(address), scheme)
-
-
-@functools.lru_cache(ADDRESSES_KEPT)
-def plain_address(address: str) -> str:
-    """An IPv4 address where IPv6 hides one: a listener on ``[::]`` sees such clients under both names."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    plain = unmapped(ip)
-    return address if plain is ip else str(plain)
-
-
-@functools.lru_cache(ADDRESSES_KEPT)
-def client_group(client: str) -> str:
-    """Whom limits take for one client: an address, or the /64 of an IPv6 one, which is one customer's."""
-    try:
-        ip = unmapped(ipaddress.ip_address(client.partition("%")[0]))
-    except ValueError:
-        return client
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def forwarded_headers(
@@ -158,12 +46,6 @@ def forwarded_headers(
     """The fields for the upstream, without those of the body's framing: ``forwarded_fields``, with the id."""
     fields = forwarded_fields(headers, peer, prefix=prefix, http_version=http_version)
     return [*fields, *identity_fields(identity)]
-
-
-def identity_fields(identity: str) -> list[tuple[bytes, bytes]]:
-    """The fields that name a request."""
-    name = identity.encode("ascii")
-    return [(field, name) for field in _REQUEST_ID_FIELDS]
 
 
 def forwarded_fields(

@@ -16,13 +16,13 @@ from shim.observe.journal import UPLOAD_PHASES, Phase
 from shim.observe.snapshot import Snapshot
 from shim.spool.space import Space
 from shim.upstream.address import UpstreamAddress, parse_upstream
-from shim.upstream.probe import Health
+from shim.upstream.health import Health, Sign
 
 MIB, GIB = 1 << 20, 1 << 30
 FIRST = parse_upstream("uwsgi+unix:///run/glance/api.sock")
 SECOND = parse_upstream("uwsgi://10.0.3.12:3031")
-UP = Health(up=True, reason="answers the ping")
-DOWN = Health(up=False, reason="Nobody listens at uwsgi://10.0.3.12:3031: connection refused")
+UP = Health(Sign.ANSWERS, "answers the ping")
+DOWN = Health(Sign.DOWN, "Nobody listens at uwsgi://10.0.3.12:3031: connection refused")
 PROJECTS = [f"{random.Random(1000 + seed).getrandbits(128):032x}" for seed in range(6)]
 ROOMY = Space(400 * GIB, 291 * GIB, 20 * GIB)
 READY = Readiness(ready=True, faults=[])
@@ -192,7 +192,7 @@ BROKEN = replace(
         ready=False,
         faults=[f"upstream glance: {FIRST}: {_NOBODY}", f"upstream glance: {SECOND}: {DOWN.reason}"],
     ),
-    servers=[server(health=Health(up=False, reason=_NOBODY)), server(SECOND, DOWN)],
+    servers=[server(health=Health(Sign.DOWN, _NOBODY)), server(SECOND, DOWN)],
     leased=4 * GIB,
     waiting=0,
     traffic=_broken_traffic,

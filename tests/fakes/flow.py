@@ -24,7 +24,7 @@ from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import loop_time
@@ -106,7 +106,7 @@ class Flow:
             clock=loop_time,
         )
         for one in upstream.servers:
-            one._drain.value = drain
+            one.drain_meter.value = drain
         self.upstream = upstream
         for position in range(servers):
             upstream.queue.limit(position, slots)

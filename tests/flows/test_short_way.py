@@ -29,7 +29,7 @@ from shim.upstream.message import BytesBody, UpstreamTimeouts
 from shim.upstream.network import connect_now
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.pool import Server
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 from tests.fakes.flow import MEMORY, Flow
 from tests.fakes.loops import REAL_LOOPS, loop_time, run_uvloop
 from tests.fakes.stream import length_of

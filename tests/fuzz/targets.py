@@ -14,10 +14,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shim.errors import BadFraming, HeadTooLarge, ShimError
 from shim.wire.chunked import ChunkedDecoder
-from shim.wire.forwarding import Peer, TrustedProxies, forwarded_headers, peer_of
+from shim.wire.forwarding import forwarded_headers
 from shim.wire.framing import request_framing
 from shim.wire.hops import find_origin, parse_forwarded
 from shim.wire.http1 import HeadBuffer, RequestHead, encode_request_head, parse_request_head
+from shim.wire.peer import Peer, TrustedProxies, peer_of
 from shim.wire.proxy_protocol import BadProxyHeader, ProxyHeader, ProxyHeaderReader
 from shim.wire.trace_context import read_trace_context, with_trace_context
 from shim.wire.uwsgi import UwsgiRequest, encode_packet, request_variables

@@ -5,9 +5,10 @@ from ipaddress import ip_address, ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shim.wire.forwarding import TrustedProxies, forwarded_headers, peer_of
+from shim.wire.forwarding import forwarded_headers
 from shim.wire.headers import get_first
 from shim.wire.hops import MOST_HOPS, parse_forwarded
+from shim.wire.peer import TrustedProxies, peer_of
 
 ID = "req-00000000-0000-4000-8000-000000000001"
 PROXIES = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")))

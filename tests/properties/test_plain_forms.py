@@ -18,7 +18,7 @@ from shim.wire import fields as fields_room
 from shim.wire import headers as headers_room
 from shim.wire import http1
 from shim.wire.fields import parse_fields
-from shim.wire.forwarding import NOTHING_SAID, Peer, forwarded_headers
+from shim.wire.forwarding import forwarded_headers
 from shim.wire.framing import BodyKind, Framing, request_framing
 from shim.wire.headers import (
     FORWARDED_PREFIX,
@@ -31,6 +31,7 @@ from shim.wire.headers import (
 )
 from shim.wire.hops import Origin
 from shim.wire.http1 import parse_request_head, parse_response_head
+from shim.wire.peer import NOTHING_SAID, Peer
 from shim.wire.uwsgi import UwsgiRequest, request_variables
 
 Result = TypeVar("Result")

@@ -8,12 +8,12 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.admission.limits import BodyPace, RateFloor
+from shim.admission.limits import BodyPace, RateFloor, RateWindow
 from shim.errors import BodyTooSlow
 
 FLOOR = 1024
 GRACE = 32
-LATEST = GRACE * (1 + 1 / RateFloor.STEPS)
+LATEST = GRACE * (1 + 1 / RateWindow.STEPS)
 
 messages = st.lists(st.integers(1, 1 << 18), min_size=1, max_size=80)
 message_sizes = st.lists(st.integers(256, 4096), min_size=1, max_size=20)
@@ -83,7 +83,7 @@ def test_nor_does_a_fast_beginning_help_for_longer_than_the_window(first, sizes,
 def test_silence_is_refused_within_the_window_and_two_steps(first, before):
     watched = floor()
     watched.add(before, max(first, int(before * FLOOR) + 1))
-    steps = [(watched.next_check, 0)] * (3 * RateFloor.STEPS)
+    steps = [(watched.next_check, 0)] * (3 * RateWindow.STEPS)
     at = refused_at(watched, steps)
     assert at is not None
     assert at <= GRACE + 2 * watched.next_check

@@ -89,7 +89,7 @@ class Line(RuleBasedStateMachine):
         self.table.remove(number)
         again = Waiter(number, waiter.kind, waiter.project, waiter.avoided | 1 << holder.server)
         self.grant()
-        if any(again.takes(server) for server in range(2)):
+        if again.avoided != 0b11:
             self.join(again)
         else:
             self.outside[number] = again
@@ -118,7 +118,7 @@ class Line(RuleBasedStateMachine):
             self.check_turn(holder)
             waiter = self.waiting.pop(holder.number)
             assert (holder.kind, holder.project) == (waiter.kind, waiter.project)
-            assert waiter.takes(holder.server)
+            assert not waiter.avoided >> holder.server & 1
             self.holding[holder.number] = holder
             assert self.held(holder.server) <= self.capacity.servers[holder.server]
             if holder.kind is Kind.UPLOAD:

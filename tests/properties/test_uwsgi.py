@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import HeadTooLarge
-from shim.wire.forwarding import Peer, TrustedProxies, forwarded_headers, peer_of
+from shim.wire.forwarding import forwarded_headers
+from shim.wire.peer import Peer, TrustedProxies, peer_of
 from shim.wire.uwsgi import MAX_VARIABLES_SIZE, UwsgiRequest, encode_packet, request_variables
 
 ID = "req-00000000-0000-4000-8000-000000000001"

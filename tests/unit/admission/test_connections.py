@@ -8,7 +8,7 @@ from shim.admission.connections import ConnectionGate
 from shim.errors import ProjectLimit, QueueFull
 from shim.ledger.counts import LocalLedger
 from shim.timing import UNLIMITED
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 
 PROXIES = TrustedProxies((ipaddress.ip_network("10.0.0.0/8"),))
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from shim.admission.limits import BodyPace, RateFloor
+from shim.admission.limits import BodyPace, RateFloor, RateWindow
 from shim.errors import BodyTooSlow
 from tests.support.series import series
 
@@ -65,7 +65,7 @@ def test_verdicts(script, refused):
 def test_a_fast_beginning_does_not_pay_for_a_drip_later():
     at = verdict([(0.1, 1 << 30), *[(0.1, 1)] * 1000], floor())
     assert at is not None
-    assert GRACE <= at <= GRACE * (1 + 1 / RateFloor.STEPS) + 0.2
+    assert GRACE <= at <= GRACE * (1 + 1 / RateWindow.STEPS) + 0.2
 
 
 def test_a_client_may_be_slow_again_and_again_within_the_grace():
@@ -84,7 +84,7 @@ def test_time_that_is_not_told_does_not_count():
 def test_silence_is_refused_however_much_came_before(burst):
     watched = floor()
     watched.add(0.5, burst)
-    assert watched.next_check == GRACE / RateFloor.STEPS
+    assert watched.next_check == GRACE / RateWindow.STEPS
     at = verdict([(watched.next_check, 0)] * 40, watched)
     assert at is not None
     assert GRACE - 0.5 <= at <= GRACE + 2 * watched.next_check
@@ -98,7 +98,7 @@ def test_without_a_floor_nothing_is_ever_judged():
 
 def test_a_floor_of_one_byte_is_one():
     watched = floor(min_rate=1)
-    assert watched.next_check == GRACE / RateFloor.STEPS
+    assert watched.next_check == GRACE / RateWindow.STEPS
     assert verdict([(33, 32)], watched) == 33
 
 
@@ -110,4 +110,4 @@ def test_the_answer_says_what_was_asked_for():
 def test_memory_stays_bounded():
     watched = floor()
     verdict([(0.001, 2)] * 100_000, watched)
-    assert len(watched._window._marks) <= RateFloor.STEPS + 2
+    assert len(watched._window._marks) <= RateWindow.STEPS + 2

@@ -33,7 +33,7 @@ from shim.spool.space import Space
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
-from shim.upstream.probe import Health
+from shim.upstream.health import Health, Sign
 from tests.fakes.disk import PLENTY, FakeDisk
 from tests.fakes.loops import run
 from tests.support.series import series
@@ -53,7 +53,7 @@ class ToldHealth:
         return self._readiness
 
     async def servers(self) -> list[ServerHealth]:
-        return [ServerHealth("glance", SERVER, 1, Health(up=True, reason="answers the ping"), self.slots)]
+        return [ServerHealth("glance", SERVER, 1, Health(Sign.ANSWERS, "answers the ping"), self.slots)]
 
 
 class ToldUpstream:

@@ -14,9 +14,9 @@ from shim.errors import BadFraming, ClientGone, HeadTooLarge, ShimError, SpoolFu
 from shim.observe.counters import Counters
 from shim.observe.journal import Journal, Record
 from shim.proxy.request import Answer, ClientRequest
-from shim.wire.forwarding import Peer, TrustedProxies
 from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
 from shim.wire.hops import Origin
+from shim.wire.peer import Peer, TrustedProxies
 from tests.fakes.client import FakeClient, scope_of
 from tests.fakes.loops import let_others_run, run
 from tests.support.series import series

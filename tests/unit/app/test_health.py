@@ -13,9 +13,9 @@ from shim.spool.store import SpoolOptions, Store
 from shim.upstream.address import UpstreamAddress, parse_upstream
 from shim.upstream.application import ApplicationServer
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.upstream.probe import Health
 from tests.fakes.application import threads
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import run
@@ -33,7 +33,7 @@ class Probes:
     async def __call__(self, address: UpstreamAddress, path: bytes | None) -> Health:
         self.made.append((address, path))
         await asyncio.sleep(0)
-        return Health(up=address not in self.down, reason=f"told of {address.host}")
+        return Health(Sign.DOWN if address in self.down else Sign.ANSWERS, f"told of {address.host}")
 
 
 @pytest.fixture

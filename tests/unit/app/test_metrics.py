@@ -19,7 +19,7 @@ from shim.spool.space import Space
 from shim.spool.store import SpoolOptions, Store
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
-from shim.upstream.probe import Health
+from shim.upstream.health import Health, Sign
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import run
 
@@ -74,13 +74,13 @@ def told_journal() -> Journal:
         record.route, record.mode, record.status, record.received = "image-upload", "auto", 413, 11
         record.code = "body_too_large"
     for phase in Phase:
-        journal.counters.add_phase(phase, 0.25)
+        journal.counters.add_phases({phase: 0.25})
     journal.counters.traces["exported"] = 1
     return journal
 
 
 def servers(*, up: bool = True) -> list[ServerHealth]:
-    return [ServerHealth("up", ODD_SERVER, 3, Health(up=up, reason="told"))]
+    return [ServerHealth("up", ODD_SERVER, 3, Health(Sign.ANSWERS if up else Sign.DOWN, "told"))]
 
 
 def read(text: bytes) -> Samples:
@@ -196,7 +196,7 @@ def test_how_servers_stand():
 def test_histograms_are_cumulative():
     journal = Journal(Counters())
     for seconds in (0.0005, 0.001, 0.25, 0.3, 5000.0):
-        journal.counters.add_phase("send", seconds)
+        journal.counters.add_phases({"send": seconds})
     samples = read(render_metrics(journal, store(), SPACE, []))
     buckets = {
         dict(labels)["le"]: count

@@ -10,11 +10,11 @@ from shim.observe.snapshot import Snapshot
 from shim.spool.space import Space
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
-from shim.upstream.probe import Health
+from shim.upstream.health import Health, Sign
 from tests.support.series import series
 
 ONE, TWO = parse_upstream("http://one:80"), parse_upstream("uwsgi://two:3031")
-UP, DOWN = Health(up=True, reason="ok"), Health(up=False, reason="http://one:80 refused.")
+UP, DOWN = Health(Sign.ANSWERS, "ok"), Health(Sign.DOWN, "http://one:80 refused.")
 NOT_READY = Readiness(ready=False, faults=["x"])
 WELL = Facts(
     whole=Snapshot(),

@@ -21,9 +21,9 @@ from shim.ledger.locks import try_lock
 from shim.observe.snapshot import Snapshot
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.message import UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.upstream.probe import Health
 from tests.fakes.loops import run
 from tests.support.series import series
 
@@ -56,9 +56,7 @@ class Worker:
 
     async def _servers(self):
         return [
-            ServerHealth(
-                name, member.server.address, 0, Health(up=True, reason="fine"), state=member.state(0)
-            )
+            ServerHealth(name, member.server.address, 0, Health(Sign.ANSWERS, "fine"), state=member.state(0))
             for name, upstream in self.upstreams.items()
             for member in upstream.roster
         ]

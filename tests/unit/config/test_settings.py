@@ -20,7 +20,7 @@ from shim.server.addresses import InheritedSocket, TcpAddress, UnixAddress
 from shim.timing import UNLIMITED
 from shim.upstream.address import parse_upstream
 from shim.upstream.stats import parse_stats
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 from tests.support.series import series
 
 # As the manual has them: a change here changes what operators rely on.

@@ -8,7 +8,7 @@ from shim.app.groups import UpstreamSpec
 from shim.doctor import behind
 from shim.doctor.behind import inspect_uwsgi, judge_setup, judge_statistics
 from shim.doctor.uwsgi import Setup, Statistics
-from shim.spool.inspect import Level
+from shim.findings import Level
 from shim.upstream.address import parse_upstream
 from shim.upstream.sizing import Sizing
 from shim.upstream.stats import parse_stats

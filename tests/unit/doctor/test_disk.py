@@ -7,7 +7,7 @@ import pytest
 
 from shim.doctor import disk
 from shim.doctor.disk import inspect_quota, inspect_rate, judge_rate, measure_rate
-from shim.spool.inspect import Level
+from shim.findings import Level
 from shim.spool.space import Space
 from tests.fakes.descriptors import none_left
 

@@ -8,7 +8,7 @@ import pytest
 
 from shim.config.load import load
 from shim.doctor.edges import inspect_secrets, inspect_state, inspect_trust, inspect_user
-from shim.spool.inspect import Level
+from shim.findings import Level
 from tests.fakes.loaded import loaded
 
 

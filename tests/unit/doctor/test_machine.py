@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from shim.doctor.machine import WORKER_MEMORY, available_memory, judge_descriptors, judge_memory
-from shim.spool.inspect import Level
+from shim.findings import Level
 from tests.fakes.loaded import loaded
 
 KIB, MIB = 1 << 10, 1 << 20

@@ -3,7 +3,7 @@
 import pytest
 
 from shim.doctor.timeouts import inspect_timeouts
-from shim.spool.inspect import Level
+from shim.findings import Level
 from tests.fakes.loaded import loaded
 
 CASES = [

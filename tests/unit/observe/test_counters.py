@@ -43,9 +43,9 @@ def test_the_buckets_rise():
 
 def test_phases_have_histograms_of_their_own():
     counters = Counters()
-    counters.add_phase("receive", 0.001)
-    counters.add_phase("receive", 4000.0)
-    counters.add_phase("send", 0.0)
+    counters.add_phases({"receive": 0.001})
+    counters.add_phases({"receive": 4000.0})
+    counters.add_phases({"send": 0.0})
     assert counters.phases.keys() == {"receive", "send"}
     assert counters.phases["receive"].counts == [1, *[0] * (len(PHASE_BUCKETS) - 1), 1]
     assert counters.phases["send"].counts[0] == 1

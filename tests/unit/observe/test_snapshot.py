@@ -41,7 +41,7 @@ def count(counters, happened):
             case "bytes":
                 counters.body_bytes[values[0]] += values[1]
             case "phase":
-                counters.add_phase(*values)
+                counters.add_phases({values[0]: values[1]})
             case "failure":
                 counters.add_failure(*values)
     return counters

@@ -32,8 +32,8 @@ from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
 from shim.upstream.message import BytesBody, UpstreamTimeouts
 from shim.upstream.pool import Server
-from shim.wire.forwarding import Peer
 from shim.wire.framing import NOTHING
+from shim.wire.peer import Peer
 from tests.fakes.client import GONE, FakeClient
 from tests.fakes.disk import FakeDisk
 from tests.fakes.loops import let_others_run, loop_time, run_leaping, stays_quiet
@@ -163,7 +163,7 @@ def test_a_client_that_leaves_while_a_server_is_looked_for():
 
     async def scene():
         talk = Forwarding(client=FakeClient(b"", 5, GONE))
-        talk.server._connect = Nowhere().connect
+        talk.server.connect = Nowhere().connect
         with pytest.raises(ClientGone):
             await talk.forward()
         await talk.end()

@@ -8,10 +8,10 @@ from shim.proxy.request import ClientRequest
 from shim.routes.route import Terms
 from shim.upstream.address import Protocol
 from shim.upstream.message import UpstreamTimeouts
-from shim.wire.forwarding import Peer, client_group
 from shim.wire.framing import NOTHING
 from shim.wire.headers import Headers
 from shim.wire.hops import Origin
+from shim.wire.peer import Peer, client_group
 from tests.support.series import series
 
 ID = "req-00000000-0000-4000-8000-000000000001"

@@ -8,8 +8,8 @@ import pytest
 
 from shim.errors import BadFraming, BadRequest, DigestMismatch, ExpectationFailed, SizeMismatch
 from shim.proxy.request import Answer, ClientRequest
-from shim.wire.forwarding import Peer
 from shim.wire.framing import CHUNKED, NOTHING, BodyKind, Framing
+from shim.wire.peer import Peer
 from tests.fakes.client import FakeClient
 from tests.support.series import series
 

@@ -16,7 +16,7 @@ from shim.server.certificates import ServerCertificate, TlsFiles
 from shim.server.connection_options import ConnectionOptions
 from shim.server.entrance import EntranceOptions, entered_by
 from shim.server.protocol import ClientConnection
-from shim.wire.forwarding import TrustedProxies
+from shim.wire.peer import TrustedProxies
 from shim.wire.proxy_protocol import SIGNATURE
 from tests.fakes.certificates import make_authority, make_certificate
 from tests.fakes.loops import REAL_LOOPS

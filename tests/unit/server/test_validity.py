@@ -6,9 +6,9 @@ import re
 import pytest
 from cryptography import x509
 
+from shim.findings import Level
 from shim.server.certificates import TlsFiles
 from shim.server.validity import inspect_certificate
-from shim.spool.inspect import Level
 from tests.fakes.certificates import make_authority, make_certificate
 
 

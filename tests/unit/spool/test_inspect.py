@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.spool.inspect import Level, file_system_kind, inspect_directory
+from shim.findings import Level
+from shim.spool.inspect import file_system_kind, inspect_directory
 from shim.spool.space import Amount, Space
 from shim.timing import UNLIMITED
 from tests.fakes.descriptors import none_left

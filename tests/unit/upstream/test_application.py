@@ -14,8 +14,8 @@ import pytest
 
 from shim.errors import DiskError, ResponseTimeout, UpstreamRefused
 from shim.observe.journal import Phase
+from shim.upstream.answer_pipe import MOST_HELD
 from shim.upstream.group import Upstream
-from shim.upstream.handover import MOST_HELD
 from shim.upstream.message import BytesBody
 from tests.fakes.application import (
     LAST_RESORT,

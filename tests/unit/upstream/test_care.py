@@ -10,10 +10,10 @@ from shim.upstream import names
 from shim.upstream.address import parse_upstream
 from shim.upstream.care import FIRST_LOOKS, Care, GroupOptions
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.names import look_up
 from shim.upstream.pool import Server
-from shim.upstream.probe import Health
 from shim.upstream.roster import Roster
 from tests.fakes.loops import loop_time, run, run_leaping
 from tests.fakes.stream import FakeNetwork, FakeStream, answer
@@ -45,8 +45,9 @@ class Group:
         return Server(address, UpstreamTimeouts(), connect=self.network.connect, clock=loop_time)
 
     async def ask(self, server):
-        untried = server.address in self.untried
-        return Health(up=not untried and server.address not in self.down, reason="told so", untried=untried)
+        if server.address in self.untried:
+            return Health(Sign.UNTRIED, "told so")
+        return Health(Sign.DOWN if server.address in self.down else Sign.ANSWERS, "told so")
 
     async def look_up(self, _address):
         self.looks += 1

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from shim.spool.inspect import Level
+from shim.findings import Level
 from shim.upstream.address import parse_upstream
 from shim.upstream.diagnosis import HEAD_SIZES, diagnose
 from shim.wire.uwsgi import PING

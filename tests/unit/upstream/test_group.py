@@ -20,6 +20,7 @@ from shim.observe.journal import Phase
 from shim.upstream.address import parse_upstream
 from shim.upstream.balance import Balance
 from shim.upstream.group import Upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.message import BytesBody, UpstreamRequest, UpstreamTimeouts
 from shim.upstream.passage import LONGEST_PAUSE
 from shim.upstream.pool import Server
@@ -503,13 +504,13 @@ def test_those_in_line_for_one_server_take_another_that_comes_back():
         sized(group, 1, 1)
         second = group.upstream.roster.at(1)
         for _ in range(2):
-            group.upstream.note_probe(second, up=False, reason="refused")
+            group.upstream.note_probe(second, Health(Sign.DOWN, "refused"))
         holding = asyncio.ensure_future(group.ask())
         await let_others_run()
         in_line = asyncio.ensure_future(group.ask())
         await let_others_run()
         assert group.network.asked == [FIRST]
-        group.upstream.note_probe(second, up=True, reason="answers")
+        group.upstream.note_probe(second, Health(Sign.ANSWERS, "answers"))
         assert await in_line == b"two"
         holding.cancel()
         await asyncio.wait([holding])
@@ -560,5 +561,5 @@ def test_its_fastest_server_counts(rates, rate):
     """Thought slower than it is, a server would be kept waiting."""
     servers = [Server(FIRST, UpstreamTimeouts()) for _ in rates]
     for server, value in zip(servers, rates, strict=True):
-        server._drain.value = value
+        server.drain_meter.value = value
     assert Upstream("images", servers).drain_rate == rate

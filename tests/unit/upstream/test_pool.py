@@ -386,7 +386,7 @@ def test_a_hand_off_that_comes_to_nothing_closes(monkeypatch):
         async def offer(_file, _stream):
             yield Offer(b"/spool/" + b"x" * 65536, Way.NAME, asyncio.Event())
 
-        monkeypatch.setattr(pool.server._handoff, "offer", offer)
+        monkeypatch.setattr(pool.server.hand_off, "offer", offer)
         request = request_of("PUT")._replace(body=FileBody(b"x"), is_handed_off=True)
         with pytest.raises(HeadTooLarge):
             async with pool.exchange(request):

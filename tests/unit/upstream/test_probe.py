@@ -10,8 +10,9 @@ import pytest
 
 from shim.errors import NoDescriptor, UpstreamRefused
 from shim.upstream.address import parse_upstream
+from shim.upstream.health import Health, Sign
 from shim.upstream.pool import Server
-from shim.upstream.probe import ApplicationProbe, Health, probe
+from shim.upstream.probe import ApplicationProbe, probe
 from shim.upstream.question import MOST_BYTES
 from tests.fakes.application import PLAIN, Gate, answering, threads
 from tests.fakes.descriptors import none_left
@@ -163,7 +164,7 @@ def test_an_answer_that_drips_has_an_end():
         return found
 
     found = run(scene())
-    assert (found.up, found.busy) == (True, True)
+    assert found.sign is Sign.BUSY
 
 
 @on_both_loops
@@ -189,7 +190,7 @@ def test_a_health_check_over_ipv6(run):
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
     found, asked = run_probe(run, [answer(200, b"OK")], "http://[::1]", host="::1")
-    assert found == Health(up=True, reason="answers the health check with 200")
+    assert found == Health(Sign.ANSWERS, "answers the health check with 200")
     assert b"\r\nhost: [::1]:" in asked[0].lower()
 
 
@@ -202,7 +203,7 @@ def test_a_zone_is_our_own_affair(monkeypatch):
 
     monkeypatch.setitem(Server.__init__.__kwdefaults__, "connect", refuse)
     address = parse_upstream("http://[fe80::1%eth0]:9292")
-    assert run(probe(address, b"/healthcheck")) == Health(up=False, reason="refused")
+    assert run(probe(address, b"/healthcheck")) == Health(Sign.DOWN, "refused")
     assert asked == [address]
 
 
@@ -215,13 +216,13 @@ def test_what_we_could_not_even_try(monkeypatch, url, path):
     monkeypatch.setitem(Server.__init__.__kwdefaults__, "connect", refuse)
     monkeypatch.setattr("shim.upstream.probe.connect", refuse)
     found = run(probe(parse_upstream(url), path))
-    assert (found.up, found.untried) == (False, True)
+    assert (found.up, found.sign) == (False, Sign.UNTRIED)
 
 
 @on_both_loops
 def test_connecting_is_enough_where_nothing_is_known(run):
     found, asked = run_probe(run, [None], "http://127.0.0.1", path=None)
-    assert found == Health(up=True, reason="takes connections")
+    assert found == Health(Sign.IS_THERE, "takes connections")
     assert asked == [b""]
 
 
@@ -320,7 +321,7 @@ def test_what_an_application_is_asked():
 
 
 def test_a_loaded_application_is_up_where_nothing_is_known_to_ask():
-    assert run_application(run, lambda: 1 / 0, None) == [Health(up=True, reason="is loaded")]
+    assert run_application(run, lambda: 1 / 0, None) == [Health(Sign.IS_THERE, "is loaded")]
 
 
 def test_a_health_check_that_hangs_holds_one_thread_however_often_it_is_asked():
@@ -340,7 +341,7 @@ def test_a_health_check_that_hangs_holds_one_thread_however_often_it_is_asked():
         return found
 
     gate, called = Gate(), []
-    busy = Health(up=True, reason="busy: is loaded, but does not answer the health check")
+    busy = Health(Sign.BUSY, "busy: is loaded, but does not answer the health check")
     assert run(scene()) == [busy] * 5
     for thread in threads():
         thread.join(LATE)
@@ -354,7 +355,11 @@ def test_an_application_is_loaded_to_be_probed(monkeypatch, path):
     found = run(probe(INSIDE, path))
     for thread in threads():
         thread.join(LATE)
-    assert found == Health(up=True, reason="answers the health check with 200" if path else "is loaded")
+    assert found == (
+        Health(Sign.ANSWERS, "answers the health check with 200")
+        if path
+        else Health(Sign.IS_THERE, "is loaded")
+    )
 
 
 def test_an_application_that_cannot_be_loaded():

@@ -7,7 +7,7 @@ import pytest
 from shim.admission.room import QueueOptions, WaitingRoom
 from shim.admission.table import LocalTable
 from shim.errors import UpstreamRefused
-from shim.spool.inspect import Level
+from shim.findings import Level
 from shim.timing import UNLIMITED
 from shim.upstream import sizing
 from shim.upstream.address import parse_upstream

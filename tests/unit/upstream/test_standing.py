@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.timing import UNLIMITED
+from shim.upstream.health import Sign
 from shim.upstream.standing import FIRST_SHARE, LONGEST_EJECTION, Standing, StandingOptions, State
 from tests.support.series import series
 
@@ -11,6 +12,7 @@ OPTIONS = StandingOptions(eject_after=3, eject_for=10, slow_return=30)
 
 FAIL, OK, LOOK = "fails", "answers", "looked at"
 DEAD, ALIVE, BUSY = "probe fails", "probe is answered", "probe finds it busy"
+SIGNS = {DEAD: Sign.DOWN, ALIVE: Sign.ANSWERS, BUSY: Sign.BUSY}
 
 
 def do(standing, event, now):
@@ -18,8 +20,8 @@ def do(standing, event, now):
         standing.fail(now)
     elif event == OK:
         standing.succeed(now)
-    elif event in (DEAD, ALIVE, BUSY):
-        standing.probe(now, up=event != DEAD, busy=event == BUSY)
+    elif event in SIGNS:
+        standing.probe(now, SIGNS[event])
 
 
 EJECTED = [(0, FAIL, "up"), (0, FAIL, "up"), (0, FAIL, "ejected")]
@@ -122,6 +124,6 @@ def test_nobody_is_left_out_for_ever(events):
         now += pause
         do(standing, event, now)
         assert 0 < standing.share(now) <= 1
-    standing.probe(now, up=True)
+    standing.probe(now, Sign.ANSWERS)
     assert standing.is_fit(now + LONGEST_EJECTION)
     assert standing.state(now + LONGEST_EJECTION + OPTIONS.slow_return) is State.UP

@@ -1,4 +1,4 @@
-"""Request ids: each a random UUID, never twice the same, not even in processes forked from one another."""
+"""Request ids: a client's own where well-formed, else a random UUID, never twice, not even across a fork."""
 
 import os
 import subprocess
@@ -6,7 +6,14 @@ import sys
 import textwrap
 import uuid
 
-from shim.wire.identity import IDS_AT_ONCE, new_request_id
+import pytest
+
+from shim.wire.identity import IDS_AT_ONCE, new_request_id, request_id
+from tests.support.series import series
+
+ID = b"req-00000000-0000-4000-8000-000000000001"
+OTHER_ID = b"req-aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+NEW = object()
 
 
 def test_each_is_a_random_uuid_and_no_two_are_the_same():
@@ -49,3 +56,48 @@ def test_processes_forked_from_one_another_share_none():
     made = ended.stdout.decode().split()
     assert len(made) == 4 * 2 * IDS_AT_ONCE
     assert len(set(made)) == len(made)
+
+
+@series(
+    ("fields", "identity"),
+    [
+        pytest.param((), NEW, id="none"),
+        pytest.param(((b"x-openstack-request-id", OTHER_ID),), OTHER_ID, id="OpenStack's"),
+        pytest.param(((b"x-request-id", OTHER_ID),), OTHER_ID, id="X-Request-Id"),
+        pytest.param(
+            ((b"x-request-id", ID), (b"x-openstack-request-id", OTHER_ID)),
+            OTHER_ID,
+            id="OpenStack's goes first",
+        ),
+        pytest.param(
+            ((b"x-openstack-request-id", b"nonsense"), (b"x-request-id", OTHER_ID)),
+            OTHER_ID,
+            id="only one good",
+        ),
+        *(
+            pytest.param(((b"x-openstack-request-id", value),), NEW, id=repr(value))
+            for value in (
+                b"",
+                b"req-",
+                OTHER_ID.removeprefix(b"req-"),
+                OTHER_ID.upper(),
+                OTHER_ID + b"a",
+                OTHER_ID[:-1],
+                OTHER_ID + b"\n",
+                b" " + OTHER_ID,
+                OTHER_ID.replace(b"a", b"g"),
+                OTHER_ID.replace(b"-", b""),
+                OTHER_ID + b", " + OTHER_ID,
+            )
+        ),
+    ],
+)
+def test_request_ids(fields, identity):
+    got = request_id(fields)
+    if identity is NEW:
+        drawn = uuid.UUID(got.removeprefix("req-"))
+        assert got == f"req-{drawn}"
+        assert (drawn.version, drawn.variant) == (4, uuid.RFC_4122)
+        assert got != request_id(fields)
+    else:
+        assert got == identity.decode()

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from shim.upstream import opening
-from shim.upstream.opening import OpenWatch
+from shim.upstream import open_watch
+from shim.upstream.open_watch import OpenWatch
 from tests.fakes.descriptors import none_left
 from tests.fakes.loops import run, run_uvloop
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_closed_meanwhile(tmp_path):
 
 
 def test_a_system_without_inotify(descriptor, monkeypatch):
-    monkeypatch.setattr(opening, "INotify", None)
+    monkeypatch.setattr(open_watch, "INotify", None)
 
     async def scene(watch):
         with pytest.raises(OSError, match="not implemented"), watch.on(descriptor):

@@ -1,7 +1,7 @@
 """Keeps what is known of a server's size up to date: asked before it is needed, then now and again.
 
-An idle shim asks nothing. Who finds the figure old asks anew, with the others going on by the last one
-known; only before the first answer all wait for it, or a burst would flood the workers.
+An idle shim asks nothing. The request that finds the figure old asks anew, while the others go on by the last
+one known; only before the first answer do all wait for it, or a burst would flood the workers.
 """
 
 import asyncio

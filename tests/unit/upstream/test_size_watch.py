@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from shim.errors import UpstreamRefused
-from shim.upstream.watch import LEAST_AGE, MOST_AGE, SizeWatch
+from shim.upstream.size_watch import LEAST_AGE, MOST_AGE, SizeWatch
 from tests.fakes.loops import let_others_run, loop_time, run_leaping
 
 REFUSED = UpstreamRefused("refused", for_operator="No connection to 127.0.0.1:9191: refused.")

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from shim.errors import UpstreamClosed
-from shim.upstream.handover import MOST_HELD, Abandoned, AnswerHead, AnswerPipe
+from shim.upstream.answer_pipe import MOST_HELD, Abandoned, AnswerHead, AnswerPipe
 from shim.wire.framing import UNTIL_CLOSE
 from tests.fakes.loops import let_others_run, run
 
