@@ -1,6 +1,6 @@
 """How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI.
 
-``make test-fast`` tries an eighth of the examples, also where a test has a number of its own.
+``make test-fast`` tries a sixteenth of the examples, also where a test has a number of its own.
 """
 
 import os
@@ -12,7 +12,7 @@ SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Health
 ALL = settings.get_profile("default").max_examples
 settings.register_profile("shim", **SLOW)
 settings.register_profile("shim-ci", **SLOW, derandomize=True, print_blob=True)
-settings.register_profile("shim-fast", **SLOW, max_examples=ALL // 8)
+settings.register_profile("shim-fast", **SLOW, max_examples=ALL // 16)
 settings.load_profile(os.environ.get("SHIM_EXAMPLES") or ("shim-ci" if os.environ.get("CI") else "shim"))
 
 
