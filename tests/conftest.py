@@ -13,6 +13,27 @@ pytest.register_assert_rewrite("tests.support")
 # What tests that share it are parametrized by: a rig of a kind and way, or a hosting of Glance.
 SHARED = ("case", "hosting", "running_chain")
 
+# Those groups with outside servers that take longest by the clock, the longest first: 120 to 20 s. They begin
+# before the others, for whoever begins one late goes on with it alone.
+LONGEST = (
+    "uwsgi-unix",
+    "gunicorn",
+    "mod-wsgi-daemon",
+    "test_fronts_glance.py",
+    "test_uwsgi_application.py",
+    "test_tokens.py",
+    "test_glance_refusals.py",
+    "test_in_process.py",
+    "mod-wsgi-embedded",
+    "uwsgi-http-router",
+    "test_page.py",
+    "test_manual.py",
+    "gunicorn-gthread",
+    "test_imports.py",
+    "mod-wsgi-daemon-chunked",
+    "test_live.py",
+)
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
@@ -46,10 +67,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Each server is then started once, not once in each process.
     """
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        params = callspec.params if callspec else {}
-        groups = [params[name] for name in SHARED if name in params]
-        item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # xdist's own order is by the number of tests, and some of the longest groups have three.
+    places = {group: place for place, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(_group(item), len(LONGEST)))
+
+
+def _group(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    params = callspec.params if callspec else {}
+    return next((params[name] for name in SHARED if name in params), item.path.name)
 
 
 # Whose handlers, level and propagation the program changes when it starts to log.

@@ -54,8 +54,11 @@ without_servers() {
 
 # Each process has a Glance of its own, for its database is sqlite: what uploads to it is one process. A fourth
 # would only start more servers: these tests compute, as Python's clients do while they load.
-# Here too what shares servers stays together.
-with_servers() { run_tests -m servers -n 3 --dist loadgroup "$@" tests/integration tests/identity tests/deploy tests/browser; }
+# Here too what shares servers stays together, in the order of tests/conftest.py.
+with_servers() {
+    run_tests -m servers -n 3 --dist loadgroup --no-loadscope-reorder "$@" \
+        tests/integration tests/identity tests/deploy tests/browser
+}
 
 case $what in
     lint) lint ;;

@@ -1,6 +1,7 @@
 """How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI.
 
-``make test-fast`` tries a sixteenth of the examples, also where a test has a number of its own.
+``make test`` tries half of the examples that hypothesis would, ``make test-fast`` a sixteenth, also where a test has
+a number of its own; ``make fuzz`` looks further.
 """
 
 import os
@@ -10,8 +11,8 @@ from hypothesis import HealthCheck, settings
 # Mutated requests are mostly none that we accept: what is filtered out is many, and cheap.
 SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 ALL = settings.get_profile("default").max_examples
-settings.register_profile("shim", **SLOW)
-settings.register_profile("shim-ci", **SLOW, derandomize=True, print_blob=True)
+settings.register_profile("shim", **SLOW, max_examples=ALL // 2)
+settings.register_profile("shim-ci", **SLOW, max_examples=ALL // 2, derandomize=True, print_blob=True)
 settings.register_profile("shim-fast", **SLOW, max_examples=ALL // 16)
 settings.load_profile(os.environ.get("SHIM_EXAMPLES") or ("shim-ci" if os.environ.get("CI") else "shim"))
 
