@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _group(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     params = callspec.params if callspec else {}
-    return next((params[name] for name in SHARED if name in params), item.path.name)
+    return next((str(params[name]) for name in SHARED if name in params), item.path.name)
 
 
 # Whose handlers, level and propagation the program changes when it starts to log.

@@ -1,7 +1,7 @@
 """How hypothesis runs here: without a deadline, for machines are noisy, and the same everywhere on CI.
 
-``make test`` tries half of the examples that hypothesis would, ``make test-fast`` a sixteenth, also where a test has
-a number of its own; ``make fuzz`` looks further.
+``make test`` tries half of the examples that hypothesis would, ``make test-fast`` a sixteenth, also where a
+test has a number of its own; ``make fuzz`` looks further.
 """
 
 import os
