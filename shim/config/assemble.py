@@ -25,7 +25,7 @@ from shim.server.certificates import TlsFiles
 from shim.server.connection_options import ConnectionOptions
 from shim.server.run import RunOptions
 from shim.service.glance import GlanceOptions
-from shim.service.service_token import ServiceAccount
+from shim.service.service_account import ServiceAccount
 from shim.service.upload import UploadOptions
 from shim.spool.space import Amount
 from shim.spool.store import SpoolOptions

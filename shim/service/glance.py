@@ -6,16 +6,20 @@ What it knows of an upload that is under way stands in ``upload``.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shim.routes.route import BodyMode, Route
 from shim.service.admissions import Admissions
 from shim.service.generic import Handling, PlainHandling
 from shim.service.images import ImageQuestions
-from shim.service.service_token import ServiceAccount, ServiceTokens
+from shim.service.service_account import ServiceAccount
 from shim.service.upload import Action, ImageUpload, UploadOptions
 from shim.timing import Clock, monotonic
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
+
+if TYPE_CHECKING:
+    from shim.service.service_token import ServiceTokens
 
 # A JSON request of Glance's has some KiB; without an end of its own, one that nobody asked a token for
 # could fill the spool.
@@ -48,7 +52,7 @@ class GlanceService:
         self._clock = clock
         self._admissions = Admissions(clock=clock)
         account = self._options.account
-        self._tokens = None if account is None else ServiceTokens(account, clock=clock)
+        self._tokens = None if account is None else _tokens_of(account, clock)
 
     def default_routes(self, upstream: str, body: BodyMode) -> Sequence[Route]:
         """Image data by name, and everything else of the API as small JSON."""
@@ -87,3 +91,9 @@ class GlanceService:
     def probe_path(self) -> bytes | None:
         """oslo.middleware's health check."""
         return b"/healthcheck"
+
+
+def _tokens_of(account: ServiceAccount, clock: Clock) -> "ServiceTokens":
+    from shim.service.service_token import ServiceTokens  # noqa: PLC0415 - httpx with it: only where it is asked for
+
+    return ServiceTokens(account, clock=clock)

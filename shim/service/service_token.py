@@ -2,19 +2,19 @@
 
 keystonemiddleware accepts an expired token within keystone's ``allow_expired_window`` when
 ``X-Service-Token`` comes with it, of an account with the role that Glance calls a service's. Where there
-is no keystone to be had, uploads go on without.
+is no keystone to be had, uploads go on without. Imported only where there is an account: httpx takes 4 MiB
+in each process, and a tenth of a second of its start.
 """
 
 import asyncio
 import datetime as dt
 import logging
 import ssl
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from shim.service.service_account import ServiceAccount
 from shim.timing import Clock, Seconds, monotonic
 
 log = logging.getLogger("shim.glance")
@@ -24,35 +24,6 @@ PATIENCE: Seconds = 5.0
 PAUSE_AFTER_FAILURE: Seconds = 5.0
 # Of its life; a token must still be good when Glance has taken the body, so it is renewed early.
 RENEWED_AFTER = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
-    """Who the shim is for keystone (``glance.service_auth``).
-
-    Attributes:
-        auth_url: Keystone's address with its version, as in ``https://keystone.example:5000/v3``.
-        ca_file: Who signed keystone's certificate; None: the system's authorities.
-    """
-
-    auth_url: str
-    username: str
-    password: str = field(repr=False)
-    project_name: str = "service"
-    user_domain_name: str = "Default"
-    project_domain_name: str = "Default"
-    ca_file: Path | None = None
-
-    def request(self) -> dict[str, Any]:
-        """What keystone is asked: a token by password, for the account's project (Identity API v3)."""
-        user = {
-            "name": self.username,
-            "domain": {"name": self.user_domain_name},
-            "password": self.password,
-        }
-        project = {"name": self.project_name, "domain": {"name": self.project_domain_name}}
-        identity = {"methods": ["password"], "password": {"user": user}}
-        return {"auth": {"identity": identity, "scope": {"project": project}}}
 
 
 class ServiceTokens:

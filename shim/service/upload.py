@@ -9,6 +9,7 @@ import asyncio
 import enum
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shim.errors import (
     ConnectTimeout,
@@ -26,12 +27,14 @@ from shim.service.admissions import Admissions
 from shim.service.aftermath import Aftermath, may_go_on
 from shim.service.generic import Failure, Remedy
 from shim.service.images import Image, ImageQuestions, read_image
-from shim.service.service_token import ServiceTokens
 from shim.timing import Clock, Seconds, monotonic
 from shim.upstream.exchange import Response
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.question import Reply
 from shim.wire.headers import get_first
+
+if TYPE_CHECKING:
+    from shim.service.service_token import ServiceTokens
 
 log = logging.getLogger("shim.glance")
 
@@ -77,7 +80,7 @@ class ImageUpload:
         *,
         options: UploadOptions,
         admissions: Admissions,
-        tokens: ServiceTokens | None,
+        tokens: "ServiceTokens | None",
         clock: Clock = monotonic,
     ) -> None:
         self.project = ""

@@ -267,6 +267,7 @@ def test_the_status_is_the_processs():
     ("commands", "unwanted"),
     [
         (["--help", "serve --help", "oops"], {"rich", "shim.config", "uvicorn", "asyncio"}),
+        (["serve --set oops"], {"rich", "httpx", "redis", "cryptography", "opentelemetry", "shim.console"}),
         pytest.param(
             ["config", "config --set oops"],
             {"rich", "uvicorn", "starlette", "httpx", "pydantic_settings"},
@@ -278,7 +279,7 @@ def test_the_status_is_the_processs():
             marks=pytest.mark.more,
         ),
     ],
-    ids=["help", "config", "uploads"],
+    ids=["help", "serve", "config", "uploads"],
 )
 def test_nothing_is_loaded_without_need(commands, unwanted):
     script = f"""

@@ -13,7 +13,7 @@ from shim.config.settings import Settings
 from shim.routes.route import HeaderPattern, Terms
 from shim.server.certificates import TlsFiles
 from shim.service.glance import GlanceOptions
-from shim.service.service_token import ServiceAccount
+from shim.service.service_account import ServiceAccount
 from shim.service.upload import UploadOptions
 from shim.timing import UNLIMITED
 from tests.support.series import series

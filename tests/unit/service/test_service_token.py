@@ -8,7 +8,8 @@ import ssl
 import httpx
 import pytest
 
-from shim.service.service_token import PAUSE_AFTER_FAILURE, RENEWED_AFTER, ServiceAccount, ServiceTokens
+from shim.service.service_account import ServiceAccount
+from shim.service.service_token import PAUSE_AFTER_FAILURE, RENEWED_AFTER, ServiceTokens
 
 ACCOUNT = ServiceAccount("http://keystone:5000/v3/", "shim", "se cret")
 LIFE = 3600.0
