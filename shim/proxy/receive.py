@@ -5,7 +5,6 @@ one. Time counts only while the shim waits for the client: what the disk takes i
 """
 
 import asyncio
-import contextlib
 
 from shim.admission.gate import Ticket
 from shim.admission.limits import BodyPace, RateFloor
@@ -81,7 +80,11 @@ class BodyReceiver:
                     # Taken before the disk is waited for, or the loop would read on meanwhile.
                     pump, self._take_over = self._take_over(), None
                     if pump is not None:
-                        await self._fill_by(pump, data, to_come)
+                        with pump as source:
+                            await self._add(data, to_come)
+                            # 128 KiB of each slow client would stay for as long as it sends.
+                            del data
+                            await self._fill_by(source)
                         break
                 await self._add(data, to_come)
             self._check_length()
@@ -125,21 +128,18 @@ class BodyReceiver:
 
     # -- the fast way -----------------------------------------------------------------------------
 
-    async def _fill_by(
-        self, pump: contextlib.AbstractContextManager[BodyPump], data: bytes, to_come: int
-    ) -> None:
-        """Have what follows ``data`` written by a pump; what it has no room for goes through ``_add``."""
-        with pump as source:
-            await self._add(data, to_come)
-            ended = False
-            while not ended:
-                async with self.body.sink() as sink:
-                    # Both limits are the loop's to judge: a pump stops where they may be crossed.
-                    sink.room = int(min(sink.room, self._ticket.room(self.body.received)))
-                    filling = asyncio.ensure_future(source.fill(sink))
-                    ended, overflow = await self._watch(filling, source)
-                if overflow:
-                    await self._add(overflow)
+    async def _fill_by(self, source: BodyPump) -> None:
+        """Have the rest written by a pump; what it has no room for goes through ``_add``."""
+        ended = False
+        while not ended:
+            async with self.body.sink() as sink:
+                # Both limits are the loop's to judge: a pump stops where they may be crossed.
+                sink.room = int(min(sink.room, self._ticket.room(self.body.received)))
+                filling = asyncio.ensure_future(source.fill(sink))
+                ended, overflow = await self._watch(filling, source)
+            if overflow:
+                await self._add(overflow)
+            del filling, overflow
 
     async def _watch(self, filling: asyncio.Future[Filled], source: BodyPump) -> Filled:
         """Judge the client's pace until the pump returns."""

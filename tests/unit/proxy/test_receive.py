@@ -320,6 +320,29 @@ class Parts:
         return True, b""
 
 
+def test_what_came_before_a_pump_is_not_kept_while_it_reads():
+    """A slow client's first 128 KiB would be held for as long as it sends."""
+    told = []
+
+    class Piece(bytes):
+        def __del__(self):
+            told.append("the piece is gone")
+
+    class Pump(Parts):
+        async def fill(self, sink):
+            told.append("the pump reads")
+            return await super().fill(sink)
+
+    async def scene():
+        upload = Upload(b"never received", pump=Pump([b"rest"]), admit=lambda size: size + 10)
+        upload.here = [Piece(MEMORY + 1)]
+        await upload.fill()
+        assert upload.body.received == MEMORY + 5
+
+    run_leaping(scene())
+    assert told == ["the piece is gone", "the pump reads"]
+
+
 @given(st.data())
 def test_the_verdict_is_the_same_whichever_way_a_body_comes(data):
     """In memory, appended to a file, by a pump, and what had no room there: each byte once, in order."""
