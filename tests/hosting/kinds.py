@@ -11,6 +11,7 @@ from tests.hosting.mod_wsgi import ModWsgiChunked, ModWsgiDaemon, ModWsgiEmbedde
 from tests.hosting.site import Site
 from tests.hosting.tasks import tasks_under_way
 from tests.hosting.uwsgi import Uwsgi, UwsgiHttpRouter, UwsgiHttpSocket, UwsgiTcp
+from tests.support.wire import Hang, eventually
 
 KINDS: dict[str, type[Hosting]] = {
     "uwsgi-unix": Uwsgi,
@@ -31,6 +32,7 @@ class Hostings(Mapping[str, str]):
     def __init__(self, site: Site) -> None:
         self.site = site
         self._running: dict[str, Hosting] = {}
+        self._given_up: set[str] = set()
         self._stack = contextlib.ExitStack()
 
     def hosting(self, kind: str) -> Hosting:
@@ -48,7 +50,19 @@ class Hostings(Mapping[str, str]):
     def tasks_under_way(self) -> set[str]:
         """The tasks of Glance that have not ended, whichever server runs them."""
         logs = (hosting.log_text() for hosting in self._running.values())
-        return set().union(*map(tasks_under_way, logs))
+        return set().union(*map(tasks_under_way, logs)) - self._given_up
+
+    def await_tasks(self, patience: float) -> None:
+        """Until all tasks have ended.
+
+        Raises:
+            Hang: One has not within so many seconds; it is not waited for again, or each later test would.
+        """
+        try:
+            eventually(lambda: not self.tasks_under_way(), "Glance's tasks have ended", patience)
+        except Hang:
+            self._given_up |= self.tasks_under_way()
+            raise
 
     def __getitem__(self, kind: str) -> str:
         return self.hosting(kind).url

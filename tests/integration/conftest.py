@@ -22,7 +22,6 @@ from tests.hosting.site import Site, Unavailable, make_site
 from tests.integration.images import SETTLE, Images
 from tests.integration.programs import Programs
 from tests.integration.results import Results
-from tests.support.wire import eventually
 
 RESULTS = pytest.StashKey[Results]()
 
@@ -97,7 +96,7 @@ def _tasks_ended(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "hostings" in request.fixturenames:
         hostings: Hostings = request.getfixturevalue("hostings")
-        eventually(lambda: not hostings.tasks_under_way(), "Glance's tasks have ended", SETTLE)
+        hostings.await_tasks(SETTLE)
 
 
 class SkippingHostings(Hostings):
