@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shim.errors import BadFraming
 from shim.wire.chunked import (
+    ALIKE,
     LAST_CHUNK,
     BodyDecoder,
     ChunkedDecoder,
@@ -47,7 +48,17 @@ sizes = st.builds(
     st.sampled_from(["", "0", "0000"]),
     st.sampled_from(["%x", "%X"]),
 )
-payloads = st.lists(st.binary(min_size=1, max_size=40) | st.just(b"same"), max_size=8)
+# So many of one size that the decoder takes them all at once, and then something else.
+runs = st.lists(
+    st.builds(
+        lambda piece, count: [piece] * count,
+        st.binary(min_size=1, max_size=6),
+        st.sampled_from([1, 2, ALIKE, ALIKE + 1, ALIKE + 2, ALIKE + 20]),
+    ),
+    min_size=1,
+    max_size=3,
+).map(lambda drawn: [piece for run in drawn for piece in run])
+payloads = st.lists(st.binary(min_size=1, max_size=40) | st.just(b"same"), max_size=8) | runs
 
 
 @st.composite

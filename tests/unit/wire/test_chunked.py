@@ -4,10 +4,12 @@ import pytest
 
 from shim.errors import BadFraming
 from shim.wire.chunked import (
+    ALIKE,
     LAST_CHUNK,
     MAX_EXTENSIONS,
     MAX_LINE,
     MAX_TRAILERS,
+    MOST_AT_ONCE,
     BodyDecoder,
     ChunkedDecoder,
     LengthDecoder,
@@ -272,6 +274,30 @@ def test_trailers_together_up_to_their_bound():
     assert take(ChunkedDecoder(), [body, b"\r\n"]) == (b"", b"")
     with pytest.raises(BadFraming, match="trailers are too long"):
         take(ChunkedDecoder(), [body, b"X:\r\n"])
+
+
+@pytest.mark.parametrize("size", [1, 10, 4096])
+@pytest.mark.parametrize("count", [ALIKE + 1, ALIKE + 2, ALIKE + MOST_AT_ONCE, 2 * MOST_AT_ONCE + ALIKE])
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [(b"0\r\n\r\n", b""), (b"2\r\nxy\r\n0\r\n\r\n", b"xy"), (b"0001\r\nx\r\n0\r\n\r\n", b"x")],
+    ids=["the end", "another size", "another form"],
+)
+def test_many_chunks_of_one_size(size, count, end, last):
+    chunks = [index.to_bytes(2, "big")[:size].ljust(size, b"\n") for index in range(count)]
+    body = b"".join(map(encode_chunk, chunks)) + end
+    expected = b"".join(chunks) + last
+    for cut in (len(body), 65536, 5003):
+        pieces = [body[begin : begin + cut] for begin in range(0, len(body), cut)]
+        assert take(ChunkedDecoder(), pieces) == (expected, b"")
+
+
+@pytest.mark.parametrize("place", [0, ALIKE - 1, ALIKE, ALIKE + 1, ALIKE + 100])
+def test_one_bad_chunk_among_many_alike(place):
+    chunks = [encode_chunk(b"abc")] * (ALIKE + 200)
+    chunks[place] = b"3\r\nabcd\r\n"
+    with pytest.raises(BadFraming, match="not followed by CRLF"):
+        take(ChunkedDecoder(), [b"".join(chunks) + LAST_CHUNK])
 
 
 def test_payload_is_not_copied():
