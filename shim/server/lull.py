@@ -30,13 +30,13 @@ class Lull:
 
     def after(self, size: int, waited: Seconds) -> Seconds:
         """The pause after a read of ``size`` bytes, 0 for none; ``waited`` counts from the beginning."""
+        if size >= MUCH:
+            self._is_slow, self._since, self._came = False, waited, 0
+            return 0.0
         self._came += size
         elapsed = waited - self._since
-        if size >= MUCH:
-            self._is_slow = False
-        elif elapsed >= WINDOW:
+        if elapsed >= WINDOW:
             self._is_slow = self._came < SLOW * elapsed
-        if size >= MUCH or elapsed >= WINDOW:
             self._since, self._came = waited, 0
         pause = min(LONGEST, waited * SHARE)
         return pause if self._is_slow and pause >= SHORTEST else 0.0

@@ -94,8 +94,9 @@ class Intake(Job[Outcome]):
             return Outcome(Ended.GONE)
         decoded = self._decoder.decode(buffer[:size])
         self._adapt(taken, len(decoded.payload))
-        fitting, overflow = _split(decoded.payload, left)
-        if decoded.payload:
+        # Nearly always all of it fits, and nobody has to add up the pieces.
+        fitting, overflow = (decoded.payload, b"") if size <= left else _split(decoded.payload, left)
+        if fitting:
             self._last_byte = self._waited
             sink.write(fitting)
         if decoded.ended:
@@ -132,9 +133,6 @@ class Intake(Job[Outcome]):
 
 def _split(pieces: Sequence[memoryview], room: int) -> tuple[Sequence[memoryview], bytes]:
     """The pieces that fit into ``room`` bytes, and the bytes that do not."""
-    # Nearly always: a body of small chunks has hundreds of pieces a turn, and each step of a loop counts.
-    if sum(map(len, pieces)) <= room:
-        return pieces, b""
     for index, piece in enumerate(pieces):
         if len(piece) > room:
             overflow = b"".join([piece[room:], *pieces[index + 1 :]])

@@ -160,18 +160,23 @@ class LocalFile:
     def write_now(self, offset: int, pieces: Sequence[Piece], granted: int = 0) -> None:
         """Write all pieces at ``offset``, on the calling thread."""
         size = sum(map(len, pieces))
-        self._find_room(offset, size, granted)
-        with disk_errors("write"):
+        if missing := self._blocks.missing(offset, size):
+            self._find_room(offset, missing, granted)
+        try:
             write_all(self._descriptor, offset, pieces, size)
+        except OSError as error:
+            raise _disk_fault("write", error) from error
 
-    def _find_room(self, offset: int, size: int, granted: int) -> None:
-        """Take blocks for this write and more, where the reserve leaves room for both, or raise DiskFull."""
+    def _find_room(self, offset: int, missing: int, granted: int) -> None:
+        """Take blocks for this write and more, where the reserve leaves room for both, or raise DiskFull.
+
+        Only for what the file has no blocks for yet: the others are taken, whatever is free by now.
+        """
         # Asked, then taken: threads that ask in the same moment may together go below the reserve, by a step
         # each. The next write sees that, and is refused (decision 31).
-        missing = self._blocks.missing(offset, size)
         space = measure_space(self._descriptor)
         reserve = self._min_free.of(space.total)
-        if missing and (step := self._blocks.step(offset, granted)) and space.free - step >= reserve:
+        if (step := self._blocks.step(offset, granted)) and space.free - step >= reserve:
             self._blocks.take(offset, step)
         elif space.free - missing < reserve:
             raise _too_full()
@@ -201,16 +206,20 @@ def disk_errors(doing: str, place: Path | int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        text = f"The spool could not {doing}: {reason}."
-        # A quota too: for its user the disk is full, whatever the file system still has.
-        if error.errno in _FULL:
-            fault: DiskFull | DiskError = DiskFull(text, retry_after=60)
-        else:
-            fault = DiskError(text)
-        if isinstance(place, Path):
-            name_disk(fault, place, error.errno)
-        raise fault from error
+        raise _disk_fault(doing, error, place) from error
+
+
+def _disk_fault(doing: str, error: OSError, place: Path | int | None = None) -> DiskFull | DiskError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    text = f"The spool could not {doing}: {reason}."
+    # A quota too: for its user the disk is full, whatever the file system still has.
+    if error.errno in _FULL:
+        fault: DiskFull | DiskError = DiskFull(text, retry_after=60)
+    else:
+        fault = DiskError(text)
+    if isinstance(place, Path):
+        name_disk(fault, place, error.errno)
+    return fault
 
 
 def name_disk(fault: DiskFull | DiskError, directory: Path, number: int | None = None) -> None:

@@ -7,8 +7,7 @@ that is not payload is bounded.
 
 import functools
 import re
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shim.errors import BadFraming
 from shim.wire.headers import TOKEN, is_token, is_valid_value
@@ -32,8 +31,7 @@ LARGEST_ALIKE = 64 * 1024  # of larger ones a buffer holds few, and an expressio
 MOST_AT_ONCE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """What a buffer held: payload slices in order, the bytes used, and whether the body has ended."""
 
     payload: list[memoryview]

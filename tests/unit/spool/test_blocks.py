@@ -153,8 +153,22 @@ def test_the_reserve_is_kept_free_of_writes(calls, free, tmp_path):
 
 
 def test_what_has_blocks_takes_no_more_of_a_disk_that_others_fill(calls, free, tmp_path):
-    free(2 * STEP, MIB)
+    free(2 * STEP, 0)
     assert write(tmp_path, reserve=MIB) == WHOLE
-    free(2 * STEP, MIB - 1)
-    with pytest.raises(DiskFull, match="reserve"):
-        write(tmp_path, reserve=MIB)
+    assert calls.asked == [(0, STEP)]
+
+
+def test_what_has_no_blocks_yet_is_refused_on_a_disk_that_others_fill(calls, free, tmp_path):
+    async def scene():
+        local = LocalDisk(tmp_path, min_free=Amount(size=MIB))
+        file = await local.create()
+        try:
+            file.write_now(0, [bytes(MIB)], 2 * STEP)
+            with pytest.raises(DiskFull, match="reserve"):
+                file.write_now(STEP, [bytes(MIB)], 2 * STEP)
+        finally:
+            await file.close()
+            local.close()
+
+    free(2 * STEP, 2 * MIB - 1)
+    run(scene())
