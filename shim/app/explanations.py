@@ -86,7 +86,8 @@ _CLIENT = {
     "image_conflict": Explanation(
         "The image is not `queued`, so Glance would refuse the data unread.",
         "It has its data already; another upload to it is under way; a killed worker left it in `saving`.",
-        "Make a new image. One that stays in `saving` can only be deleted: `glance.delete_stuck` does that.",
+        "Make a new image. One that stays in `saving` can only be deleted; `glance.delete_stuck` does so for "
+        "uploads that fail from then on.",
         _UPLOADS,
     ),
     "expectation_failed": Explanation(
@@ -172,8 +173,8 @@ _LIMITS = {
     "draining": Explanation(
         "The shim is shutting down and takes nothing new.",
         "A restart or an upgrade.",
-        "The client repeats it. To lose none: sockets from systemd, or `timeouts.drain_delay` behind a load "
-        "balancer.",
+        "The client repeats it. To refuse none: sockets from systemd, in which new connections wait, or "
+        "`timeouts.drain_delay` behind a load balancer.",
         "operating.md#reload-and-restart-without-a-gap",
     ),
     "cancelled": Explanation(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from shim.commands import ENDED_AS_ASKED
-from shim.commands.admin import AdminFlags, with_admin
+from shim.commands.admin import AdminFlags, obeying_listener, with_admin
 from shim.console.client import AdminClient, Json
 from shim.console.words import duration, rate, shortened, size
 
@@ -30,7 +30,7 @@ def cancel(flags: AdminFlags, name: str) -> int:
         print(f"{ended['key']} is cancelled: {_name(ended)}, {size(ended['bytes'])} received")
         return ENDED_AS_ASKED
 
-    return with_admin(flags, work)
+    return with_admin(flags, work, listener=obeying_listener)
 
 
 def _table(uploads: Sequence[Json]) -> str:
