@@ -216,7 +216,9 @@ class Connection:
     def _response_deadline(
         self, request: UpstreamRequest, waited: Seconds = 0.0
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        limit = self._timeouts.response_for(request.length)
+        # Of a body without a length it is known by now.
+        length = self._sender.streamed if request.length is None else request.length
+        limit = self._timeouts.response_for(length)
 
         def expired() -> ResponseTimeout:
             return ResponseTimeout(

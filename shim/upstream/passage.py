@@ -88,18 +88,18 @@ class Passage:
 
     async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
         upstream = self._upstream
-        give_up: Seconds | None = None
+        began: Seconds | None = None
         await upstream.names_known()
         while True:
             member, sent = begun or (await self._server(), None)
             begun = None
             # From the first attempt on: the time in line has a limit of its own.
-            give_up = give_up or upstream.clock() + upstream.retry_for(self._request)
+            began = upstream.clock() if began is None else began
             try:
                 return await self._ask(member, sent)
             except (UpstreamRefused, ConnectTimeout) as error:
                 failure = error
-            await self._go_on_after(failure, give_up)
+            await self._go_on_after(failure, began)
 
     async def _server(self) -> Member:
         """A server whose slot the request has now.
@@ -125,19 +125,23 @@ class Passage:
             place.refuse()
             place.start_over()
 
-    async def _go_on_after(self, failure: UpstreamRefused | ConnectTimeout, give_up: Seconds) -> None:
+    async def _go_on_after(self, failure: UpstreamRefused | ConnectTimeout, began: Seconds) -> None:
         """Return when another attempt is due: at a server that was not tried yet at once, else after a pause.
 
         Raises:
-            UpstreamRefused, ConnectTimeout: The failure itself, where that would be after ``give_up``.
+            UpstreamRefused, ConnectTimeout: The failure itself, where ``connect_retry`` would be over by then,
+                counted from ``began``: many servers that are silent do not take their times one after the other.
         """
         upstream, place = self._upstream, self._place
+        retry = upstream.retry_for(self._request)
         if upstream.watch is not None:
             upstream.watch.doubt()
         place.refuse()
-        if upstream.roster.has_untried(place.avoided):
+        lasted = upstream.clock() - began
+        # Those that refuse at once are all asked, though nothing be tried again.
+        if upstream.roster.has_untried(place.avoided) and lasted <= max(retry, FIRST_PAUSE):
             return
-        if upstream.clock() + self._pause > give_up:
+        if lasted + self._pause > retry:
             raise failure
         # Without a slot: others may find the server back meanwhile.
         await asyncio.sleep(self._pause)

@@ -22,6 +22,7 @@ class RequestSender:
 
     Attributes:
         all_sent: Whether all of the present request was.
+        streamed: Bytes of a body without a length that were sent in chunks.
         drained: Bytes of the body sent last as a whole, and the seconds that the server took to take them.
     """
 
@@ -31,11 +32,13 @@ class RequestSender:
         self._timeout = timeout
         self._clock = clock
         self.all_sent = False
+        self.streamed = 0
         self.drained = (0, 0.0)
 
     def begin(self) -> None:
         """A new request goes out: nothing of it was sent yet."""
         self.all_sent = False
+        self.streamed = 0
         self.drained = (0, 0.0)
 
     def send_now(self, head: bytes, body: BodySource | None) -> bytes:
@@ -130,8 +133,7 @@ class RequestSender:
     async def _send_chunks(self, head: bytes, body: BodySource) -> None:
         """Send a body whose end is not known; the last chunk says that it ended as it should."""
         await self._stream.write(head, self._timeout)
-        offset = 0
-        while piece := await body.read(offset, SEND_SIZE):
+        while piece := await body.read(self.streamed, SEND_SIZE):
             await self._stream.write(encode_chunk(piece), self._timeout)
-            offset += len(piece)
+            self.streamed += len(piece)
         await self._stream.write(LAST_CHUNK, self._timeout)

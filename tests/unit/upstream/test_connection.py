@@ -956,6 +956,28 @@ def test_a_large_body_buys_time(monkeypatch):
     run_leaping(scene())
 
 
+def test_a_large_stream_buys_time_too(monkeypatch):
+    monkeypatch.setattr("shim.upstream.message.RESPONSE_RATE", 10)
+
+    async def scene():
+        for pause, error in ((699, None), (701, ResponseTimeout)):
+            body = Body(FakeDisk().create, memory_limit=1000)
+            request = put(GrowingBody(body, 30, clock=loop_time))
+            assert request.length is None
+            await body.append(bytes(1000))
+            await body.seal()
+            stream = FakeStream(Whole(), Pause(pause), answer())
+            talk = Talk(stream, timeouts=UpstreamTimeouts())
+            if error is None:
+                await talk.exchange(request)
+                talk.connection.close()
+            else:
+                await fail(talk, error, request, match="700 s")
+            await body.close()
+
+    run_leaping(scene())
+
+
 @pytest.mark.parametrize(
     "framing", [None, b"", b"Transfer-Encoding: chunked"], ids=["length", "close", "chunked"]
 )

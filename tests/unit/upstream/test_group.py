@@ -191,6 +191,28 @@ def test_a_server_that_does_not_answer_is_tried_as_long_as_one_that_refuses():
     assert group.lasted <= 10 + 5
 
 
+@series("retry", [0, 1, 10])
+def test_many_servers_that_do_not_answer_are_not_all_waited_for(retry):
+    async def scene(group):
+        with pytest.raises(ConnectTimeout):
+            await group.ask()
+
+    servers = [parse_upstream(f"http://silent-{number}:80") for number in range(9)]
+    group = run_group(scene, *servers, retry=retry, outcomes=[(server, Slow(5)) for server in servers])
+    assert group.lasted <= retry + 5
+
+
+@series("count", [2, 9])
+def test_servers_that_refuse_are_all_asked_though_nothing_is_tried_again(count):
+    async def scene(group):
+        with pytest.raises(UpstreamRefused):
+            await group.ask()
+        assert len(group.network.times) == count
+
+    servers = [parse_upstream(f"http://refusing-{number}:80") for number in range(count)]
+    run_group(scene, *servers, retry=0, outcomes=[(server, Slow(0.001, REFUSED)) for server in servers])
+
+
 DELIVERED = [
     ("closed", [EOF], {}, UpstreamClosed),
     ("reset", [UpstreamClosed("Connection reset by peer.")], {}, UpstreamClosed),
