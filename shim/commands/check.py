@@ -132,6 +132,9 @@ def _admin(loaded: Loaded) -> Iterator[Told]:
             yield "admin", Finding(Level.WARNING, f"{text}set admin.token, or listen on 127.0.0.1")
 
 
+_ENCRYPTED = "is handed no files: with spool.encryption they are not the bodies, which are sent to it"
+
+
 def _spool(loaded: Loaded) -> Iterator[Told]:
     options = proxy_options(loaded.settings)
     findings = inspect_directory(options.directory, max_total=options.max_total, min_free=options.min_free)
@@ -139,15 +142,26 @@ def _spool(loaded: Loaded) -> Iterator[Told]:
     if is_directory(options.directory):
         yield from _of("spool", inspect_quota(options.directory))
         yield from _of("spool", inspect_rate(options.directory))
-    # The default follows Glance, whatever the disk; a limit that somebody set was meant for this one.
-    if is_default(loaded, "spool", "max_body") or not is_directory(options.directory):
-        return
-    total = measure_space(options.directory).total
-    if total < options.spool.max_body < UNLIMITED:
+        total = measure_space(options.directory).total
+        yield from _of("spool", _too_large(loaded, options, total))
+
+
+def _too_large(loaded: Loaded, options: ProxyOptions, total: int) -> Iterator[Finding]:
+    """Limits that a file system of ``total`` bytes ends before they do."""
+    # The defaults follow Glance, whatever the disk; a limit that somebody set was meant for this one.
+    if not is_default(loaded, "spool", "max_body") and total < options.spool.max_body < UNLIMITED:
         text = (
             "spool.max_body is larger than the file system: such a body is refused with 413, or ends with 507"
         )
-        yield "spool", Finding(Level.WARNING, text)
+        yield Finding(Level.WARNING, text)
+    others = {"spool.max_per_project": options.max_per_project.of(total)}
+    if not is_default(loaded, "spool", "max_response"):
+        others["spool.max_response"] = options.spool.max_response
+    others |= {f"max_body of the route {route.name}": route.max_body for route in options.routes}
+    for name, limit in others.items():
+        if total < limit < UNLIMITED:
+            text = f"{name} is larger than the file system: spool.max_total, or the disk's end, comes first"
+            yield Finding(Level.WARNING, text)
 
 
 def _upstreams(loaded: Loaded) -> Iterator[Told]:
@@ -202,6 +216,9 @@ async def _diagnose_all(
         found = await diagnose(address, path, mount=group.mount)
         is_up = all(finding.level is not Level.FAULT for finding in found)
         if is_up and (options.body is BodyMode.HANDOFF or group.name in handed):
+            if options.encryption:
+                found.append(Finding(Level.WARNING, _ENCRYPTED))
+                return found
             target = None if path is None else group.mount.encode("ascii") + path
             found.append(await try_hand_off(address, options.directory, target))
         return found

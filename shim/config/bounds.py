@@ -119,8 +119,8 @@ class TimeoutOptions(Options):
 
     header: kinds.Wait = option(
         "30s",
-        "From the first byte of a request to the end of its head, then 408. Cuts off clients that hold "
-        "connections by sending a header a minute.",
+        "To the end of a request's head, then 408: from its first byte, on a new connection from the "
+        "connection's. Cuts off clients that hold connections by sending a header a minute, or nothing.",
     )
     body_idle: kinds.WaitLimit = option(
         "1min", "No byte of a body for so long is answered with 408: the client is gone, or its network."

@@ -218,7 +218,8 @@ def _main_config(
     return uvicorn.Config(
         duties.application,
         http=entered_by(entrance, protocol),  # type: ignore[arg-type]
-        timeout_graceful_shutdown=None if options.drain == UNLIMITED else round(options.drain),
+        # uvicorn says whole seconds, and gives them to wait_for, which takes parts of them too.
+        timeout_graceful_shutdown=None if options.drain == UNLIMITED else options.drain,  # type: ignore[arg-type]
         **_COMMON,
     )
 

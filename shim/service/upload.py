@@ -188,7 +188,7 @@ class ImageUpload:
             UpstreamFault: The failure, with what is known of the image.
         """
         if isinstance(failure, _NEVER_DELIVERED):
-            return Remedy.GIVE_UP
+            raise _with_state(failure, "Nothing of the upload was delivered: it can be repeated.")
         aftermath = Aftermath(
             self._questions, self._service_token, delete_stuck=self._options.delete_stuck, clock=self._clock
         )
@@ -214,4 +214,8 @@ def _with_state(failure: Failure, state: str) -> ShimError:
     if isinstance(failure, Reply):
         kind = ResponseTimeout if may_go_on(failure) else UpstreamClosed
         return kind(f"The server gave the upload up with status {failure.status}. {state}")
-    return type(failure)(f"{failure.detail} {state}", for_operator=f"{failure.for_operator} {state}")
+    return type(failure)(
+        f"{failure.detail} {state}",
+        retry_after=failure.retry_after,
+        for_operator=f"{failure.for_operator} {state}",
+    )

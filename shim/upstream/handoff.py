@@ -164,6 +164,7 @@ class HandOff:
 
     def _next_way(self, stream: NetworkStream) -> Way:
         if self._address.protocol is not Protocol.UWSGI:
+            self._give_up("it does not speak the uwsgi protocol")
             return Way.SENDING
         if self._way is Way.SENDING and self._clock() >= self._asked_again_at:
             self._way = Way.DESCRIPTOR

@@ -129,8 +129,8 @@ class Passage:
         """Return when another attempt is due: at a server that was not tried yet at once, else after a pause.
 
         Raises:
-            UpstreamRefused, ConnectTimeout: The failure itself, where ``connect_retry`` would be over by then,
-                counted from ``began``: many servers that are silent do not take their times one after the other.
+            UpstreamRefused, ConnectTimeout: The failure itself, where ``connect_retry``, counted from
+                ``began``, would be over by then: many silent servers do not take their times in turn.
         """
         upstream, place = self._upstream, self._place
         retry = upstream.retry_for(self._request)

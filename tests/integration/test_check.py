@@ -3,7 +3,7 @@
 import pytest
 
 from shim.demo.hosting import Kind
-from tests.integration.running import check, serve_echo
+from tests.integration.running import check, check_settings, serve_echo
 
 pytestmark = pytest.mark.servers
 
@@ -60,3 +60,12 @@ def test_the_settings_of_a_uwsgi_on_this_host(environment, tmp_path):
         "socket-timeout = 10 is not longer than timeouts.cut_through_stall" in line for line in warnings
     )
     assert "set: harakiri = 2100 in uWSGI's ini" in output
+
+
+def test_a_hand_off_of_encrypted_bodies(environment, tmp_path):
+    with serve_echo(environment, tmp_path, "uwsgi-unix") as server:
+        settings = ['body="handoff"', "spool.encryption=true"]
+        status, output = check_settings(tmp_path, server.url, *settings)
+    assert status == 0, output
+    assert "is handed no files: with spool.encryption" in output
+    assert "opens spool files" not in output

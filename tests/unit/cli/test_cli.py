@@ -317,5 +317,12 @@ def test_check_looks_at_the_edges(tmp_path, capsys):
     sticky = ["service=none", 'upstreams={a = {servers = ["http://127.0.0.1:1"], balance = "sticky"}}']
     check.run(None, None, sticky)
     assert "warning  upstream a: sticky goes by images" in capsys.readouterr().out
+    large = [
+        "spool.max_per_project=1024TiB",
+        "spool.max_response=1024TiB",
+        'routes=[{path = "/**", max_body = "1024TiB"}]',
+    ]
+    check.run(None, "http://127.0.0.1:1", [f"spool.directory={tmp_path}", *large])
+    assert capsys.readouterr().out.count("is larger than the file system: spool.max_total") == 3
     check.run(None, "http://127.0.0.1:1", ["admin.listen=0.0.0.0:9293", "admin.token=a-token-of-some-length"])
     assert " admin: " not in capsys.readouterr().out

@@ -10,6 +10,7 @@ from shim.admission.room import QueueOptions
 from shim.errors import (
     ConnectTimeout,
     ImageConflict,
+    NoUpstream,
     QueueFull,
     ResponseTimeout,
     SendTimeout,
@@ -300,9 +301,15 @@ def test_a_queued_image_takes_the_body_again(failure, admitted):
 
 @pytest.mark.parametrize("failure", [UpstreamRefused("refused"), ConnectTimeout("no connection")])
 def test_what_was_never_delivered_was_tried_enough(failure):
-    remedy, upload = recover(failure)
-    assert remedy is Remedy.GIVE_UP
+    error, upload = recover(failure)
+    assert type(error) is type(failure)
+    assert error.detail == f"{failure.detail} Nothing of the upload was delivered: it can be repeated."
     assert upload.methods == ["GET"]
+
+
+def test_when_to_repeat_what_found_no_server_is_still_told():
+    error, _ = recover(NoUpstream("all are drained", retry_after=7))
+    assert error.retry_after == 7
 
 
 @pytest.mark.parametrize("most", [0, 10], ids=["a full line", "a long line"])

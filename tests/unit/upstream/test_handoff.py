@@ -153,6 +153,20 @@ def test_a_server_that_opens_nothing_is_sent_bodies_and_asked_again_later(tmp_pa
     assert len([record for record in caplog.records if "No hand-off" in record.message]) == 1, "said once"
 
 
+def test_a_server_that_does_not_speak_uwsgi_is_sent_bodies_and_that_is_said_once(
+    tmp_path, descriptor, caplog
+):
+    async def scene(stage):
+        server = Server(Way.DESCRIPTOR)
+        assert [await stage.offer(server) for _ in range(3)] == [Way.SENDING] * 3
+        assert server.seen == [None] * 3
+
+    with caplog.at_level(logging.WARNING):
+        play(scene, tmp_path, descriptor, address=HTTP)
+    (said,) = [record for record in caplog.records if "No hand-off" in record.message]
+    assert "does not speak the uwsgi protocol" in said.message
+
+
 def test_without_a_directory_nothing_gets_a_name(tmp_path, descriptor):
     async def scene(stage):
         server = Server(Way.NAME)
