@@ -164,8 +164,8 @@ def blocks(size: int, seed: int) -> bytes:
 
 
 LARGE = [
-    pytest.param(50_000, 1, "chunks", id="50,000 chunks of one byte"),
-    pytest.param(24 * MIB, 24 * MIB, "chunks", id="one chunk of 24 MiB"),
+    pytest.param(100_000, 1, "chunks", id="100,000 chunks of one byte"),
+    pytest.param(64 * MIB, 64 * MIB, "chunks", id="one chunk of 64 MiB"),
     pytest.param(8 * MIB, MIB, "chunks", id="chunks of 1 MiB"),
     pytest.param(8 * MIB, 65_521, "chunks", id="chunks of 65,521 bytes"),
     pytest.param(8 * MIB, 0, "length", id="length 8 MiB"),

@@ -40,6 +40,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "tls_plain": {"server.fast": False},
 }
 """How the shim works inside: settings that choose it."""
+AS_SHIPPED = ("http-unix-fast", "uwsgi-tcp-fast")
+"""Cases with the memory limit that the shim comes with: small bodies are read by the loop there."""
 
 _BODIES = ("cut_through", "early_answers", "ends", "expect", "limits")
 _CONNECTIONS = ("answers", "declared", "edges", "framing", "large_answers", "reuse", "workers")
@@ -62,10 +64,10 @@ def cases(*names: str) -> list[Any]:
 
 EACH_ONCE = [
     cases(FEW[0])[0],
-    *(pytest.param(name, marks=pytest.mark.more) for name in (FEW[1], "http-tcp-tls")),
+    *(pytest.param(name, marks=pytest.mark.more) for name in (FEW[1], AS_SHIPPED[0], "http-tcp-tls")),
 ]
-"""Each protocol, each kind of socket and each way once: for what is settled before a body or an answer is
-under way, as heads, refusals and limits are. A module says so by ``CASES = EACH_ONCE``."""
+"""Each protocol, each kind of socket, each way and the shipped settings once: for what is settled before a
+body or an answer is under way, as heads, refusals and limits are. A module says so by ``CASES = EACH_ONCE``."""
 
 STATUSES = {
     "bad_request": 400,
@@ -334,6 +336,13 @@ class Identity:
         self.settings = {"server.tls.certificate": str(certificate), "server.tls.key": str(key)}
 
 
+def _settings(case: str) -> dict[str, Any]:
+    """What a case asks of the shim, beside its upstream."""
+    if case in AS_SHIPPED:
+        return {}
+    return WAYS[case.rpartition("-")[2]]
+
+
 class RigPool:
     """Rigs by case and settings, made when first asked for. The least recently used ones end first."""
 
@@ -386,7 +395,7 @@ class RigPool:
                     stack.enter_context(other)
             shim = Shim(
                 folder,
-                {**planned, **WAYS[way], **(identity.settings if identity else {}), **settings},
+                {**planned, **_settings(case), **(identity.settings if identity else {}), **settings},
                 routes=routes,
                 ready=ready,
                 environment=self._environment(),
