@@ -66,8 +66,8 @@ EACH_ONCE = [
     cases(FEW[0])[0],
     *(pytest.param(name, marks=pytest.mark.more) for name in (FEW[1], AS_SHIPPED[0], "http-tcp-tls")),
 ]
-"""Each protocol, each kind of socket, each way and the shipped settings once: for what is settled before a
-body or an answer is under way, as heads, refusals and limits are. A module says so by ``CASES = EACH_ONCE``."""
+"""Each protocol, each kind of socket, each way and the shipped settings once, for what is settled before a
+body or an answer is under way, as heads, refusals and limits are. A module says so by ``CASES = ...``."""
 
 STATUSES = {
     "bad_request": 400,
