@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from shim.timing import Seconds
+from shim.timing import Clock, Seconds, monotonic
 
 # All at work for so long and not one turn ended: they do not compute, they are stuck.
 STALL: Seconds = 0.05
@@ -32,7 +32,9 @@ class Crew:
     The loop calls ``begin_turn`` before each piece of work and ``end_turn`` after it.
     """
 
-    def __init__(self, loop: Callable[[], None], least: int, most: int, *, name: str) -> None:
+    def __init__(
+        self, loop: Callable[[], None], least: int, most: int, *, name: str, clock: Clock = monotonic
+    ) -> None:
         """Take what each thread runs, and how many there are; they start with ``start``."""
         self._loop = loop
         self._least = least
@@ -46,6 +48,9 @@ class Crew:
         self._is_ending = False
         self._is_watching = False
         self._watch: threading.Thread | None = None
+        self._clock = clock
+        self._standing_since: Seconds | None = None  # all are at work since then, and no turn has ended
+        self._stood: Seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._threads)
@@ -54,6 +59,14 @@ class Crew:
     def has_free(self) -> bool:
         """Whether a thread is between two turns; without the lock, for it is old news in any case."""
         return self._waiting > 0
+
+    @property
+    def stuck(self) -> Seconds:
+        """Seconds in all in which no thread was free and no turn ended, for ``STALL`` or longer at a time.
+
+        Work that came meanwhile found nobody. Without the lock: old news by a moment.
+        """
+        return self._stood + self._standstill()
 
     def start(self) -> None:
         """Begin with the least number of threads.
@@ -92,14 +105,17 @@ class Crew:
         """The calling thread does not wait for work any more."""
         with self._state:
             self._waiting -= 1
-            if self._waiting == 0 and not self._is_watching:
-                self._is_watching = True
-                self._state.notify_all()
+            if self._waiting == 0:
+                self._standing_since = self._clock()
+                if not self._is_watching:
+                    self._is_watching = True
+                    self._state.notify_all()
 
     def end_turn(self) -> bool:
         """The calling thread is free again; False where it is one too many by now, and is to end."""
         with self._state:
             self._turns += 1
+            self._end_standstill()
             if self._waiting >= self._least and not self._is_ending:
                 self._threads.discard(threading.current_thread())
                 return False
@@ -110,8 +126,19 @@ class Crew:
         thread = threading.Thread(target=self._loop, name=f"{self._name}-{self._numbers}", daemon=True)
         thread.start()
         self._numbers += 1
+        self._end_standstill()
         self._waiting += 1
         self._threads.add(thread)
+
+    def _standstill(self) -> Seconds:
+        since = self._standing_since
+        lasted = 0.0 if since is None else self._clock() - since
+        return lasted if lasted >= STALL else 0.0
+
+    def _end_standstill(self) -> None:
+        if self._standing_since is not None:
+            self._stood += self._standstill()
+            self._standing_since = None
 
     def _add_if_possible(self) -> bool:
         try:

@@ -86,6 +86,7 @@ class Job(abc.ABC, Generic[Result]):
         self._error: Exception | None = None
         self._returned = asyncio.Event()
         self._since: Seconds = 0.0
+        self._stuck_before: Seconds = 0.0
         self._waited: Seconds = 0.0
 
     def __repr__(self) -> str:
@@ -95,7 +96,7 @@ class Job(abc.ABC, Generic[Result]):
 
     @property
     def waited(self) -> Seconds:
-        """Seconds that a peer was waited for, in all; what a disk took does not count.
+        """Seconds that a peer was waited for, in all; what a disk took does not count, of other jobs either.
 
         A delay counts as well, for the peer may go on meanwhile, but only once it is over: until then nobody
         knows what the peer did with it.
@@ -107,7 +108,14 @@ class Job(abc.ABC, Generic[Result]):
     @property
     def _waiting(self) -> Seconds:
         """Seconds that the peer has been waited for since the last turn; asked with the lock held."""
-        return self._poller.clock() - self._since if self._holder is Holder.EPOLL else 0.0
+        return self._elapsed if self._holder is Holder.EPOLL else 0.0
+
+    @property
+    def _elapsed(self) -> Seconds:
+        """Seconds since the last turn, but for those in which no thread could have given the next one."""
+        is_late = self._holder is Holder.LANE
+        stuck = (self._poller.stuck_late if is_late else self._poller.stuck) - self._stuck_before
+        return max(0.0, self._poller.clock() - self._since - stuck)
 
     async def perform(self) -> Result:
         """Work until there is a result; cancelled, it returns when no thread works any more.
@@ -173,7 +181,7 @@ class Job(abc.ABC, Generic[Result]):
         with self._lock:
             if self._holder not in _NOBODY:
                 return False
-            self._count_waiting(self._poller.clock() - self._since)
+            self._count_waiting(self._elapsed)
             self._is_late = self._holder is Holder.LANE
             self._holder = Holder.THREAD
             return True
@@ -232,7 +240,7 @@ class Job(abc.ABC, Generic[Result]):
     def _wait_for(self, wait: Wait) -> None:
         # The holder first: the event may come before the call returns.
         before, self._holder = self._holder, Holder.EPOLL
-        self._wait, self._since = wait, self._poller.clock()
+        self._wait, self._since, self._stuck_before = wait, self._poller.clock(), self._poller.stuck
         try:
             self._poller.watch(self, wait.descriptor, wait.events)
         except BaseException:
@@ -243,7 +251,7 @@ class Job(abc.ABC, Generic[Result]):
     def _is_delayed(self, delay: Delay) -> bool:
         # Nobody watches the socket meanwhile: its registration is one-shot, and has had its event.
         before, self._holder = self._holder, Holder.LANE
-        self._since = self._poller.clock()
+        self._since, self._stuck_before = self._poller.clock(), self._poller.stuck_late
         if not self._poller.delay(self, delay.seconds):
             self._holder = before
         return self._holder is Holder.LANE

@@ -72,7 +72,7 @@ class LateTurns:
         self._clock = clock
         self._lane: Lane[Worker] = Lane()
         self._changed = threading.Condition()
-        self._crew = Crew(self._run, 1, most, name=name)
+        self._crew = Crew(self._run, 1, most, name=name, clock=clock)
         self._is_running = False
 
     def __len__(self) -> int:
@@ -82,6 +82,11 @@ class LateTurns:
     def threads(self) -> int:
         """How many there are."""
         return len(self._crew)
+
+    @property
+    def stuck(self) -> Seconds:
+        """Seconds in all in which all of them were stuck (``Crew.stuck``)."""
+        return self._crew.stuck
 
     def enter(self, worker: Worker, delay: Seconds) -> bool:
         """Give it a turn after so many seconds; False where the system has no thread for that."""

@@ -35,7 +35,7 @@ class Poller:
         """
         self.clock = clock
         self._name = name
-        self._crew = Crew(self._run, threads, most, name=name)
+        self._crew = Crew(self._run, threads, most, name=name, clock=clock)
         self._epoll: select.epoll | None = None
         self._closing = -1
         self._workers: dict[int, Worker] = {}
@@ -53,6 +53,16 @@ class Poller:
     def has_free_thread(self) -> bool:
         """Whether a thread waits for work at this moment."""
         return self._crew.has_free
+
+    @property
+    def stuck(self) -> Seconds:
+        """Seconds in all in which no event could be taken, for all threads were stuck at disks."""
+        return self._crew.stuck
+
+    @property
+    def stuck_late(self) -> Seconds:
+        """The same of the threads that give turns after a delay."""
+        return self._late.stuck
 
     def watch(self, worker: Worker, descriptor: int, events: int) -> None:
         """Wait for ``events`` (EPOLLIN, EPOLLOUT) once; the worker gets a turn as soon as one comes.

@@ -143,6 +143,8 @@ class Download:
             self._stack = contextlib.AsyncExitStack()
         overflow = await self._stack.enter_async_context(room)
         if overflow is None:
+            # Asked again every few seconds: nothing of it may stay until the end of a long answer.
+            await self._stack.aclose()
             # Somebody else's bodies have all there is: the server waits for its client meanwhile. Nobody is
             # refused for it, since the answer has begun.
             self._taking.bear_with(NEXT_ATTEMPT)
@@ -224,7 +226,8 @@ class Download:
 
     def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Future[Result]:
         task = asyncio.ensure_future(work)
-        self._tasks.append(task)
+        # Those that have ended were asked for their results; a slow client's answer takes many.
+        self._tasks = [*(other for other in self._tasks if not other.done()), task]
         return task
 
     async def _end_tasks(self) -> None:

@@ -96,6 +96,8 @@ class Intake(Job[Outcome]):
         self._adapt(taken, len(decoded.payload))
         # Nearly always all of it fits, and nobody has to add up the pieces.
         fitting, overflow = (decoded.payload, b"") if size <= left else _split(decoded.payload, left)
+        # Asked before the write, which tells the reader and forgets that it waited.
+        is_awaited = sink.is_awaited
         if fitting:
             self._last_byte = self._waited
             sink.write(fitting)
@@ -104,14 +106,14 @@ class Intake(Job[Outcome]):
             return Outcome(Ended.WHOLE, overflow, bytes(buffer[decoded.used : size]))
         if overflow or sink.written == sink.room:
             return Outcome(Ended.FULL, overflow)
-        return self._go_on(taken, most, sink)
+        return self._go_on(taken, most, is_awaited=is_awaited)
 
-    def _go_on(self, taken: int, most: int, sink: BodySink) -> Delay | Ready | None:
+    def _go_on(self, taken: int, most: int, *, is_awaited: bool) -> Delay | Ready | None:
         """At once where there is more; a slow client is left alone for a while, unless a reader waits."""
         pause = self._lull.after(taken, self._waited)
         if taken == most:
             return READY
-        return Delay(pause) if pause and not sink.is_awaited else None
+        return Delay(pause) if pause and not is_awaited else None
 
     def _read(self, buffer: memoryview, most: int) -> tuple[int, int]:
         """Take up to ``most`` bytes from the socket; gives how many, and how many of the buffer they fill.

@@ -17,6 +17,8 @@ from shim.wire.framing import BodyKind, Framing
 if TYPE_CHECKING:
     from shim.server.protocol import ClientConnection
 
+# A pump reads up to a megabyte at once, and what comes behind a body with it: so much of that is kept.
+MOST_BEHIND = 4 * MOST_PIPELINED
 # Decoded bytes waiting for the application; beyond it the client is held back.
 # (uvloop reads 250 KB at a time: after one such read nothing more comes unasked for.)
 HIGH_WATER = 192 * 1024
@@ -135,7 +137,13 @@ class RequestBody:
             self._connection.stream.resume()
             return
         assert self._connection.exchange is not None
-        self._connection.state, self._connection.held = Reading.AFTER, rest
+        if len(rest) > MOST_BEHIND:
+            # Kept for each upload that waits for its answer it would be a gigabyte. The answer says that the
+            # connection ends with it, and whoever asked on can ask anew.
+            self._connection.state, rest = Reading.REFUSED, b""
+        else:
+            self._connection.state = Reading.AFTER
+        self._connection.held = rest
         self._connection.exchange.add_body([], ended=True)
         self._connection.exchange.end_was_told()
         if len(rest) <= MOST_PIPELINED:

@@ -42,7 +42,13 @@ class Blocks:
 
     def take(self, offset: int, size: int) -> None:
         """Take them where the file system can; a favour, for without it the write itself takes them."""
-        if _allocate is not None and _allocate(self._descriptor, offset, size):
+        before = _taken(self._descriptor)
+        if (
+            _allocate is not None
+            and _allocate(self._descriptor, offset, size)
+            # ZFS agrees, and takes nothing: what is free would look taken.
+            and _taken(self._descriptor) - before >= size // 2
+        ):
             self.end = offset + size
         else:
             # It cannot (NFS, some FUSE), or has too little: the write that does not fit will say so.
@@ -56,6 +62,11 @@ class Blocks:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, end)
             self.end = end
+
+
+def _taken(descriptor: int) -> int:
+    """Bytes of the disk that a file has."""
+    return os.fstat(descriptor).st_blocks * 512
 
 
 def _find_allocate() -> Callable[[int, int, int], bool] | None:

@@ -169,9 +169,11 @@ async def _while_heard(pouring: Pouring, idle: Seconds, silent: Exception) -> in
 
 async def _while_progressing(sender: FileSender, sending: asyncio.Future[int], timeout: Seconds) -> None:
     """Wait for the end of sending; SendTimeout where the server took no byte for ``timeout``."""
-    position = sender.position
+    position, left = -1, timeout
     while not sending.done():
-        await asyncio.wait({sending}, timeout=None if timeout == UNLIMITED else timeout)
-        if not sending.done() and sender.position == position:
+        if sender.position != position:
+            position, waited, left = sender.position, sender.waited, timeout
+        # A thread that is stuck at a disk keeps the server waiting, and not the other way round.
+        elif (left := timeout - (sender.waited - waited)) <= 0:
             raise send_timeout(timeout)
-        position = sender.position
+        await asyncio.wait({sending}, timeout=None if timeout == UNLIMITED else left)

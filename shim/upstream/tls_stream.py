@@ -12,18 +12,40 @@ from shim.timing import Seconds, deadline
 from shim.upstream.border import send_timeout, transfer_errors
 
 
+class _CountingReader(asyncio.StreamReader):
+    """Knows how much has come, so that what nobody has read is noticed.
+
+    Attributes:
+        came: Bytes in all.
+    """
+
+    came = 0
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override] - any iterable of ints, in theory
+        """Called by the protocol with what it has decrypted."""
+        self.came += len(data)
+        super().feed_data(data)
+
+
 class TlsStream:
     """A TLS connection on asyncio's streams; certificates are checked against the system's."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: _CountingReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._taken = 0
 
     @classmethod
     async def open(cls, host: str, port: int, *, name: str | None = None) -> "TlsStream":
         """Connect and shake hands; the certificate has to be that of ``name``, by default of ``host``."""
+        loop = asyncio.get_running_loop()
+        reader = _CountingReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         context = ssl.create_default_context()
-        return cls(*await asyncio.open_connection(host, port, ssl=context, server_hostname=name or host))
+        transport, _ = await loop.create_connection(
+            lambda: protocol, host, port, ssl=context, server_hostname=name or host
+        )
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     @property
     def sends_files(self) -> bool:
@@ -57,7 +79,9 @@ class TlsStream:
     async def read(self, most: int) -> bytes:
         """Receive some bytes."""
         with transfer_errors():
-            return await self._reader.read(most)
+            data = await self._reader.read(most)
+        self._taken += len(data)
+        return data
 
     async def write(self, data: bytes, timeout: Seconds) -> None:
         """Send all bytes."""
@@ -67,8 +91,8 @@ class TlsStream:
                 await self._writer.drain()
 
     def is_readable(self) -> bool:
-        """Whether the end has come; TLS records of the handshake may wait unseen, and do no harm."""
-        return self._reader.at_eof() or self._writer.is_closing()
+        """Whether bytes or the end have come; records of the handshake may wait unseen, and do no harm."""
+        return self._reader.came > self._taken or self._reader.at_eof() or self._writer.is_closing()
 
     def close(self) -> None:
         """Close without waiting for the peer's goodbye."""

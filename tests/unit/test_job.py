@@ -328,6 +328,48 @@ def test_time_goes_on_only_while_a_peer_is_waited_for():
     pumping(scene, clock=FakeClock())
 
 
+def test_time_in_which_every_thread_is_stuck_is_no_peers():
+    """A disk that stalls keeps peers waiting whose bytes are there: that is not their fault."""
+
+    async def scene(poller):
+        clock, gate = poller.clock, Gate()
+        with Scripted(poller, gate, 7) as stuck, Scripted(poller, 7) as job:
+            waiting = asyncio.ensure_future(job.perform())
+            await waits(job)
+            clock.now += 5
+            standing = asyncio.ensure_future(stuck.perform())
+            stuck.other.send(b"x")
+            await gate.reached()
+            job.other.send(b"x")
+            clock.now += 100
+            assert job.waited == 5
+            gate.open()
+            assert (await standing, await waiting) == (7, 7)
+            assert (stuck.waited, job.waited) == (0, 5)
+
+    pumping(scene, threads=1, most=1, clock=FakeClock())
+
+
+def test_a_lane_that_is_stuck_is_no_peers_fault_either():
+    async def scene(poller):
+        clock, gate = poller.clock, Gate()
+        with (
+            Scripted(poller, Delay(0.1), gate, 7, events=select.EPOLLOUT) as stuck,
+            Scripted(poller, Delay(0.2), 7, events=select.EPOLLOUT) as job,
+        ):
+            tasks = [asyncio.ensure_future(each.perform()) for each in (stuck, job)]
+            await in_lane(stuck)
+            await in_lane(job)
+            clock.now += 0.1
+            await gate.reached()
+            clock.now += 100
+            gate.open()
+            assert [await task for task in tasks] == [7, 7]
+            assert job.waited == pytest.approx(0.1)
+
+    pumping(scene, most=1, threads=1, clock=FakeClock())
+
+
 # -- delays -------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """An answer's way to a client that is slower than its server: when it is spooled, and that all arrives."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -73,11 +74,11 @@ class Server:
 class Scene:
     """A download with all that it needs; ``client`` reads when it is told to."""
 
-    def __init__(self, *, budget=UNLIMITED, most=1 << 30, moves=False, **disk):
+    def __init__(self, *, budget=UNLIMITED, most=1 << 30, moves=False, client=None, **disk):
         self.disk = FakeDisk(**disk)
         self.budget = Budget(budget)
         self.store = Store(self.disk, self.budget, SpoolOptions(memory_limit=1000, max_response=most))
-        self.client = FakeClient()
+        self.client = client or FakeClient()
         self.record = Record("req-1", "GET", "/", "192.0.2.7", 0.0)
         self.answer = Answer(self.client.send, self._move if moves else None)
         self.taken_at = self.ended_at = 0.0
@@ -165,6 +166,42 @@ def test_without_room_the_server_waits(options, server_waits, pours):
         await made.run(Server(*pieces, length=8 * MIB, pours=pours))
         assert (made.taken_at >= 3 * NEXT_ATTEMPT) is server_waits
         assert made.client.body == b"".join(pieces)
+
+    run_leaping(scene())
+
+
+class Slow(FakeClient):
+    """Takes longer for each piece than the pause after an attempt."""
+
+    async def send(self, message):
+        await asyncio.sleep(3 * NEXT_ATTEMPT)
+        await super().send(message)
+
+
+def test_nothing_stays_of_attempts_that_found_no_room():
+    """A long answer to a slow client makes one every few seconds."""
+
+    async def scene():
+        made = Scene(client=Slow(), budget=LEAST_RESPONSE - 1)
+        overflow, entered, most = made.store.overflow, 0, 0
+
+        @contextlib.asynccontextmanager
+        async def counted(*arguments, **options):
+            nonlocal entered, most
+            async with overflow(*arguments, **options) as given:
+                entered, most = entered + 1, max(most, entered + 1)
+                attempts.append(given)
+                try:
+                    yield given
+                finally:
+                    entered -= 1
+
+        attempts = []
+        made.store.overflow = counted
+        await made.run(Server(*numbered(8), length=8 * PIECE))
+        assert len(attempts) > 2
+        assert set(attempts) == {None}
+        assert most == 1
 
     run_leaping(scene())
 

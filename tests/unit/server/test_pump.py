@@ -669,6 +669,32 @@ def test_the_clients_time_and_the_disks():
     pumping(scene, clock=FakeClock())
 
 
+def test_a_slow_client_is_not_left_alone_while_a_reader_waits():
+    """The reader is told of each write, and waits again only when the loop has its turn."""
+
+    class Forgetful(FakeSink):
+        def write(self, pieces):
+            super().write(pieces)
+            self.is_awaited = False
+
+    async def scene(poller):
+        sink = Forgetful()
+        with Pumping(poller, ChunkedDecoder()) as pump:
+            task = pump.start(sink)
+            for _ in range(2):
+                await waits(pump.intake)
+                poller.clock.now += 4
+                sink.is_awaited = True
+                await pump.line.send(b"3\r\nfoo\r\n")
+                await pump.line.is_read()
+                await waits(pump.intake)
+            await pump.line.send(LAST_CHUNK)
+            assert (await task).ended is Ended.WHOLE
+            assert sink.sizes == [3, 3]
+
+    pumping(scene, clock=FakeClock())
+
+
 def test_a_slow_client_is_left_alone_for_a_while():
     """What comes meanwhile is one turn's, and its silence is not judged before that turn."""
 

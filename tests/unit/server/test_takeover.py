@@ -12,11 +12,12 @@ from shim.asgi import inbound_of
 from shim.errors import BadFraming, ClientGone, DiskFull, ShimError
 from shim.server.connection_options import ConnectionOptions
 from shim.server.protocol import ClientConnection
+from shim.server.request_body import MOST_BEHIND
 from shim.wire.chunked import LAST_CHUNK, encode_chunk
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.payload import numbered
-from tests.fakes.pumping import FakeSink, Line, cancelled, pumping
+from tests.fakes.pumping import FakeSink, Line, cancelled, pumping, waits
 from tests.fakes.session import answer_with, read_answers
 from tests.support.series import series
 
@@ -101,6 +102,19 @@ async def serving(application, poller):
                 await asyncio.sleep(0.001)
 
 
+def read_at_once(intake, size):
+    """Let the pump's next read give so many bytes, as one of a fast client does."""
+
+    def read(buffer, _most):
+        got = 0
+        while got < size:
+            with contextlib.suppress(BlockingIOError):
+                got += os.readv(intake._descriptor, [buffer[got:]])
+        return got, got
+
+    intake._read = read
+
+
 async def begun(application):
     """Until the pump is at work."""
     await application.filling.wait()
@@ -125,6 +139,28 @@ def test_a_body_and_the_request_behind_it(run, framing, size, rooms):
             answers = read_answers(await reader.read(), "PUT", "GET")
             assert [answer.body for answer in answers] == [DATA, b"GET"]
             assert application.offered == (application.pump is not None)
+
+    pumping(scene, run=run)
+
+
+@on_both_loops
+@pytest.mark.parametrize(("size", "is_kept"), [(MOST_BEHIND, True), (MOST_BEHIND + 1, False)])
+def test_so_much_behind_a_body_is_kept(run, size, is_kept):
+    """Beyond it would be a megabyte for each upload that waits; the answer says that nothing follows."""
+
+    async def scene(poller):
+        application = Taker()
+        async with serving(application, poller) as (reader, writer, _):
+            writer.write(CHUNKED + encode_chunk(DATA))
+            await begun(application)
+            await waits(application.pump._intake)
+            behind = GET + b"x" * (size - len(GET))
+            read_at_once(application.pump._intake, len(LAST_CHUNK) + len(behind))
+            writer.write(LAST_CHUNK + behind)
+            answers = read_answers(await reader.read(), "PUT", *["GET"] * is_kept)
+            assert answers[0].body == DATA
+            assert (answers[0].headers.get("connection") == "close") is not is_kept
+            assert [answer.body for answer in answers[1:]] == [b"GET"] * is_kept
 
     pumping(scene, run=run)
 

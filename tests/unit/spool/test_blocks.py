@@ -16,16 +16,22 @@ from tests.fakes.loops import run
 
 
 class Calls:
-    """Stands for fallocate(2): keeps what was asked, and agrees or not."""
+    """Stands for fallocate(2): keeps what was asked, agrees or not, and takes what was asked or does not."""
 
-    def __init__(self, monkeypatch, *, agrees=True):
+    def __init__(self, monkeypatch, *, agrees=True, takes=True):
         self.asked = []
         self.agrees = agrees
+        self.takes = takes
         monkeypatch.setattr(blocks, "_allocate", self)
+        monkeypatch.setattr(blocks, "_taken", lambda _descriptor: self.taken)
 
     def __call__(self, descriptor, offset, size):
         self.asked.append((offset, size))
         return self.agrees
+
+    @property
+    def taken(self):
+        return sum(size for _, size in self.asked) if self.agrees and self.takes else 0
 
 
 @pytest.mark.parametrize(
@@ -56,8 +62,9 @@ def test_what_is_missing_is_counted_once(end, size, offset):
     assert file.missing(offset, size) == len(range(max(offset, end), offset + size))
 
 
-def test_who_cannot_is_asked_once(monkeypatch):
-    calls = Calls(monkeypatch, agrees=False)
+@pytest.mark.parametrize("lacks", ["agrees", "takes"])
+def test_who_cannot_is_asked_once(monkeypatch, lacks):
+    calls = Calls(monkeypatch, **{lacks: False})
     file = Blocks(-1)
     file.take(0, STEP)
     assert file.end == 0

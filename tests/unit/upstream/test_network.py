@@ -724,6 +724,34 @@ def test_tls_there_and_back(run, trusted):
 
 
 @on_both_loops
+def test_tls_bytes_that_nobody_asked_for(run, trusted):
+    """On an idle connection they would be read as the answer to what is sent next."""
+
+    async def scene():
+        more = asyncio.Event()
+
+        async def answer_and_more(reader, writer):
+            writer.write(b"answer to " + await reader.read(100))
+            await more.wait()
+            writer.write(b"nobody")
+            await reader.read()
+
+        async with tls_server(trusted["localhost"], answer_and_more) as address:
+            stream = await connect(address, 5)
+            await stream.write(b"us", 5)
+            assert await stream.read(100) == b"answer to us"
+            assert not stream.is_readable()
+            more.set()
+            while not stream.is_readable():
+                await asyncio.sleep(0.001)
+            assert await stream.read(100) == b"nobody"
+            assert not stream.is_readable()
+            stream.close()
+
+    run(scene())
+
+
+@on_both_loops
 def test_tls_ends(run, trusted):
     async def answer_once(reader, writer):
         writer.write(b"answer to " + await reader.read(100))

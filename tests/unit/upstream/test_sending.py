@@ -5,16 +5,19 @@ import contextlib
 import errno
 import os
 import tempfile
+import threading
 
 import pytest
 
 from shim.errors import DiskError, UpstreamClosed
 from shim.job import Holder
+from shim.server.pump import Intake
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.sending import MOST_AT_ONCE, FileSender
+from shim.wire.chunked import LengthDecoder
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.payload import numbered
-from tests.fakes.pumping import Line, cancelled, pumping, waits
+from tests.fakes.pumping import FakeSink, Line, cancelled, pumping, waits
 from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
@@ -192,6 +195,31 @@ def test_cancelled_at_any_moment(run, times):
                     assert await got(line, sender.position) == NUMBERED[: sender.position]
 
     pumping(scene, run=run)
+
+
+def test_a_thread_that_is_stuck_is_not_the_servers_fault():
+    """Waited for longer than a server has to take a byte, it is sent all the same."""
+
+    async def scene(poller):
+        gate = threading.Event()
+        with Line() as line, stored(b"foobar") as file, Line() as other:
+            intake = Intake(poller, other.ours.fileno(), LengthDecoder(1))
+            stuck = FakeSink(gate=gate)
+            filling = asyncio.ensure_future(intake.run(stuck))
+            await waits(intake)
+            await other.send(b"x")
+            await other.is_read()
+            stream = SocketStream(line.ours, poller)
+            sending = asyncio.ensure_future(stream.send_file(file.fileno(), 0, 6, 0.05))
+            await asyncio.sleep(0.2)
+            assert not sending.done()
+            gate.set()
+            assert await sending
+            await filling
+            intake.close()
+            assert await got(line, 6) == b"foobar"
+
+    pumping(scene, threads=1, most=1)
 
 
 def test_no_descriptor_to_lend(monkeypatch):
