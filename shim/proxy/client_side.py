@@ -48,7 +48,7 @@ class ClientSide:
         assert task is not None
         self._block = task
         # A fast path is an offer: who makes none is asked, by a task.
-        if self._watch_client is not None and self.has_body:
+        if self._watch_client is not None and self.is_body_whole:
             self._watch_client(self._client_left)
         else:
             self._watch = self._start(self._take_body())
@@ -79,13 +79,13 @@ class ClientSide:
             await asyncio.sleep(0)
 
     @property
-    def has_body(self) -> bool:
+    def is_body_whole(self) -> bool:
         """Whether the body has come to its end, as it should."""
         return self._receiver is None or self._receiver.body.is_whole
 
-    async def whole(self) -> None:
+    async def wait_until_whole(self) -> None:
         """Wait until the body has come to its end; where it fails the block is cancelled."""
-        if not self.has_body:
+        if not self.is_body_whole:
             await self._whole.wait()
 
     async def dismiss(self) -> None:
@@ -105,7 +105,7 @@ class ClientSide:
         return watch
 
     async def _take_body(self) -> None:
-        if self._receiver is not None and not self.has_body:
+        if self._receiver is not None and not self.is_body_whole:
             await self._receiver.fill()
             self._whole.set()
         await self._notice_leaving()
@@ -122,7 +122,7 @@ class ClientSide:
             return
         error = watch.exception()
         assert isinstance(error, Exception)
-        if isinstance(error, ClientGone) or not (self.has_body or self._is_dismissed):
+        if isinstance(error, ClientGone) or not (self.is_body_whole or self._is_dismissed):
             self._error = error
             self._block.cancel()
 

@@ -65,9 +65,9 @@ class Delivery:
                 await self._give_up(failure)
                 return
             # Once is enough: what is sent anew is sent whole.
-            if not self.client.has_body:
+            if not self.client.is_body_whole:
                 self._enter(Phase.RECEIVE)
-            await self.client.whole()
+            await self.client.wait_until_whole()
 
     async def _attempt(self) -> Failure | None:
         """Send the request once; None where an answer was relayed."""
@@ -106,7 +106,7 @@ class Delivery:
         await take(response, self.answer, self.record, download)
 
     async def _begin_to_respond(self) -> None:
-        if not self.client.has_body:
+        if not self.client.is_body_whole:
             # Answered from the head, or the beginning: nobody wants the rest of the body.
             await self.client.dismiss()
         self._enter(Phase.RESPOND)
