@@ -46,12 +46,14 @@ class Terms:
         self._common = common
 
     def begin(
-        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
+        self, method: str, target: bytes, client: ShortClient, *, has_framing: bool, length: int | None
     ) -> ShortRequest | None:
         """Begin a request, or leave it to the ordinary way."""
         try:
             return begin_short(
-                self._proxy, self._common, Asked(method, target, client, has_body=has_body, length=length)
+                self._proxy,
+                self._common,
+                Asked(method, target, client, has_framing=has_framing, length=length),
             )
         except ShimError:
             # Nothing was done, and the ordinary way comes to the same, and answers it.

@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     method: str
     target: bytes
     client: ShortClient
-    has_body: bool
+    has_framing: bool
     length: int | None
 
 
@@ -70,7 +70,7 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
     if not handling.is_plain:
         return None
     held = None
-    if asked.has_body:
+    if asked.has_framing:
         held = hold_body(proxy.store, route, common.project, asked.client, asked.length)
         if held is None:
             return None
@@ -85,7 +85,7 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
 def _begin_record(proxy: Proxy, common: Common, asked: Asked) -> tuple[Route, Record]:
     """Where a request goes, and a record that nobody keeps yet."""
     path, _, _ = asked.target.partition(b"?")
-    route = proxy.routes.find(asked.method, path, common.headers, asked.length if asked.has_body else 0)
+    route = proxy.routes.find(asked.method, path, common.headers, asked.length if asked.has_framing else 0)
     record = proxy.journal.make(
         id=common.next_identity(),
         method=asked.method,
