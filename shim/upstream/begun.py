@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Begun:
-    """A request under way, with its slot and its connection; one of the four last steps ends it.
+    """A request under way, with its slot and connection; ``finish``, ``take_over`` or ``give_up`` ends it.
 
     Attributes:
         member: The server that has it.
