@@ -71,7 +71,7 @@ class Attempt:
                 if sent.is_fresh or sent.connection.heard:
                     raise
                 server.idle.learn_closing()
-        # For a connection that there will be no place for the server need not wait.
+        # The server need not keep open a connection that we have no room for.
         keep_alive = server.address.protocol is Protocol.HTTP and server.idle.are_wanted
         # Encoded first: what does not fit the protocol must not cost a connection.
         head = request.encode_head(server.address.protocol, keep_alive=keep_alive)
