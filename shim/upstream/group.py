@@ -207,8 +207,12 @@ class Upstream:
         """How long connections for a request are tried anew."""
         return self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
 
-    async def names_known(self) -> None:
-        """Before the first answer of DNS nobody knows where to go; afterwards the last one holds."""
+    async def wait_for_names(self) -> None:
+        """Wait until the names were resolved once; afterwards the last answer of DNS holds.
+
+        Raises:
+            UpstreamRefused: They were not within ``connect_retry``.
+        """
         if self.resolved.is_set():
             return
         text = f"upstream {self.name}: its name was not resolved within {self._connect_retry:g} s."

@@ -89,7 +89,7 @@ class Passage:
     async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
         upstream = self._upstream
         give_up: Seconds | None = None
-        await upstream.names_known()
+        await upstream.wait_for_names()
         while True:
             member, sent = begun or (await self._server(), None)
             begun = None
