@@ -78,7 +78,7 @@ class Delivery:
                     self._message(),
                     interim=self._pass_hints,
                     enter=self._enter,
-                    choose=self._choose,
+                    on_server=self._note_server,
                     begun=begun,
                 ) as response:
                     if self.handling.is_doubtful(response):
@@ -120,7 +120,7 @@ class Delivery:
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)
 
-    def _choose(self, server: str) -> None:
+    def _note_server(self, server: str) -> None:
         self.record.server = server
 
     def _enter(self, phase: Phase) -> None:

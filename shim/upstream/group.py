@@ -109,7 +109,7 @@ class Upstream:
         *,
         interim: Interim,
         enter: EnterPhase,
-        choose: Callable[[str], None] = lambda _server: None,
+        on_server: Callable[[str], None] = lambda _server: None,
         begun: Begun | None = None,
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
@@ -118,7 +118,7 @@ class Upstream:
             request: What to send.
             interim: Gets interim answers.
             enter: Told of each phase that it enters.
-            choose: Told of each server that it is given to, where there are several.
+            on_server: Told of each server that it is given to, where there are several.
             begun: Where ``send_now`` has sent it already.
 
         Raises:
@@ -126,7 +126,7 @@ class Upstream:
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
-        return Passage(self, request, interim=interim, enter=enter, choose=choose, begun=begun)
+        return Passage(self, request, interim=interim, enter=enter, on_server=on_server, begun=begun)
 
     def send_now(self, request: UpstreamRequest) -> Begun | None:
         """Send a small request where neither a slot nor a connection has to be waited for, else None.

@@ -44,7 +44,7 @@ class Passage:
         *,
         interim: Interim,
         enter: EnterPhase,
-        choose: Callable[[str], None],
+        on_server: Callable[[str], None],
         begun: Begun | None = None,
     ) -> None:
         """Take what ``Upstream.exchange`` was given."""
@@ -52,7 +52,7 @@ class Passage:
         self._request = request
         self._interim = interim
         self._enter = enter
-        self._choose = choose
+        self._on_server = on_server
         self._begun = begun
         self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
         self._pause = FIRST_PAUSE
@@ -149,7 +149,7 @@ class Passage:
         if sent is None:
             upstream.roster.note(member, upstream.clock())
         if upstream.roster.positions > 1:
-            self._choose(member.name)
+            self._on_server(member.name)
         exchange = member.server.exchange(self._request, interim=self._interim, enter=self._enter, sent=sent)
         try:
             response = await exchange.__aenter__()
