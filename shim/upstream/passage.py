@@ -61,16 +61,16 @@ class Passage:
         upstream, request = self._upstream, self._request
         if self._begun is not None:
             self._place, member, sent = self._begun.take_over()
-            begun = member, sent
+            first = member, sent
         else:
-            begun = None
+            first = None
             if upstream.watch is not None:
                 await upstream.watch.refresh()
             # What has no length yet may become large.
             length = UNLIMITED if request.is_chunked else request.length
             self._place = upstream.queue.place(request.project, length, request.waits)
         try:
-            return await self._first_answer(begun)
+            return await self._first_answer(first)
         except BaseException:
             self._place.give_back()
             raise
@@ -86,13 +86,13 @@ class Passage:
         finally:
             self._place.give_back()
 
-    async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
+    async def _first_answer(self, first: tuple[Member, Sent] | None) -> Response:
         upstream = self._upstream
         give_up: Seconds | None = None
         await upstream.wait_for_names()
         while True:
-            member, sent = begun or (await self._server(), None)
-            begun = None
+            member, sent = first or (await self._take_server(), None)
+            first = None
             # From the first attempt on: the time in line has a limit of its own.
             give_up = give_up or upstream.clock() + upstream.retry_for(self._request)
             try:
@@ -101,7 +101,7 @@ class Passage:
                 failure = error
             await self._go_on_after(failure, give_up)
 
-    async def _server(self) -> Member:
+    async def _take_server(self) -> Member:
         """A server whose slot the request has now.
 
         Raises:
@@ -113,7 +113,7 @@ class Passage:
         while True:
             roster.check()
             try:
-                position = await place.take(on_wait=self._wait, prefer=prefer)
+                position = await place.take(on_wait=self._enter_queue, prefer=prefer)
             except NowhereToGo:
                 # Who it waited for was taken out, or has gone: there may be one that had refused it before.
                 place.start_over()
@@ -160,5 +160,5 @@ class Passage:
         member.standing.succeed(upstream.clock())
         return response
 
-    def _wait(self) -> None:
+    def _enter_queue(self) -> None:
         self._enter(Phase.QUEUE)
