@@ -23,6 +23,8 @@ class ClientSide:
         ClientGone: The client left; the block was cancelled.
     """
 
+    _block: asyncio.Task[Any]  # of ``__aenter__``
+
     def __init__(
         self,
         receive: Receive,

@@ -33,6 +33,8 @@ class Download:
     ``take`` returns when the server has done its part, ``finish`` when the client has everything.
     """
 
+    _taking: Taking  # of ``take``
+
     def __init__(
         self, answer: Answer, record: Record, store: Store | None = None, *, clock: Clock = monotonic
     ) -> None:

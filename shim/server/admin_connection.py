@@ -20,6 +20,8 @@ _CREDENTIALS = struct.Struct("3i")
 class AdminConnection(HttpToolsProtocol):
     """Puts its abort into the scope's extensions, and a ``LocalPeer`` where there is one."""
 
+    _peer: LocalPeer | None  # of ``connection_made``
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel who has connected: at that moment, whoever has the socket later."""
         super().connection_made(transport)

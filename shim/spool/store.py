@@ -205,6 +205,10 @@ class _LeasedBody:
     A class, for it stands in the way of every body: as a generator it took three times as long.
     """
 
+    # Of ``__aenter__``.
+    _lease: Lease
+    _body: Body
+
     def __init__(self, store: Store, declared: int | None, max_body: float, project: str) -> None:
         self._store = store
         self._declared = declared

@@ -29,6 +29,10 @@ class Attempt:
     A class, for it stands in the way of every request: as a generator it took three times as long.
     """
 
+    # Of ``__aenter__``.
+    _connection: Connection
+    _response: ConnectionResponse
+
     def __init__(
         self,
         server: "Server",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from shim.admission.place import Place
 from shim.admission.preference import NowhereToGo
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
@@ -36,6 +37,10 @@ class Passage:
 
     A class, for it stands in the way of every request: as a generator it took three times as long.
     """
+
+    # Of ``__aenter__``: the slot, and then the server that has answered.
+    _place: Place
+    _member: Member
 
     def __init__(
         self,
