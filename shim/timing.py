@@ -54,7 +54,7 @@ class Stopwatch:
 class deadline:  # noqa: N801 - used like a function, as contextlib's own are
     """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never).
 
-    Does what ``asyncio.timeout`` does, for it stands in the way of every request: on top of that it took
+    Does itself what ``asyncio.timeout`` does, because every request passes through it: on top of that it took
     twice as long, and as a generator longer still.
     """
 

@@ -212,7 +212,7 @@ class Journal:
 
 
 class Recording:
-    """The block of one record; a class, for it stands in the way of every request."""
+    """The block of one record; a class, because every request passes through it."""
 
     __slots__ = ("_journal", "_record")
 

@@ -202,7 +202,7 @@ class Store:
 class _LeasedBody:
     """One request's body, as an ``async with`` block at whose end file and lease are given back.
 
-    A class, for it stands in the way of every body: as a generator it took three times as long.
+    A class, because every body passes through it: as a generator it took three times as long.
     """
 
     # Of ``__aenter__``.

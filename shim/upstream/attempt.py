@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Attempt:
     """An ``async with`` block around the reading of an answer; its end keeps the connection, or closes it.
 
-    A class, for it stands in the way of every request: as a generator it took three times as long.
+    A class, because every request passes through it: as a generator it took three times as long.
     """
 
     # Of ``__aenter__``.

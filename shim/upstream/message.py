@@ -111,7 +111,7 @@ class UpstreamTimeouts:
 
 
 class UpstreamRequest(NamedTuple):
-    """One request as the upstream shall see it; a tuple, for one or more are made of every request.
+    """One request as the upstream shall see it; a tuple, because one or more are made for every request.
 
     Attributes:
         target: Raw target, byte for byte.

@@ -35,7 +35,7 @@ LONGEST_PAUSE: Seconds = 1.0
 class Passage:
     """An ``async with`` block around the reading of an answer; what fails in it speaks against the server.
 
-    A class, for it stands in the way of every request: as a generator it took three times as long.
+    A class, because every request passes through it: as a generator it took three times as long.
     """
 
     # Of ``__aenter__``: the slot, and then the server that has answered.

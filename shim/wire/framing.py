@@ -34,7 +34,7 @@ _NONE, _LENGTH = BodyKind.NONE, BodyKind.LENGTH
 class Framing(NamedTuple):
     """How a body is delimited; ``length`` in bytes for ``BodyKind.LENGTH`` only.
 
-    A tuple, for one is made of every answer, and a frozen dataclass takes three times as long to make.
+    A tuple, because one is made for every answer, and a frozen dataclass takes three times as long to make.
     """
 
     kind: BodyKind

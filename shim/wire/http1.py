@@ -26,7 +26,7 @@ _CR = ord("\r")
 
 
 class RequestHead(NamedTuple):
-    """A request line and its fields; a tuple, for one is made of every request.
+    """A request line and its fields; a tuple, because one is made for every request.
 
     Attributes:
         method: As it came; methods are case-sensitive.
