@@ -216,7 +216,7 @@ class Upstream:
         if self.resolved.is_set():
             return
         text = f"upstream {self.name}: its name was not resolved within {self._connect_retry:g} s."
-        expired = UpstreamRefused("The server behind could not be found.", for_operator=text)
+        expired = UpstreamRefused("The upstream server could not be found.", for_operator=text)
         async with deadline(self._connect_retry, lambda: expired):
             await self.resolved.wait()
 
