@@ -186,7 +186,7 @@ class Journal:
         self._live[record] = None
 
     def end(self, record: Record) -> None:
-        """It is over; likewise."""
+        """The request is over: count it and write its line; called by whoever called ``begin``."""
         del self._live[record]
         ended = self._clock()
         record.enter(None, ended)

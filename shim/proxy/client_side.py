@@ -49,7 +49,7 @@ class ClientSide:
         task = asyncio.current_task()
         assert task is not None
         self._block = task
-        # A fast path is an offer: who makes none is asked, by a task.
+        # A fast path is an offer: without one a task asks ``receive``.
         if self._watch_client is not None and self.is_body_whole:
             self._watch_client(self._client_left)
         else:

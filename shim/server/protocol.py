@@ -129,7 +129,7 @@ class ClientConnection(asyncio.Protocol):
         self.stream.release_writing()
         self._attendance.end()
         if self.short is not None:
-            # Who tells and counts what became of it is the application.
+            # The application logs and counts how it ended.
             self.short.go_on()
         if self.exchange is not None:
             self.exchange.disconnect()

@@ -179,7 +179,7 @@ class Upstream:
         return change
 
     def note_probe(self, member: Member, health: Health) -> None:
-        """A server was probed; to be told only where that says something of it."""
+        """Record a probe's result; not called where it says nothing of the server (``Sign.UNTRIED``)."""
         before = member.standing.is_fit(self.clock())
         member.standing.probe(self.clock(), health.sign)
         after = member.standing.is_fit(self.clock())
