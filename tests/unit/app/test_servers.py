@@ -16,8 +16,9 @@ from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import ServerHealth
 from shim.app.view import View
-from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.asgi import LOCAL_PEER
 from shim.ledger.locks import try_lock
+from shim.local_peer import LocalPeer
 from shim.observe.snapshot import Snapshot
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
