@@ -16,13 +16,13 @@ from shim.errors import NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
-from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.health import Health
 from shim.upstream.member import Member, NamedPlace
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.passage import Passage
+from shim.upstream.pending import PendingRequest
 from shim.upstream.roster import Change, Roster
 from shim.upstream.size_watch import SizeWatch
 
@@ -110,7 +110,7 @@ class Upstream:
         interim: Interim,
         enter: EnterPhase,
         on_server: Callable[[str], None] = lambda _server: None,
-        begun: Begun | None = None,
+        pending: PendingRequest | None = None,
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
 
@@ -119,16 +119,16 @@ class Upstream:
             interim: Gets interim answers.
             enter: Told of each phase that it enters.
             on_server: Told of each server that it is given to, where there are several.
-            begun: Where ``send_now`` has sent it already.
+            pending: Where ``send_now`` has sent it already.
 
         Raises:
             QueueFull, QueueTimeout: No slot came free; nothing was delivered.
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
-        return Passage(self, request, interim=interim, enter=enter, on_server=on_server, begun=begun)
+        return Passage(self, request, interim=interim, enter=enter, on_server=on_server, pending=pending)
 
-    def send_now(self, request: UpstreamRequest) -> Begun | None:
+    def send_now(self, request: UpstreamRequest) -> PendingRequest | None:
         """Send a small request where neither a slot nor a connection has to be waited for, else None.
 
         Nothing was delivered then, nor where it raises ShimError.
@@ -150,7 +150,7 @@ class Upstream:
         if member is None or sent is None:
             return None
         self.roster.note(member, now)
-        return Begun(self, request, place, member, sent)
+        return PendingRequest(self, request, place, member, sent)
 
     @property
     def _is_settled(self) -> bool:

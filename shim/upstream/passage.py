@@ -17,11 +17,11 @@ from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.answer import Interim
-from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response
 from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.pending import PendingRequest
 from shim.upstream.sent import Sent
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Passage:
         interim: Interim,
         enter: EnterPhase,
         on_server: Callable[[str], None],
-        begun: Begun | None = None,
+        pending: PendingRequest | None = None,
     ) -> None:
         """Take what ``Upstream.exchange`` was given."""
         self._upstream = upstream
@@ -58,14 +58,14 @@ class Passage:
         self._interim = interim
         self._enter = enter
         self._on_server = on_server
-        self._begun = begun
+        self._pending = pending
         self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
         self._pause = FIRST_PAUSE
 
     async def __aenter__(self) -> Response:
         upstream, request = self._upstream, self._request
-        if self._begun is not None:
-            self._place, member, sent = self._begun.take_over()
+        if self._pending is not None:
+            self._place, member, sent = self._pending.take_over()
             first = member, sent
         else:
             first = None

@@ -1,6 +1,6 @@
 """A request on one connection of a server, whose answer nobody has read yet.
 
-Made by ``pool``, held by ``begun``, and continued by ``attempt`` where the answer takes its time.
+Made by ``pool``, held by ``pending``, and continued by ``attempt`` where the answer takes its time.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shim.upstream.group import Upstream
 
 
-class Begun:
+class PendingRequest:
     """A request under way, with its slot and connection; ``finish``, ``take_over`` or ``give_up`` ends it.
 
     Attributes:
