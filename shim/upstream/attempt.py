@@ -17,7 +17,7 @@ from shim.upstream.handoff import Offer
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.network import NetworkStream
 from shim.upstream.response import ConnectionResponse
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 
 if TYPE_CHECKING:
     from shim.upstream.pool import Server
@@ -39,7 +39,7 @@ class Attempt:
         request: UpstreamRequest,
         interim: Interim,
         enter: EnterPhase,
-        sent: Sent | None,
+        sent: SentRequest | None,
     ) -> None:
         """Take what ``Server.exchange`` was given."""
         self._server = server
@@ -140,7 +140,7 @@ class Attempt:
         server.drain_meter.add(*connection.drained)
         return response
 
-    async def _rest_of(self, sent: Sent) -> ConnectionResponse:
+    async def _rest_of(self, sent: SentRequest) -> ConnectionResponse:
         """Go on with what ``Server.send_now`` has begun."""
         try:
             return await sent.connection.rest_of_answer(

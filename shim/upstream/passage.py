@@ -22,7 +22,7 @@ from shim.upstream.exchange import Response
 from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.pending import PendingRequest
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 
 if TYPE_CHECKING:
     from shim.upstream.group import Upstream
@@ -91,7 +91,7 @@ class Passage:
         finally:
             self._place.give_back()
 
-    async def _first_answer(self, first: tuple[Member, Sent] | None) -> Response:
+    async def _first_answer(self, first: tuple[Member, SentRequest] | None) -> Response:
         upstream = self._upstream
         give_up: Seconds | None = None
         await upstream.wait_for_names()
@@ -149,7 +149,7 @@ class Passage:
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         place.start_over()
 
-    async def _ask(self, member: Member, sent: Sent | None) -> Response:
+    async def _ask(self, member: Member, sent: SentRequest | None) -> Response:
         upstream = self._upstream
         if sent is None:
             upstream.roster.note(member, upstream.clock())

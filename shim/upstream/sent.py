@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shim.upstream.pool import Server
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """A request that was sent.
 
     Attributes:
