@@ -11,7 +11,7 @@ from shim.asgi import Fields
 from shim.errors import ShimError
 from shim.proxy.flow import Proxy
 from shim.proxy.onward import Common
-from shim.proxy.short import Asked, ShortRequest, begin_short, is_usual
+from shim.proxy.short import ShortHead, ShortRequest, begin_short, is_usual
 from shim.short_way import ShortClient
 from shim.wire.peer import TrustedProxies, peer_of
 
@@ -53,7 +53,7 @@ class Terms:
             return begin_short(
                 self._proxy,
                 self._common,
-                Asked(method, target, client, has_framing=has_framing, length=length),
+                ShortHead(method, target, client, has_framing=has_framing, length=length),
             )
         except ShimError:
             # Nothing was done, and the ordinary way comes to the same, and answers it.

@@ -39,8 +39,8 @@ def is_usual(headers: Headers) -> bool:
     return not any(name in _UNUSUAL for name, _ in headers)
 
 
-class Asked(NamedTuple):
-    """A request as it came, without its fields, and who it is for (``ShortTerms.begin``)."""
+class ShortHead(NamedTuple):
+    """What a request's head says beside its fields, and who it is for (``ShortTerms.begin``)."""
 
     method: str
     target: bytes
@@ -49,18 +49,18 @@ class Asked(NamedTuple):
     length: int | None
 
 
-def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | None":
+def begin_short(proxy: Proxy, common: Common, head: ShortHead) -> "ShortRequest | None":
     """Send a small request; None where it does not fit this way, and nothing was done.
 
     Raises:
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.
     """
     proxy.drain.check()
-    route, record = _begin_record(proxy, common, asked)
+    route, record = _begin_record(proxy, common, head)
     upstream = proxy.upstreams[route.upstream]
     message = common.message(
-        asked.method,
-        asked.target,
+        head.method,
+        head.target,
         identity=record.id,
         mount=upstream.mount,
         about=record.image,
@@ -70,8 +70,8 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
     if not handling.is_plain:
         return None
     held = None
-    if asked.has_framing:
-        held = hold_body(proxy.store, route, common.project, asked.client, asked.length)
+    if head.has_framing:
+        held = hold_body(proxy.store, route, common.project, head.client, head.length)
         if held is None:
             return None
         message = message._replace(body=held.body)
@@ -79,16 +79,16 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
     pending = _send(upstream, message, held)
     if pending is None:
         return None
-    return ShortRequest(proxy, record, asked.client, _Sending(message, upstream, handling, pending, held))
+    return ShortRequest(proxy, record, head.client, _Sending(message, upstream, handling, pending, held))
 
 
-def _begin_record(proxy: Proxy, common: Common, asked: Asked) -> tuple[Route, Record]:
+def _begin_record(proxy: Proxy, common: Common, head: ShortHead) -> tuple[Route, Record]:
     """Where a request goes, and a record that nobody keeps yet."""
-    path, _, _ = asked.target.partition(b"?")
-    route = proxy.routes.find(asked.method, path, common.headers, asked.length if asked.has_framing else 0)
+    path, _, _ = head.target.partition(b"?")
+    route = proxy.routes.find(head.method, path, common.headers, head.length if head.has_framing else 0)
     record = proxy.journal.make(
         id=common.next_identity(),
-        method=asked.method,
+        method=head.method,
         path=path.decode("ascii", "backslashreplace"),
         client=common.client,
     )
