@@ -14,7 +14,7 @@ from shim.observe.journal import Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.flow import Proxy
 from shim.proxy.forward import Delivery
-from shim.proxy.onward import Common
+from shim.proxy.onward import SharedFields
 from shim.proxy.request import Answer
 from shim.proxy.respond import relayed_headers
 from shim.proxy.short_body import HeldBody, hold_body
@@ -49,16 +49,16 @@ class ShortHead(NamedTuple):
     length: int | None
 
 
-def begin_short(proxy: Proxy, common: Common, head: ShortHead) -> "ShortRequest | None":
+def begin_short(proxy: Proxy, shared: SharedFields, head: ShortHead) -> "ShortRequest | None":
     """Send a small request; None where it does not fit this way, and nothing was done.
 
     Raises:
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.
     """
     proxy.drain.check()
-    route, record = _begin_record(proxy, common, head)
+    route, record = _begin_record(proxy, shared, head)
     upstream = proxy.upstreams[route.upstream]
-    message = common.message(
+    message = shared.message(
         head.method,
         head.target,
         identity=record.id,
@@ -71,7 +71,7 @@ def begin_short(proxy: Proxy, common: Common, head: ShortHead) -> "ShortRequest 
         return None
     held = None
     if head.has_framing:
-        held = hold_body(proxy.store, route, common.project, head.client, head.length)
+        held = hold_body(proxy.store, route, shared.project, head.client, head.length)
         if held is None:
             return None
         message = message._replace(body=held.body)
@@ -82,17 +82,17 @@ def begin_short(proxy: Proxy, common: Common, head: ShortHead) -> "ShortRequest 
     return ShortRequest(proxy, record, head.client, _Sending(message, upstream, handling, pending, held))
 
 
-def _begin_record(proxy: Proxy, common: Common, head: ShortHead) -> tuple[Route, Record]:
+def _begin_record(proxy: Proxy, shared: SharedFields, head: ShortHead) -> tuple[Route, Record]:
     """Where a request goes, and a record that nobody keeps yet."""
     path, _, _ = head.target.partition(b"?")
-    route = proxy.routes.find(head.method, path, common.headers, head.length if head.has_framing else 0)
+    route = proxy.routes.find(head.method, path, shared.headers, head.length if head.has_framing else 0)
     record = proxy.journal.make(
-        id=common.next_identity(),
+        id=shared.next_identity(),
         method=head.method,
         path=path.decode("ascii", "backslashreplace"),
-        client=common.client,
+        client=shared.client,
     )
-    record.project, record.route, record.upstream = common.project, route.name, route.upstream
+    record.project, record.route, record.upstream = shared.project, route.name, route.upstream
     record.image = proxy.service.image_of(path)
     return route, record
 
