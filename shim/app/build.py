@@ -10,7 +10,7 @@ from shim.admission.room import WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.audit import Audited
-from shim.app.colleagues import Alone, Colleagues
+from shim.app.colleagues import Colleagues, SoleWorker
 from shim.app.drains import DrainBoard
 from shim.app.everywhere import Everywhere, member_of
 from shim.app.feed import Feed
@@ -72,7 +72,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     own, cancel = snapshot_maker(drain, store, journal, upstreams, cloud), Canceller(journal).cancel
     board = DrainBoard(upstreams, membership.folder)
     colleagues = (
-        Alone(own, cancel)
+        SoleWorker(own, cancel)
         if membership.folder is None
         else Colleagues(own, membership.folder, membership.number, cancel, look=board.look)
     )

@@ -39,7 +39,7 @@ class WorkerSilent(Exception):
     """A worker was asked to do something, and it is not known whether it did or will."""
 
 
-class Alone:
+class SoleWorker:
     """A shim of one process: itself is all there is."""
 
     def __init__(self, own: SnapshotMaker, cancel: Cancel = lambda _serial, _who: False) -> None:
@@ -65,7 +65,7 @@ class Alone:
         yield
 
 
-class Colleagues(Alone):
+class Colleagues(SoleWorker):
     """One of several workers, or of several generations of them."""
 
     def __init__(

@@ -11,7 +11,7 @@ from pathlib import Path
 from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.admission.shared import Lines
-from shim.app.colleagues import Alone
+from shim.app.colleagues import SoleWorker
 from shim.app.everywhere import Everywhere
 from shim.app.feed import Feed
 from shim.app.observing import Onlookers
@@ -58,7 +58,7 @@ class Parts:
     drain: Drain
     disk: LocalDisk
     gate: ConnectionGate
-    colleagues: Alone
+    colleagues: SoleWorker
     feed: Feed
     everywhere: Everywhere
     onlookers: Onlookers

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from shim import __version__
-from shim.app.colleagues import Alone
+from shim.app.colleagues import SoleWorker
 from shim.app.everywhere import Everywhere
 from shim.app.explanations import EXPLANATIONS
 from shim.app.health import HealthWatch, Readiness, ServerHealth
@@ -37,7 +37,7 @@ class View:
         self,
         store: Store,
         health: HealthWatch,
-        colleagues: Alone,
+        colleagues: SoleWorker,
         everywhere: Everywhere | None = None,
         *,
         clock: Clock = monotonic,

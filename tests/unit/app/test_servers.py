@@ -10,7 +10,7 @@ import pytest
 
 from shim.app.admin import Admin
 from shim.app.audit import Audited
-from shim.app.colleagues import Alone, Colleagues
+from shim.app.colleagues import Colleagues, SoleWorker
 from shim.app.drains import DrainBoard
 from shim.app.feed import Feed
 from shim.app.guard import Guard
@@ -47,7 +47,9 @@ class Worker:
         self.upstreams = upstreams()
         self.board = DrainBoard(self.upstreams, folder)
         self.colleagues = (
-            Alone(Snapshot) if folder is None else Colleagues(Snapshot, folder, number, look=self.board.look)
+            SoleWorker(Snapshot)
+            if folder is None
+            else Colleagues(Snapshot, folder, number, look=self.board.look)
         )
         self.listener = listener
         store = SimpleNamespace(limit=0)
