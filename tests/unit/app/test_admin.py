@@ -14,8 +14,8 @@ from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
 from shim.app.answers import STATUSES
+from shim.app.cloud_presence import CloudPresence
 from shim.app.colleagues import SoleWorker, WorkerSilent
-from shim.app.everywhere import Everywhere
 from shim.app.explanations import EXPLANATIONS
 from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
@@ -103,9 +103,9 @@ class Pages:
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
         own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud)
         colleagues = SoleWorker(own, Canceller(self.journal).cancel)
-        everywhere = Everywhere(colleagues, cloud)
+        presence = CloudPresence(colleagues, cloud)
         health = ToldHealth(readiness, slots)
-        view = View(self.store, health, colleagues, everywhere, clock=lambda: self.now)
+        view = View(self.store, health, colleagues, presence, clock=lambda: self.now)
         self.application = Admin(view, Feed(view.now)).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:

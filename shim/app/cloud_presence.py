@@ -26,7 +26,7 @@ def member_of(options: CloudOptions | None, journal: Journal) -> Member | None:
     return join_cloud(options, lambda: encode_uploads(shim_name(), live_uploads(journal)))
 
 
-class Everywhere:
+class CloudPresence:
     """This worker's shim, and the cloud around it where there is one."""
 
     def __init__(
