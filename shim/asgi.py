@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from shim.local_peer import LocalPeer
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -154,17 +156,6 @@ def inbound_of(scope: Scope) -> Inbound | None:
     """The offer of our own server, or None under another one."""
     offer = (scope.get("extensions") or {}).get(INBOUND)
     return offer if isinstance(offer, Inbound) else None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPeer:
-    """Who is at the other end of a unix socket, as the kernel knows it (SO_PEERCRED, unix(7))."""
-
-    pid: int
-    uid: int
-
-    def __str__(self) -> str:
-        return f"uid {self.uid} (pid {self.pid})"
 
 
 def local_peer_of(scope: Scope) -> LocalPeer | None:

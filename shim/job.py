@@ -81,7 +81,7 @@ class Job(abc.ABC, Generic[Result]):
         self._lock = threading.Lock()
         self._holder = Holder.LOOP
         self._is_called_back = False
-        self._is_late = False
+        self._came_from_lane = False
         self._result: Result | None = None
         self._error: Exception | None = None
         self._returned = asyncio.Event()
@@ -171,7 +171,7 @@ class Job(abc.ABC, Generic[Result]):
         wait = self._take_turns(buffer)
         with self._lock:
             # With the lock held: an event may come at once, and its thread waits for us to be done.
-            if wait is not None and not self._is_called_back and self._waits_again(wait):
+            if wait is not None and not self._is_called_back and self._try_to_wait(wait):
                 return
             self._let_go()
             # Also this: once the loop sees that it holds the job, it may end, and be told nothing any more.
@@ -182,7 +182,7 @@ class Job(abc.ABC, Generic[Result]):
             if self._holder not in _NOBODY:
                 return False
             self._count_waiting(self._elapsed)
-            self._is_late = self._holder is Holder.LANE
+            self._came_from_lane = self._holder is Holder.LANE
             self._holder = Holder.THREAD
             return True
 
@@ -199,7 +199,7 @@ class Job(abc.ABC, Generic[Result]):
         return wait
 
     def _is_wanted_elsewhere(self, began: Seconds) -> bool:
-        if self._is_late:
+        if self._came_from_lane:
             # All who are slow wait behind this turn, and a peer that is ahead by now is none of them. That
             # the poller has a free thread helps nobody in the lane.
             return True
@@ -218,9 +218,9 @@ class Job(abc.ABC, Generic[Result]):
         self._result = outcome
         return None
 
-    def _waits_again(self, wait: Wait | Delay) -> bool:
+    def _try_to_wait(self, wait: Wait | Delay) -> bool:
         if isinstance(wait, Delay):
-            if self._is_delayed(wait):
+            if self._start_delay(wait):
                 return True
             # No thread for that: the socket is waited for as ever.
             wait = self._wait
@@ -248,7 +248,7 @@ class Job(abc.ABC, Generic[Result]):
             raise
         self._watched.add(wait.descriptor)
 
-    def _is_delayed(self, delay: Delay) -> bool:
+    def _start_delay(self, delay: Delay) -> bool:
         # Nobody watches the socket meanwhile: its registration is one-shot, and has had its event.
         before, self._holder = self._holder, Holder.LANE
         self._since, self._stuck_before = self._poller.clock(), self._poller.stuck_late

@@ -34,7 +34,7 @@ class ShortTerms(Protocol):
     """What requests with the same fields on one connection have in common."""
 
     def begin(
-        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
+        self, method: str, target: bytes, client: ShortClient, *, has_framing: bool, length: int | None
     ) -> UnderWay | None:
         """Begin one of them; None where it does not fit the short way after all, and nothing was done.
 
@@ -42,7 +42,7 @@ class ShortTerms(Protocol):
             method: As it came, as ``target``.
             target: Byte for byte.
             client: Asked for the body, and told what becomes of the request, later.
-            has_body: Whether its head says anything of a body, if only that it is empty.
+            has_framing: Whether its head says anything of a body, if only that it is empty.
             length: Of the body, in bytes; None where the head does not say.
         """
         ...

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 Seconds: TypeAlias = float
 Clock: TypeAlias = Callable[[], Seconds]
@@ -54,9 +54,13 @@ class Stopwatch:
 class deadline:  # noqa: N801 - used like a function, as contextlib's own are
     """Raise ``expired()`` when the block takes longer than ``seconds`` (``UNLIMITED``: never).
 
-    Does what ``asyncio.timeout`` does, for it stands in the way of every request: on top of that it took
+    Does itself what ``asyncio.timeout`` does, because every request passes through it: on top of that it took
     twice as long, and as a generator longer still.
     """
+
+    # Of ``__aenter__``: who waits, and how many others had asked for its end by then.
+    _task: asyncio.Task[Any]
+    _others: int
 
     def __init__(
         self, seconds: Seconds, expired: Callable[[], Exception], alarm: "Alarm | None" = None

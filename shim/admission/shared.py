@@ -225,7 +225,7 @@ class SharedTable:
 
 
 def _table_full() -> QueueFull:
-    return QueueFull("Too many requests wait for the servers behind.", retry_after=RETRY_AFTER)
+    return QueueFull("Too many requests are waiting for the upstream servers.", retry_after=RETRY_AFTER)
 
 
 def _goes_on(before: Row, after: Row | None) -> bool:

@@ -42,7 +42,7 @@ class Waits:
         """
         if not self._room.enter():
             raise QueueFull(
-                f"{self._room.limit:.0f} requests wait for the servers behind already.",
+                f"{self._room.limit:.0f} requests are already waiting for the upstream servers.",
                 retry_after=self._retry_after(waiter),
             )
         try:
@@ -57,7 +57,7 @@ class Waits:
 
     def _expired(self, waiter: Waiter) -> QueueTimeout:
         return QueueTimeout(
-            "The server behind was busy with other requests for all the time that this one may wait.",
+            "The upstream server was busy for as long as this request may wait.",
             retry_after=self._retry_after(waiter),
         )
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from shim.app.answers import CLIENT_GONE, STATUSES, answer_error
+from shim.app.answers import CLIENT_GONE, answer_error
 from shim.app.notes import Notes
 from shim.app.stopping import Stoppable
 from shim.asgi import Inbound, Receive, Scope, Send, inbound_of
@@ -146,7 +146,7 @@ async def _conclude(error: ShimError, answer: Answer, headers: Headers, record: 
     if answer.has_begun:
         raise error
     own = answer_error(error, headers, record.id)
-    record.status = STATUSES[error.code]
+    record.status = own.status
     await answer.begin(own.status, own.headers)
     await answer.end(own.body)
 

@@ -10,9 +10,9 @@ from shim.admission.room import WaitingRoom
 from shim.app.admin import Admin
 from shim.app.application import ProxyApplication
 from shim.app.audit import Audited
-from shim.app.colleagues import Alone, Colleagues
+from shim.app.cloud_presence import CloudPresence, member_of
+from shim.app.colleagues import Colleagues, SoleWorker
 from shim.app.drains import DrainBoard
-from shim.app.everywhere import Everywhere, member_of
 from shim.app.feed import Feed
 from shim.app.groups import Group, make_group
 from shim.app.guard import Guard
@@ -72,13 +72,13 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
     own, cancel = snapshot_maker(drain, store, journal, upstreams, cloud), Canceller(journal).cancel
     board = DrainBoard(upstreams, membership.folder)
     colleagues = (
-        Alone(own, cancel)
+        SoleWorker(own, cancel)
         if membership.folder is None
         else Colleagues(own, membership.folder, membership.number, cancel, look=board.look)
     )
-    everywhere = Everywhere(colleagues, cloud, bell=None if lines is None else lines.bell)
+    presence = CloudPresence(colleagues, cloud, bell=None if lines is None else lines.bell)
     health = HealthWatch(drain, store, upstreams, probe_path=service.probe_path)
-    view = View(store, health, colleagues, everywhere)
+    view = View(store, health, colleagues, presence)
     feed = Feed(view.now)
     return Parts(
         application=ProxyApplication(
@@ -93,7 +93,7 @@ def build(options: ProxyOptions, membership: Membership | None = None) -> Parts:
         ),
         colleagues=colleagues,
         feed=feed,
-        everywhere=everywhere,
+        presence=presence,
         cares=[group.care(health.ask) for group in behind],
         onlookers=onlookers,
         poller=poller,

@@ -27,7 +27,7 @@ KEEP_EVERY: Seconds = 5.0
 
 # What one worker asks another for, in a line: its snapshot, or first a look at what has changed for all of
 # them; all else is JSON, answered by whether there was such an upload.
-_TELL, _LOOK, _DONE, _NONE = b"tell", b"look", b"done", b"none"
+_TELL, _LOOK, _DONE, _UNKNOWN = b"tell", b"look", b"done", b"none"
 
 # Takes an upload's number in its worker, and who wants it ended; whether there was such an upload.
 Cancel = Callable[[int, str], bool]
@@ -39,7 +39,7 @@ class WorkerSilent(Exception):
     """A worker was asked to do something, and it is not known whether it did or will."""
 
 
-class Alone:
+class SoleWorker:
     """A shim of one process: itself is all there is."""
 
     def __init__(self, own: SnapshotMaker, cancel: Cancel = lambda _serial, _who: False) -> None:
@@ -65,7 +65,7 @@ class Alone:
         yield
 
 
-class Colleagues(Alone):
+class Colleagues(SoleWorker):
     """One of several workers, or of several generations of them."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Colleagues(Alone):
             return self._cancel(serial, who)
         question = json.dumps({"cancel": serial, "who": who}).encode()
         answer = await self._say(number, question)
-        if answer not in (_DONE, _NONE, None):
+        if answer not in (_DONE, _UNKNOWN, None):
             raise WorkerSilent(f"Worker {number} did not answer.")
         return answer == _DONE
 
@@ -200,7 +200,7 @@ class Colleagues(Alone):
                 self._look()
             return encode_snapshot(await self._kept())
         told = json.loads(question)
-        return _DONE if self._cancel(told["cancel"], told["who"]) else _NONE
+        return _DONE if self._cancel(told["cancel"], told["who"]) else _UNKNOWN
 
     # -- keeping ----------------------------------------------------------------------------------
 

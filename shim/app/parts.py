@@ -11,8 +11,8 @@ from pathlib import Path
 from shim.admission.connections import ConnectionGate
 from shim.admission.drain import Drain
 from shim.admission.shared import Lines
-from shim.app.colleagues import Alone
-from shim.app.everywhere import Everywhere
+from shim.app.cloud_presence import CloudPresence
+from shim.app.colleagues import SoleWorker
 from shim.app.feed import Feed
 from shim.app.observing import Onlookers
 from shim.asgi import Application
@@ -46,7 +46,7 @@ class Parts:
     Attributes:
         gate: Counts client connections.
         colleagues: This worker among the others.
-        everywhere: The same among all shims of its cloud.
+        presence: The same among all shims of its cloud.
         feed: The live views' events, which have no end of their own.
         cares: Who looks after the servers of each upstream.
         poller: The threads of the fast way for bodies; None where all go the plain way.
@@ -58,9 +58,9 @@ class Parts:
     drain: Drain
     disk: LocalDisk
     gate: ConnectionGate
-    colleagues: Alone
+    colleagues: SoleWorker
     feed: Feed
-    everywhere: Everywhere
+    presence: CloudPresence
     onlookers: Onlookers
     cares: Sequence[Care] = ()
     poller: Poller | None = None
@@ -70,7 +70,7 @@ class Parts:
     async def present(self) -> AsyncIterator[None]:
         """What runs beside the requests: others are answered, and servers looked after."""
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self.everywhere.present())
+            await stack.enter_async_context(self.presence.present())
             for care in self.cares:
                 await stack.enter_async_context(care.running())
             yield

@@ -10,8 +10,8 @@ from typing import Any
 from shim.asgi import Fields
 from shim.errors import ShimError
 from shim.proxy.flow import Proxy
-from shim.proxy.onward import Common
-from shim.proxy.short import Asked, ShortRequest, begin_short, is_usual
+from shim.proxy.onward import SharedFields
+from shim.proxy.short import ShortHead, ShortRequest, begin_short, is_usual
 from shim.short_way import ShortClient
 from shim.wire.peer import TrustedProxies, peer_of
 
@@ -33,25 +33,27 @@ class ShortRequests:
         client = ends["client"]
         address = client[0] if client and client[0] else None
         peer = peer_of(address, ends["scheme"], fields, self._trusted)
-        return Terms(self._proxy, Common(fields, peer, tuple(ends["server"] or ("localhost", None))))
+        return Terms(self._proxy, SharedFields(fields, peer, tuple(ends["server"] or ("localhost", None))))
 
 
 class Terms:
     """A ``ShortTerms``."""
 
-    __slots__ = ("_common", "_proxy")
+    __slots__ = ("_proxy", "_shared")
 
-    def __init__(self, proxy: Proxy, common: Common) -> None:
+    def __init__(self, proxy: Proxy, shared: SharedFields) -> None:
         self._proxy = proxy
-        self._common = common
+        self._shared = shared
 
     def begin(
-        self, method: str, target: bytes, client: ShortClient, *, has_body: bool, length: int | None
+        self, method: str, target: bytes, client: ShortClient, *, has_framing: bool, length: int | None
     ) -> ShortRequest | None:
         """Begin a request, or leave it to the ordinary way."""
         try:
             return begin_short(
-                self._proxy, self._common, Asked(method, target, client, has_body=has_body, length=length)
+                self._proxy,
+                self._shared,
+                ShortHead(method, target, client, has_framing=has_framing, length=length),
             )
         except ShimError:
             # Nothing was done, and the ordinary way comes to the same, and answers it.

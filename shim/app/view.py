@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
 from shim import __version__
-from shim.app.colleagues import Alone
-from shim.app.everywhere import Everywhere
+from shim.app.cloud_presence import CloudPresence
+from shim.app.colleagues import SoleWorker
 from shim.app.explanations import EXPLANATIONS
 from shim.app.health import HealthWatch, Readiness, ServerHealth
 from shim.app.metrics import render_metrics
@@ -37,15 +37,15 @@ class View:
         self,
         store: Store,
         health: HealthWatch,
-        colleagues: Alone,
-        everywhere: Everywhere | None = None,
+        colleagues: SoleWorker,
+        presence: CloudPresence | None = None,
         *,
         clock: Clock = monotonic,
     ) -> None:
         self._store = store
         self._health = health
         self._colleagues = colleagues
-        self._everywhere = everywhere or Everywhere(colleagues)
+        self._presence = presence or CloudPresence(colleagues)
         self._clock = clock
 
     async def readiness(self) -> tuple[Readiness, str]:
@@ -70,7 +70,7 @@ class View:
 
     async def all_uploads(self) -> Sequence[Mapping[str, Any]]:
         """Those of all shims of the cloud; raises CloudAway where they cannot be had."""
-        return await self._everywhere.uploads()
+        return await self._presence.uploads()
 
     async def servers(self) -> list[dict[str, Any]]:
         """All servers, one by one."""

@@ -64,9 +64,7 @@ class Results:
 
     def of(self, case: Case, target: int) -> list[Sample]:
         """Those of one case at one target."""
-        return [
-            known for sample, known in self.samples.items() if (sample.case, sample.target) == (case, target)
-        ]
+        return [sample for turn, sample in self.samples.items() if (turn.case, turn.target) == (case, target)]
 
     def spread(self, case: Case, target: int, metric: "Metric") -> Spread | None:
         """Of a metric over the rounds; None where no round has it."""
@@ -82,9 +80,9 @@ class Results:
         """The first target's value over the second's, in each repetition that both have done."""
         sides: list[list[float | None]] = []
         for target in (0, 1):
-            rounds = [Round(case, repetition, target) for repetition in range(self.plan.count)]
-            found = [self.samples.get(known) for known in rounds]
-            sides.append([None if known is None else metric(self, case, known) for known in found])
+            turns = [Round(case, repetition, target) for repetition in range(self.plan.count)]
+            samples = [self.samples.get(turn) for turn in turns]
+            sides.append([None if sample is None else metric(self, case, sample) for sample in samples])
         return paired(*sides)
 
     def asked(self, case: Case, target: int) -> list[Seconds]:

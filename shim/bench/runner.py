@@ -16,7 +16,7 @@ from shim.bench.payload import PIECE, SMALLEST, Filling, Payload
 from shim.bench.plan import WARMING_UP, Case, Plan, Round
 from shim.bench.results import Failure, Results, Sample
 from shim.bench.service import Place, Service
-from shim.bench.traffic import Advance, Sent, ask, download, drip, together, upload
+from shim.bench.traffic import Advance, UploadTiming, ask, download, drip, together, upload
 from shim.timing import Clock, Seconds, finish, monotonic
 
 WARM_UP = 1024**2
@@ -141,13 +141,13 @@ class Runner:
         async with self._places(service, case.size, self._plan.concurrency) as work:
             async with self._beside(service) as asked:
                 began = self._clock()
-                sent = await self._upload(service, case, work, self._watcher.advance)
+                timings = await self._upload(service, case, work, self._watcher.advance)
                 seconds = self._clock() - began
             await self._confirm(service, work)
             return Sample(
                 upload=seconds,
-                uploads=tuple(one.seconds for one in sent),
-                after=tuple(one.after for one in sent),
+                uploads=tuple(one.seconds for one in timings),
+                after=tuple(one.after for one in timings),
                 download=await self._download(service, work) if service.gives_back else None,
                 asked=tuple(asked),
             )
@@ -187,7 +187,9 @@ class Runner:
         rate = self._plan.slow_rate
         await drip(service.client, place, self._filling, rate=rate, stop=stop, clock=self._clock)
 
-    async def _upload(self, service: Service, case: Case, work: _Work, advance: Advance) -> list[Sent]:
+    async def _upload(
+        self, service: Service, case: Case, work: _Work, advance: Advance
+    ) -> list[UploadTiming]:
         declare = self._plan.declare
         return await together(
             upload(service.client, place, payload, case, declare=declare, clock=self._clock, advance=advance)

@@ -32,11 +32,6 @@ class Spread:
             return None
         return cls(statistics.median(known), min(known), max(known), len(known))
 
-    @property
-    def width(self) -> float:
-        """How far the values lie from their median, at most."""
-        return max(self.high - self.median, self.median - self.low)
-
 
 def paired(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list[float]:
     """Our value over theirs in each repetition that has both.

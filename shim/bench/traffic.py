@@ -30,7 +30,7 @@ ASK_PAUSE: Seconds = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class UploadTiming:
     """How an upload went.
 
     Attributes:
@@ -51,7 +51,7 @@ async def upload(
     declare: bool,
     clock: Clock,
     advance: Advance,
-) -> Sent:
+) -> UploadTiming:
     """Send an image's data.
 
     Raises:
@@ -73,7 +73,7 @@ async def upload(
         headers["X-Openstack-Image-Size"] = str(payload.size)
     await _put(client, place, body(), headers, "uploading")
     ended = clock()
-    return Sent(ended - began, ended - handed)
+    return UploadTiming(ended - began, ended - handed)
 
 
 async def download(

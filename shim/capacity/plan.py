@@ -112,7 +112,11 @@ def make_plan(load: Load, way: Way, premises: Premises) -> Plan:
 
 
 def workers_for(slots: int, share: float) -> int:
-    """The fewest workers of which uploads may hold ``slots``: the inverse of the shim's own rule."""
+    """The fewest workers of which uploads may hold ``slots``: the inverse of the shim's own rule.
+
+    One slot they may hold of any number, their share or not. It is planned by the share all the same, rounded
+    down, so that small calls keep about theirs.
+    """
     workers = max(slots, math.floor(slots / share))
     while upload_limit(workers, share) < slots:
         workers += 1

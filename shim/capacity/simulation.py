@@ -8,7 +8,7 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -115,21 +115,21 @@ class _Run:
         self._capacity = Capacity((rules.slots,), rules.slots)
         self._held = Held(servers=1)
         self._line: deque[_Upload] = deque()
-        self._events: list[tuple[Seconds, int, _Upload, str]] = []
+        self._events: list[tuple[Seconds, int, _Upload, _Event]] = []
         # Of what happens at the same moment, the earlier planned comes first, and no two are ever compared.
         self._order = count()
 
     def play(self, trace: Sequence[Arrival]) -> None:
         for number, arrival in enumerate(trace):
-            self._plan(arrival.time, _Upload(number, arrival), "begin")
+            self._plan(arrival.time, _Upload(number, arrival), self._begin)
         while self._events:
-            now, _, upload, what = heapq.heappop(self._events)
+            now, _, upload, event = heapq.heappop(self._events)
             self._watch.advance(now)
-            getattr(self, f"_{what}")(now, upload)
+            event(now, upload)
         self.outcome.ended = self._watch.now
 
-    def _plan(self, time: Seconds, upload: "_Upload", what: str) -> None:
-        heapq.heappush(self._events, (time, next(self._order), upload, what))
+    def _plan(self, time: Seconds, upload: "_Upload", event: "_Event") -> None:
+        heapq.heappush(self._events, (time, next(self._order), upload, event))
 
     # -- what happens ---------------------------------------------------------------------------------
 
@@ -139,8 +139,8 @@ class _Run:
         self._fill(arrival, rules.client_rate)
         self._watch.leased += arrival.size if self._spools and arrival.is_known else 0.0
         # Received before it asks, where both are at once: a body that is whole is forwarded whole.
-        self._plan(now + arrival.size / rules.client_rate, upload, "received")
-        self._plan(now + asks_after(arrival, rules), upload, "ask")
+        self._plan(now + arrival.size / rules.client_rate, upload, self._received)
+        self._plan(now + asks_after(arrival, rules), upload, self._ask)
 
     def _received(self, _: Seconds, upload: "_Upload") -> None:
         self._fill(upload.arrival, -self._rules.client_rate)
@@ -163,7 +163,7 @@ class _Run:
             self._held.add(upload.holder)
             self._watch.slots += 1
             self.outcome.waits.append(now - upload.asked)
-            self._plan(self._leaves(now, upload), upload, "end")
+            self._plan(self._leaves(now, upload), upload, self._end)
 
     def _leaves(self, now: Seconds, upload: "_Upload") -> Seconds:
         """When the server has answered: after the slower side's last byte."""
@@ -200,3 +200,6 @@ class _Upload:
     @property
     def holder(self) -> Holder:
         return Holder(self.number, Kind.UPLOAD, project=0, server=0)
+
+
+_Event = Callable[[Seconds, _Upload], None]

@@ -73,7 +73,7 @@ def judge_statistics(statistics: Statistics) -> Iterator[Finding]:
         )
         yield Finding(Level.WARNING, text, "a longer harakiri in uWSGI's ini")
     if statistics.waiting:
-        text = f"{statistics.waiting} connections wait for a worker of uWSGI: something passes the shim by"
+        text = f"{statistics.waiting} connections wait for a worker of uWSGI: something bypasses the shim"
         yield Finding(Level.NOTE, text)
 
 

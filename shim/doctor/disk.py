@@ -11,6 +11,7 @@ from shim.doctor import GLANCE_RATE
 from shim.errors import ShimError
 from shim.findings import Finding, Level
 from shim.spool.disk import measure_space
+from shim.spool.mounts import MOUNTS, mount_of
 from shim.timing import Clock, Seconds
 
 # Enough to be past what a controller buffers, and nobody notices it beside an image.
@@ -19,7 +20,6 @@ LONGEST: Seconds = 0.5
 _STEP = 4 * 1024 * 1024
 _ROOM = 1024 * 1024 * 1024
 _MIB = 1024 * 1024
-_MOUNTS = Path("/proc/self/mountinfo")
 _QUOTAS = frozenset({"quota", "usrquota", "uquota", "grpquota", "gquota", "prjquota", "pquota"})
 
 
@@ -60,27 +60,13 @@ def judge_rate(rate: float) -> Finding:
     )
 
 
-def inspect_quota(directory: Path, mounts: Path = _MOUNTS) -> Iterator[Finding]:
+def inspect_quota(directory: Path, mounts: Path = MOUNTS) -> Iterator[Finding]:
     """Say that quotas are on; how much of one is left the kernel tells only its owner's tools."""
-    found = sorted(_QUOTAS & set(_options(directory, mounts)))
+    mount = mount_of(directory, mounts)
+    found = [] if mount is None else sorted(_QUOTAS.intersection(mount.options))
     if found:
         text = (
             f"quotas are on ({', '.join(found)}): beyond that of the shim's user bodies end with 507, though "
             "there is free space. `quota` tells how much is left"
         )
         yield Finding(Level.NOTE, text, "spool.max_total = a size below the quota")
-
-
-def _options(directory: Path, mounts: Path) -> list[str]:
-    """The options of the file system that a directory lies on; none where /proc is silent."""
-    try:
-        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
-        device = directory.stat().st_dev
-    except OSError:
-        return []
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        if fields.split()[2] == number and rest:
-            return [*fields.split()[5].split(","), *rest.split()[2].split(",")]
-    return []

@@ -9,11 +9,12 @@ import os
 import re
 import socket
 import stat
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from shim.local_peer import read_local_peer
 
 _PROCESSES = Path("/proc")
 # Of a settings file more is none.
@@ -66,12 +67,11 @@ def listener_of(path: str) -> int | None:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(_PATIENCE)
             asking.connect(path)
-            credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            peer = read_local_peer(asking)
     except OSError:
         return None
     # 0 is a process of another namespace.
-    pid: int = struct.unpack("3i", credentials)[0]
-    return pid or None
+    return None if peer is None else peer.pid or None
 
 
 def read_setup(pid: int, processes: Path = _PROCESSES) -> Setup:

@@ -186,7 +186,7 @@ class Journal:
         self._live[record] = None
 
     def end(self, record: Record) -> None:
-        """It is over; likewise."""
+        """The request is over: count it and write its line; called by whoever called ``begin``."""
         del self._live[record]
         ended = self._clock()
         record.enter(None, ended)
@@ -212,7 +212,7 @@ class Journal:
 
 
 class Recording:
-    """The block of one record; a class, for it stands in the way of every request."""
+    """The block of one record; a class, because every request passes through it."""
 
     __slots__ = ("_journal", "_record")
 

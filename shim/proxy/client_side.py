@@ -23,6 +23,8 @@ class ClientSide:
         ClientGone: The client left; the block was cancelled.
     """
 
+    _block: asyncio.Task[Any]  # of ``__aenter__``
+
     def __init__(
         self,
         receive: Receive,
@@ -47,8 +49,8 @@ class ClientSide:
         task = asyncio.current_task()
         assert task is not None
         self._block = task
-        # A fast path is an offer: who makes none is asked, by a task.
-        if self._watch_client is not None and self.has_body:
+        # A fast path is an offer: without one a task asks ``receive``.
+        if self._watch_client is not None and self.is_body_whole:
             self._watch_client(self._client_left)
         else:
             self._watch = self._start(self._take_body())
@@ -79,13 +81,13 @@ class ClientSide:
             await asyncio.sleep(0)
 
     @property
-    def has_body(self) -> bool:
+    def is_body_whole(self) -> bool:
         """Whether the body has come to its end, as it should."""
         return self._receiver is None or self._receiver.body.is_whole
 
-    async def whole(self) -> None:
+    async def wait_until_whole(self) -> None:
         """Wait until the body has come to its end; where it fails the block is cancelled."""
-        if not self.has_body:
+        if not self.is_body_whole:
             await self._whole.wait()
 
     async def dismiss(self) -> None:
@@ -105,7 +107,7 @@ class ClientSide:
         return watch
 
     async def _take_body(self) -> None:
-        if self._receiver is not None and not self.has_body:
+        if self._receiver is not None and not self.is_body_whole:
             await self._receiver.fill()
             self._whole.set()
         await self._notice_leaving()
@@ -122,7 +124,7 @@ class ClientSide:
             return
         error = watch.exception()
         assert isinstance(error, Exception)
-        if isinstance(error, ClientGone) or not (self.has_body or self._is_dismissed):
+        if isinstance(error, ClientGone) or not (self.is_body_whole or self._is_dismissed):
             self._error = error
             self._block.cancel()
 

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from shim.observe.journal import Record
 from shim.proxy.lag import LOOK
 from shim.proxy.request import Answer
-from shim.proxy.taking import Taking
+from shim.proxy.taking import AnswerTaker
 from shim.spool.overflow import STEP, Overflow
 from shim.spool.store import Store
 from shim.timing import Clock, Seconds, finish, monotonic
@@ -32,6 +32,8 @@ class Download:
 
     ``take`` returns when the server has done its part, ``finish`` when the client has everything.
     """
+
+    _taker: AnswerTaker  # of ``take``
 
     def __init__(
         self, answer: Answer, record: Record, store: Store | None = None, *, clock: Clock = monotonic
@@ -78,7 +80,9 @@ class Download:
         """
         self._left = response.framing.length
         # Not before: most answers are whole at once, and nobody has to be watched for these.
-        self._taking = Taking(self._answer, self._record, self._clock, is_spoolable=self._store is not None)
+        self._taker = AnswerTaker(
+            self._answer, self._record, self._clock, is_spoolable=self._store is not None
+        )
         async with contextlib.aclosing(response.pieces()) as pieces:
             try:
                 while not await self._send_directly(response, pieces):
@@ -108,7 +112,7 @@ class Download:
         while not sending.done():
             await asyncio.wait({sending}, timeout=LOOK)
             # In the middle of a write: else the pieces are being read just now.
-            if self._taking.is_under_way and self._taking.is_behind():
+            if self._taker.is_under_way and self._taker.is_behind():
                 self._is_stopped = True
                 return False
         return sending.result()
@@ -120,13 +124,13 @@ class Download:
                 return not self._is_stopped
         async for piece in pieces:
             self._count(len(piece))
-            await self._taking.write(piece)
+            await self._taker.write(piece)
             if self._is_stopped:
                 return False
             # A fast path is an offer: what is still in the upstream's socket need not come through here.
             if self._answer.move is None:
                 continue
-            movement = await response.lend(self._answer.move, self._taking.onlooker())
+            movement = await response.lend(self._answer.move, self._taker.onlooker())
             if movement is not None:
                 self._count(movement.taken)
                 self._held = movement.held
@@ -147,7 +151,7 @@ class Download:
             await self._stack.aclose()
             # Somebody else's bodies have all there is: the server waits for its client meanwhile. Nobody is
             # refused for it, since the answer has begun.
-            self._taking.bear_with(NEXT_ATTEMPT)
+            self._taker.bear_with(NEXT_ATTEMPT)
             await asyncio.wait({self._sending})
             self._sending.result()
         return overflow
@@ -170,7 +174,7 @@ class Download:
         draining.result()
         assert self._stack is not None
         await self._stack.aclose()
-        self._taking.begin_anew()
+        self._taker.begin_anew()
         return False
 
     async def _fill(self, response: Response, pieces: Pieces, overflow: Overflow) -> bool:
@@ -182,7 +186,7 @@ class Download:
                 if await self._pour(response, overflow):
                     break
                 # Read by us is not taken by the client: who stands still on the last of it holds no server.
-                if overflow.can_end and not self._taking.is_under_way:
+                if overflow.can_end and not self._taker.is_under_way:
                     await overflow.end()
                     return False
         await overflow.end()
@@ -208,7 +212,7 @@ class Download:
         await self._send_held()
         # No faster way back: its client is slow anyway (decision 20).
         while data := await overflow.read(STEP):
-            await self._taking.write(data)
+            await self._taker.write(data)
 
     # -- to the client ----------------------------------------------------------------------------
 
@@ -216,7 +220,7 @@ class Download:
         """Send what a faster way has left behind."""
         held, self._held = self._held, b""
         if held:
-            await self._taking.write(held)
+            await self._taker.write(held)
 
     def _count(self, taken: int) -> None:
         if self._left is not None:

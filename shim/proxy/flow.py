@@ -139,7 +139,7 @@ class Proxy:
 class _Incoming:
     """A block that holds a ticket and a lease for a body; gives what receives it, None where there is none.
 
-    A class, for it stands in the way of every request: two generators took three times as long.
+    A class, because every request passes through it: two generators took three times as long.
 
     Raises:
         LimitReached: There is no room for it, or there are too many under way.

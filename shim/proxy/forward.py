@@ -16,10 +16,10 @@ from shim.service.generic import Failure, Handling, Remedy
 from shim.spool.body import Body
 from shim.spool.store import Store
 from shim.timing import Seconds
-from shim.upstream.begun import Begun
 from shim.upstream.exchange import Response
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.pending import PendingRequest
 from shim.upstream.question import gather
 from shim.wire.http1 import ResponseHead
 
@@ -36,7 +36,7 @@ class Delivery:
         store: Where the answer waits for a client that is slower than the server.
         stall: How long a server may be kept waiting for the body, in seconds.
         is_handed_off: Whether a server on this host may open the body's file.
-        begun: The first attempt, where the short way has sent it already.
+        pending: The first attempt, where the short way has sent it already.
     """
 
     message: UpstreamRequest
@@ -50,7 +50,7 @@ class Delivery:
     store: Store
     stall: Seconds
     is_handed_off: bool = False
-    begun: Begun | None = None
+    pending: PendingRequest | None = None
 
     async def run(self) -> None:
         """Send the request and relay the answer.
@@ -65,21 +65,21 @@ class Delivery:
                 await self._give_up(failure)
                 return
             # Once is enough: what is sent anew is sent whole.
-            if not self.client.has_body:
+            if not self.client.is_body_whole:
                 self._enter(Phase.RECEIVE)
-            await self.client.whole()
+            await self.client.wait_until_whole()
 
     async def _attempt(self) -> Failure | None:
         """Send the request once; None where an answer was relayed."""
-        begun, self.begun = self.begun, None
+        pending, self.pending = self.pending, None
         try:
             async with Download(self.answer, self.record, self.store) as download:
                 async with self.upstream.exchange(
                     self._message(),
                     interim=self._pass_hints,
                     enter=self._enter,
-                    choose=self._choose,
-                    begun=begun,
+                    on_server=self._note_server,
+                    pending=pending,
                 ) as response:
                     if self.handling.is_doubtful(response):
                         return await gather(response)
@@ -106,7 +106,7 @@ class Delivery:
         await take(response, self.answer, self.record, download)
 
     async def _begin_to_respond(self) -> None:
-        if not self.client.has_body:
+        if not self.client.is_body_whole:
             # Answered from the head, or the beginning: nobody wants the rest of the body.
             await self.client.dismiss()
         self._enter(Phase.RESPOND)
@@ -120,7 +120,7 @@ class Delivery:
     async def _pass_hints(self, head: ResponseHead) -> None:
         await relay_hints(head, self.answer)
 
-    def _choose(self, server: str) -> None:
+    def _note_server(self, server: str) -> None:
         self.record.server = server
 
     def _enter(self, phase: Phase) -> None:

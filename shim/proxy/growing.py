@@ -15,7 +15,7 @@ from shim.timing import UNLIMITED, Clock, Seconds, cancel_and_wait, deadline, mo
 
 async def wait_for_start(body: Body, pace: Pace, client: ClientSide, *, clock: Clock = monotonic) -> None:
     """Wait until the forwarding of a body is to begin; at the latest when it is whole."""
-    whole = asyncio.ensure_future(client.whole())
+    whole = asyncio.ensure_future(client.wait_until_whole())
     try:
         while not whole.done() and (pause := pace.next_look(clock(), body.received)) > 0:
             await asyncio.wait({whole}, timeout=pause)

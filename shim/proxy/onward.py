@@ -48,7 +48,7 @@ def upstream_request(
     )
 
 
-class Common:
+class SharedFields:
     """What requests with the same fields on one connection have in common.
 
     Attributes:

@@ -75,7 +75,7 @@ class BodyReceiver:
             more = True
             while more:
                 data, to_come, more = await self._take_part()
-                # A fast path is an offer: who makes none is received from as before.
+                # A fast path is an offer: without one the body is received as before.
                 if more and self._take_over and self.body.outgrows_memory(len(data) + to_come):
                     # Taken before the disk is waited for, or the loop would read on meanwhile.
                     pump, self._take_over = self._take_over(), None

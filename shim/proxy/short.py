@@ -14,16 +14,16 @@ from shim.observe.journal import Phase, Record
 from shim.proxy.client_side import ClientSide
 from shim.proxy.flow import Proxy
 from shim.proxy.forward import Delivery
-from shim.proxy.onward import Common
+from shim.proxy.onward import SharedFields
 from shim.proxy.request import Answer
 from shim.proxy.respond import relayed_headers
 from shim.proxy.short_body import HeldBody, hold_body
 from shim.routes.route import Route
 from shim.service.generic import Handling
 from shim.short_way import ShortClient
-from shim.upstream.begun import Begun
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
+from shim.upstream.pending import PendingRequest
 from shim.upstream.response import ConnectionResponse
 from shim.wire.headers import Headers
 
@@ -39,28 +39,28 @@ def is_usual(headers: Headers) -> bool:
     return not any(name in _UNUSUAL for name, _ in headers)
 
 
-class Asked(NamedTuple):
-    """A request as it came, without its fields, and who it is for (``ShortTerms.begin``)."""
+class ShortHead(NamedTuple):
+    """What a request's head says beside its fields, and who it is for (``ShortTerms.begin``)."""
 
     method: str
     target: bytes
     client: ShortClient
-    has_body: bool
+    has_framing: bool
     length: int | None
 
 
-def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | None":
+def begin_short(proxy: Proxy, shared: SharedFields, head: ShortHead) -> "ShortRequest | None":
     """Send a small request; None where it does not fit this way, and nothing was done.
 
     Raises:
         ShimError: Likewise; the ordinary way fails with it too, or with what has become of it by then.
     """
     proxy.drain.check()
-    route, record = _begin_record(proxy, common, asked)
+    route, record = _begin_record(proxy, shared, head)
     upstream = proxy.upstreams[route.upstream]
-    message = common.message(
-        asked.method,
-        asked.target,
+    message = shared.message(
+        head.method,
+        head.target,
         identity=record.id,
         mount=upstream.mount,
         about=record.image,
@@ -70,29 +70,29 @@ def begin_short(proxy: Proxy, common: Common, asked: Asked) -> "ShortRequest | N
     if not handling.is_plain:
         return None
     held = None
-    if asked.has_body:
-        held = hold_body(proxy.store, route, common.project, asked.client, asked.length)
+    if head.has_framing:
+        held = hold_body(proxy.store, route, shared.project, head.client, head.length)
         if held is None:
             return None
         message = message._replace(body=held.body)
         _note_body(record, route, held)
-    begun = _send(upstream, message, held)
-    if begun is None:
+    pending = _send(upstream, message, held)
+    if pending is None:
         return None
-    return ShortRequest(proxy, record, asked.client, _Sending(message, upstream, handling, begun, held))
+    return ShortRequest(proxy, record, head.client, _Sending(message, upstream, handling, pending, held))
 
 
-def _begin_record(proxy: Proxy, common: Common, asked: Asked) -> tuple[Route, Record]:
+def _begin_record(proxy: Proxy, shared: SharedFields, head: ShortHead) -> tuple[Route, Record]:
     """Where a request goes, and a record that nobody keeps yet."""
-    path, _, _ = asked.target.partition(b"?")
-    route = proxy.routes.find(asked.method, path, common.headers, asked.length if asked.has_body else 0)
+    path, _, _ = head.target.partition(b"?")
+    route = proxy.routes.find(head.method, path, shared.headers, head.length if head.has_framing else 0)
     record = proxy.journal.make(
-        id=common.next_identity(),
-        method=asked.method,
+        id=shared.next_identity(),
+        method=head.method,
         path=path.decode("ascii", "backslashreplace"),
-        client=common.client,
+        client=shared.client,
     )
-    record.project, record.route, record.upstream = common.project, route.name, route.upstream
+    record.project, record.route, record.upstream = shared.project, route.name, route.upstream
     record.image = proxy.service.image_of(path)
     return route, record
 
@@ -103,15 +103,15 @@ def _note_body(record: Record, route: Route, held: HeldBody) -> None:
     record.enter(Phase.RECEIVE, record.started)
 
 
-def _send(upstream: Upstream, message: UpstreamRequest, held: HeldBody | None) -> Begun | None:
+def _send(upstream: Upstream, message: UpstreamRequest, held: HeldBody | None) -> PendingRequest | None:
     """Send a request, or give back what its body has."""
-    begun = None
+    pending = None
     try:
-        begun = upstream.send_now(message)
+        pending = upstream.send_now(message)
     finally:
-        if begun is None and held is not None:
+        if pending is None and held is not None:
             held.release()
-    return begun
+    return pending
 
 
 class _Sending(NamedTuple):
@@ -120,7 +120,7 @@ class _Sending(NamedTuple):
     message: UpstreamRequest
     upstream: Upstream
     handling: Handling
-    begun: Begun
+    pending: PendingRequest
     held: HeldBody | None
 
     def release(self) -> None:
@@ -145,21 +145,21 @@ class ShortRequest:
         self._client = client
         self._sending = sending
         self._is_handed_on = False
-        begun, upstream = sending.begun, sending.upstream
+        pending, upstream = sending.pending, sending.upstream
         if upstream.roster.positions > 1:
-            record.server = begun.member.name
+            record.server = pending.member.name
         # As every request has them; neither connecting nor sending took time that could be told.
         for phase in (Phase.CONNECT, Phase.SEND, Phase.WAIT):
-            record.enter(phase, begun.sent_at)
+            record.enter(phase, pending.sent_at)
         proxy.journal.begin(record)
-        if not (begun.is_sent and self._watches()):
+        if not (pending.is_sent and self._watches()):
             # Later, for who began it does not know of it yet.
             asyncio.get_running_loop().call_soon(client.go_on)
 
     def _watches(self) -> bool:
         """Begin to wait; False where that is not to be had."""
         try:
-            self._sending.begun.watch(self._look)
+            self._sending.pending.watch(self._look)
         except OSError:
             # The kernel watches no more descriptors (epoll_ctl(2)). It is sent all the same, so that nobody
             # may begin it anew.
@@ -169,7 +169,7 @@ class ShortRequest:
     def _look(self) -> None:
         """Something of the answer is there to be read."""
         try:
-            response = self._sending.begun.answer_now()
+            response = self._sending.pending.answer_now()
         except UpstreamFault:
             self._client.go_on()
             return
@@ -186,7 +186,7 @@ class ShortRequest:
         journal.enter(record, Phase.RESPOND)
         record.status, record.sent = response.status, len(body)
         headers = relayed_headers(response, record)
-        self._sending.begun.finish(response)
+        self._sending.pending.finish(response)
         self._sending.release()
         try:
             self._client.give(response.status, headers, body)
@@ -195,11 +195,11 @@ class ShortRequest:
 
     def stop(self) -> None:
         """Wait no more."""
-        self._sending.begun.stop()
+        self._sending.pending.stop()
 
     def give_up(self) -> None:
         """Nobody goes on with it, or not any more: what it holds is given back, if it still is."""
-        self._sending.begun.give_up()
+        self._sending.pending.give_up()
         if not self._is_handed_on:
             self._sending.release()
             self.record.code, self.record.detail = Draining.code, CUT_OFF
@@ -226,7 +226,7 @@ class ShortRequest:
                     record=self.record,
                     store=proxy.store,
                     stall=proxy.stall,
-                    begun=sending.begun,
+                    pending=sending.pending,
                 )
                 await delivery.run()
         finally:

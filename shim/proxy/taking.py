@@ -10,8 +10,8 @@ from shim.proxy.request import Answer
 from shim.timing import UNLIMITED, Clock, Seconds
 
 
-class Taking:
-    """One client's taking of one answer."""
+class AnswerTaker:
+    """One client, as far as one answer goes."""
 
     def __init__(self, answer: Answer, record: Record, clock: Clock, *, is_spoolable: bool) -> None:
         """Take whom it goes to, where that is counted, and whether there is a way for who falls behind."""

@@ -5,25 +5,24 @@ closes a connection only once all is sent, which to who does not read is never.
 """
 
 import asyncio
-import socket
-import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shim.asgi import ABORT, LOCAL_PEER, LocalPeer
-
-# struct ucred: pid, uid and gid, each an int (unix(7)).
-_CREDENTIALS = struct.Struct("3i")
+from shim.asgi import ABORT, LOCAL_PEER
+from shim.local_peer import LocalPeer, read_local_peer
 
 
 class AdminConnection(HttpToolsProtocol):
     """Puts its abort into the scope's extensions, and a ``LocalPeer`` where there is one."""
 
+    _peer: LocalPeer | None  # of ``connection_made``
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel who has connected: at that moment, whoever has the socket later."""
         super().connection_made(transport)
-        self._peer = _peer_of(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        self._peer = None if connection is None else read_local_peer(connection)
 
     def on_message_begin(self) -> None:
         """A request begins: uvicorn makes its scope here."""
@@ -33,11 +32,3 @@ class AdminConnection(HttpToolsProtocol):
             offers[LOCAL_PEER] = self._peer
         # ASGI leaves the values of extensions to servers; uvicorn's types know none.
         self.scope["extensions"] = offers
-
-
-def _peer_of(connection: socket.socket | None) -> LocalPeer | None:
-    if connection is None or connection.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
-        return None
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(told)
-    return LocalPeer(pid, uid)

@@ -52,7 +52,7 @@ class EntranceOptions:
         return self.certificate is None and self.proxies is None
 
 
-class MakesConnections(Protocol):
+class ConnectionFactory(Protocol):
     """A ``ClientConnection`` that only lacks what uvicorn gives, and whom a PROXY header named."""
 
     def __call__(
@@ -62,20 +62,20 @@ class MakesConnections(Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        named: ProxyHeader | None = None,
+        proxy_header: ProxyHeader | None = None,
     ) -> ClientConnection:
         """Make one."""
         ...
 
 
-def entered_by(options: EntranceOptions, make: MakesConnections) -> Callable[..., asyncio.Protocol]:
+def entered_by(options: EntranceOptions, make: ConnectionFactory) -> Callable[..., asyncio.Protocol]:
     """What uvicorn makes for each connection: an entrance, or at once what stands behind it."""
     return make if options.is_open else functools.partial(_entrance, options, make)
 
 
 def _entrance(
     options: EntranceOptions,
-    make: MakesConnections,
+    make: ConnectionFactory,
     config: Config,
     server_state: ServerState,
     app_state: dict[str, Any],
@@ -98,7 +98,7 @@ class Entrance(asyncio.Protocol):
         self._attendance = Attendance(self, server_state, options.gate)
         self._connection = connection
         self._reader: ProxyHeaderReader | None = None
-        self._named: ProxyHeader | None = None
+        self._proxy_header: ProxyHeader | None = None
         self._timer: asyncio.TimerHandle | None = None
         # Set by connection_made, which the loop calls before anything else.
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
@@ -130,14 +130,14 @@ class Entrance(asyncio.Protocol):
         if self._reader is None:
             return
         try:
-            self._named = self._reader.feed(data)
+            self._proxy_header = self._reader.feed(data)
         except BadProxyHeader as fault:
             self._refuse(
                 f"was closed, for {fault}: let the load balancer send one (HAProxy: send-proxy-v2; nginx: "
                 "proxy_protocol on), or set server.proxy_protocol = false"
             )
             return
-        if self._named is not None:
+        if self._proxy_header is not None:
             self._shake_hands(self._reader.take_rest())
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's name
@@ -180,7 +180,7 @@ class Entrance(asyncio.Protocol):
     def _enter(self, transport: asyncio.Transport, rest: bytes) -> ClientConnection:
         """Become a connection that speaks HTTP."""
         self._leave()
-        connection = self._connection(named=self._named)
+        connection = self._connection(proxy_header=self._proxy_header)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if rest:
@@ -216,7 +216,8 @@ class Entrance(asyncio.Protocol):
 
     @property
     def _told_address(self) -> str:
-        named = self._named.client[0] if self._named is not None and self._named.client else None
+        header = self._proxy_header
+        named = header.client[0] if header is not None and header.client else None
         return named or self._address or "unix"
 
     @property

@@ -52,20 +52,20 @@ class ClientConnection(asyncio.Protocol):
         options: ConnectionOptions,
         poller: Poller | None = None,
         relays: Poller | None = None,
-        named: ProxyHeader | None = None,
+        proxy_header: ProxyHeader | None = None,
         gate: ConnectionGate | None = None,
     ) -> None:
         """Take what uvicorn gives each connection, our options, and the fast ways (None: none).
 
         ``poller`` reads bodies into files, ``relays`` moves answers: no stalled disk holds those up.
-        ``named`` is whom a PROXY header says the client to be, in place of the connection's other end;
+        ``proxy_header`` says who the client is, in place of the connection's other end;
         ``gate`` counts the connection.
         """
         self.options = options
         self.relays = relays
         self._attendance = Attendance(self, server_state, gate or ConnectionGate())
         self._is_last = False
-        self._named = named
+        self._proxy_header = proxy_header
         self.loop = _loop or asyncio.get_running_loop()
         self.application = config.loaded_app
         self.server_state = server_state
@@ -89,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         # uvloop's transports are not asyncio.Transport, they only behave so.
-        self.stream = ClientStream(transport, self.options.answer, named=self._named)
+        self.stream = ClientStream(transport, self.options.answer, proxy_header=self._proxy_header)
         client = self.stream.ends["client"]
         refusal = self._attendance.begin(client[0] if client else None)
         if refusal is None:
@@ -129,7 +129,7 @@ class ClientConnection(asyncio.Protocol):
         self.stream.release_writing()
         self._attendance.end()
         if self.short is not None:
-            # Who tells and counts what became of it is the application.
+            # The application logs and counts how it ended.
             self.short.go_on()
         if self.exchange is not None:
             self.exchange.disconnect()

@@ -42,7 +42,7 @@ class ShortExchange:
             self._request.method,
             self._request.target,
             self,
-            has_body=framing.has_framing,
+            has_framing=framing.has_framing,
             length=framing.length,
         )
         if self._under_way is None:

@@ -35,7 +35,7 @@ class ClientStream:
     """
 
     def __init__(
-        self, transport: asyncio.Transport, pace: AnswerPace, *, named: ProxyHeader | None = None
+        self, transport: asyncio.Transport, pace: AnswerPace, *, proxy_header: ProxyHeader | None = None
     ) -> None:
         """Take the transport, how slow a client may be with its answers, and whom a proxy named."""
         self._transport = transport
@@ -43,7 +43,7 @@ class ClientStream:
         self._written = 0
         self._delivered = 0
         # Asked once and now: a connection that has been reset meanwhile has no ends any more.
-        self.ends = _ends(transport, named or ProxyHeader())
+        self.ends = _ends(transport, proxy_header or ProxyHeader())
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
@@ -233,9 +233,9 @@ class ClientStream:
         self._transport.abort()
 
 
-def _ends(transport: asyncio.Transport, named: ProxyHeader) -> dict[str, Any]:
+def _ends(transport: asyncio.Transport, proxy_header: ProxyHeader) -> dict[str, Any]:
     return {
-        "client": named.client or get_remote_addr(transport),
-        "server": named.server or get_local_addr(transport),
+        "client": proxy_header.client or get_remote_addr(transport),
+        "server": proxy_header.server or get_local_addr(transport),
         "scheme": "https" if is_ssl(transport) else "http",
     }

@@ -76,14 +76,14 @@ class Aftermath:
         if may_go_on(failure):
             return (
                 f"The image is still {image.status!r}: it may yet become active. If it does not, it is "
-                "stuck, and must be deleted and made anew."
+                "stuck, and must be deleted and created again."
             )
         return await self._describe_stuck(image)
 
     async def _describe_stuck(self, image: Image) -> str:
         stuck = f"The image is stuck in {image.status!r} and takes no data any more"
         if not self._delete_stuck:
-            return f"{stuck}: it must be deleted and made anew."
+            return f"{stuck}: it must be deleted and created again."
         try:
             deleted = await self._questions.delete(service_token=self._service_token)
         except UNANSWERED as fault:
@@ -91,8 +91,8 @@ class Aftermath:
             deleted = False
         if deleted:
             log.warning("An image stuck in %r was deleted (glance.delete_stuck)", image.status)
-            return f"The image was stuck in {image.status!r} and has been deleted: make it anew."
-        return f"{stuck}, and could not be deleted either: it must be deleted and made anew."
+            return f"The image was stuck in {image.status!r} and has been deleted: create it again."
+        return f"{stuck}, and could not be deleted either: it must be deleted and created again."
 
 
 def may_go_on(failure: Failure) -> bool:

@@ -213,7 +213,7 @@ def _with_state(failure: Failure, state: str) -> ShimError:
     """The same failure, told with the state of the image."""
     if isinstance(failure, Reply):
         kind = ResponseTimeout if may_go_on(failure) else UpstreamClosed
-        return kind(f"The server gave the upload up with status {failure.status}. {state}")
+        return kind(f"The server gave up the upload with status {failure.status}. {state}")
     return type(failure)(
         f"{failure.detail} {state}",
         retry_after=failure.retry_after,

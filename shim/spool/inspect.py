@@ -12,10 +12,10 @@ from shim.errors import ShimError
 from shim.findings import Finding, Level
 from shim.spool.calls import NO_NAMELESS, open_nameless
 from shim.spool.disk import measure_space
+from shim.spool.mounts import MOUNTS, mount_of
 from shim.spool.space import Amount, Space
 from shim.timing import UNLIMITED
 
-_MOUNTS = Path("/proc/self/mountinfo")
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 _WRITE_AND_ENTER = os.W_OK | os.X_OK
 
@@ -35,7 +35,7 @@ def _told_missing(place: Path) -> str:
 
 
 def inspect_directory(
-    directory: Path, *, max_total: Amount, min_free: Amount, mounts: Path = _MOUNTS
+    directory: Path, *, max_total: Amount, min_free: Amount, mounts: Path = MOUNTS
 ) -> Iterator[Finding]:
     """All findings about a spool directory and the limits set for it."""
     if not is_directory(directory):
@@ -45,11 +45,11 @@ def inspect_directory(
         yield Finding(Level.FAULT, f"{directory} cannot be written to by this user (uid {os.geteuid()})")
         return
     yield _inspect_files(directory)
-    kind = file_system_kind(directory, mounts)
-    if kind in _MEMORY_FILE_SYSTEMS:
+    mount = mount_of(directory, mounts)
+    if mount is not None and mount.kind in _MEMORY_FILE_SYSTEMS:
         yield Finding(
             Level.WARNING,
-            f"{directory} is a {kind}: spooled bodies use up memory. Set spool.directory to a disk, "
+            f"{directory} is a {mount.kind}: spooled bodies use up memory. Set spool.directory to a disk, "
             "or keep spool.max_total well below the memory",
         )
     try:
@@ -58,21 +58,6 @@ def inspect_directory(
         yield Finding(Level.FAULT, error.for_operator)
         return
     yield from _inspect_space(space, max_total, min_free)
-
-
-def file_system_kind(directory: Path, mounts: Path = _MOUNTS) -> str | None:
-    """The type of the file system of a directory (``ext4``, ``tmpfs``), None where /proc is silent."""
-    try:
-        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
-        device = directory.stat().st_dev
-    except OSError:
-        return None
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        if fields.split()[2] == number and rest:
-            return rest.split()[0]
-    return None
 
 
 def _inspect_files(directory: Path) -> Finding:

@@ -5,7 +5,7 @@ Where to find what, from the outside in:
 - An upstream: ``group``. Its servers, and which of them is best: ``roster``, ``member``, ``balance``,
   ``standing``.
 - A request's way through it, and on to the next server where one took no connection: ``passage``. The same
-  without a task, for small requests: ``begun``, ``sent``, ``descriptor_watch``.
+  without a task, for small requests: ``pending``, ``sent``, ``descriptor_watch``.
 - What any server can do: ``exchange``. One that is reached by connections: ``pool``; which connection a
   request goes on, and when an idle one is used again: ``attempt``, ``idle``.
 - One connection: ``connection``; what goes out on it: ``request_sender``; what comes: ``answer``,

@@ -17,7 +17,7 @@ from shim.upstream.handoff import Offer
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.network import NetworkStream
 from shim.upstream.response import ConnectionResponse
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 
 if TYPE_CHECKING:
     from shim.upstream.pool import Server
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 class Attempt:
     """An ``async with`` block around the reading of an answer; its end keeps the connection, or closes it.
 
-    A class, for it stands in the way of every request: as a generator it took three times as long.
+    A class, because every request passes through it: as a generator it took three times as long.
     """
+
+    # Of ``__aenter__``.
+    _connection: Connection
+    _response: ConnectionResponse
 
     def __init__(
         self,
@@ -35,7 +39,7 @@ class Attempt:
         request: UpstreamRequest,
         interim: Interim,
         enter: EnterPhase,
-        sent: Sent | None,
+        sent: SentRequest | None,
     ) -> None:
         """Take what ``Server.exchange`` was given."""
         self._server = server
@@ -71,7 +75,7 @@ class Attempt:
                 if sent.is_fresh or sent.connection.heard:
                     raise
                 server.idle.learn_closing()
-        # For a connection that there will be no place for the server need not wait.
+        # The server need not keep open a connection that we have no room for.
         keep_alive = server.address.protocol is Protocol.HTTP and server.idle.are_wanted
         # Encoded first: what does not fit the protocol must not cost a connection.
         head = request.encode_head(server.address.protocol, keep_alive=keep_alive)
@@ -136,7 +140,7 @@ class Attempt:
         server.drain_meter.add(*connection.drained)
         return response
 
-    async def _rest_of(self, sent: Sent) -> ConnectionResponse:
+    async def _rest_of(self, sent: SentRequest) -> ConnectionResponse:
         """Go on with what ``Server.send_now`` has begun."""
         try:
             return await sent.connection.rest_of_answer(

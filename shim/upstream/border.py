@@ -28,19 +28,19 @@ def connect_errors(address: UpstreamAddress) -> Iterator[None]:
     except TimeoutError as error:
         # The kernel's own ETIMEDOUT; our deadline is further out, and passes here as a cancellation.
         raise ConnectTimeout(
-            "The server behind took no connection.", for_operator=f"No connection to {address}: timed out."
+            "The upstream server took no connection.", for_operator=f"No connection to {address}: timed out."
         ) from error
     except (OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             # Refused by our own side: the server may be well.
             raise NoDescriptor(
-                "The proxy has no descriptor left for a connection to the server behind.",
+                "The proxy has no descriptor left for a connection to the upstream server.",
                 for_operator=f"No connection to {address}: raise the limit of open files.",
             ) from error
         # UnicodeError: the resolver takes no such name, as one with an empty label.
         reason = _reason(error)
         raise UpstreamRefused(
-            f"The server behind takes no connections: {reason}.",
+            f"The upstream server takes no connections: {reason}.",
             for_operator=f"No connection to {address}: {reason}.",
         ) from error
 

@@ -123,7 +123,7 @@ class Connection:
         enter: EnterPhase,
         waited: Seconds,
     ) -> ConnectionResponse:
-        """Send what ``send_now`` has left, so long ago, and go on waiting for the answer; as ``exchange``."""
+        """Send what ``send_now`` left ``waited`` seconds ago, and wait for the answer; as ``exchange``."""
         self.unwatch()
         if rest:
             enter(Phase.SEND)

@@ -12,7 +12,7 @@ from shim.upstream.address import UpstreamAddress
 from shim.upstream.answer import Interim
 from shim.upstream.connection import EnterPhase
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 from shim.wire.framing import Framing
 from shim.wire.headers import Headers
 
@@ -76,7 +76,7 @@ class UpstreamServer(Protocol):
         """Bytes per second in which it takes bodies, None where that is not known."""
         ...
 
-    def send_now(self, request: UpstreamRequest) -> Sent | None:
+    def send_now(self, request: UpstreamRequest) -> SentRequest | None:
         """Send a request where that takes no wait; None where it would, and nothing was delivered.
 
         Raises:
@@ -85,7 +85,12 @@ class UpstreamServer(Protocol):
         ...
 
     def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase, sent: Sent | None = None
+        self,
+        request: UpstreamRequest,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+        sent: SentRequest | None = None,
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request, if ``send_now`` has not, and give its answer.
 

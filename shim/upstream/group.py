@@ -16,13 +16,13 @@ from shim.errors import NoDescriptor, UpstreamFault, UpstreamRefused
 from shim.timing import UNLIMITED, Clock, Seconds, deadline, monotonic
 from shim.upstream.address import Protocol, UpstreamAddress
 from shim.upstream.answer import Interim
-from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response, UpstreamServer
 from shim.upstream.health import Health
 from shim.upstream.member import Member, NamedPlace
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.passage import Passage
+from shim.upstream.pending import PendingRequest
 from shim.upstream.roster import Change, Roster
 from shim.upstream.size_watch import SizeWatch
 
@@ -109,8 +109,8 @@ class Upstream:
         *,
         interim: Interim,
         enter: EnterPhase,
-        choose: Callable[[str], None] = lambda _server: None,
-        begun: Begun | None = None,
+        on_server: Callable[[str], None] = lambda _server: None,
+        pending: PendingRequest | None = None,
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request to a server that has a slot for it, and give its answer.
 
@@ -118,17 +118,17 @@ class Upstream:
             request: What to send.
             interim: Gets interim answers.
             enter: Told of each phase that it enters.
-            choose: Told of each server that it is given to, where there are several.
-            begun: Where ``send_now`` has sent it already.
+            on_server: Told of each server that it is given to, where there are several.
+            pending: Where ``send_now`` has sent it already.
 
         Raises:
             QueueFull, QueueTimeout: No slot came free; nothing was delivered.
             UpstreamRefused, ConnectTimeout: No server took a connection while it was tried.
             UpstreamFault: The server that took it failed.
         """
-        return Passage(self, request, interim=interim, enter=enter, choose=choose, begun=begun)
+        return Passage(self, request, interim=interim, enter=enter, on_server=on_server, pending=pending)
 
-    def send_now(self, request: UpstreamRequest) -> Begun | None:
+    def send_now(self, request: UpstreamRequest) -> PendingRequest | None:
         """Send a small request where neither a slot nor a connection has to be waited for, else None.
 
         Nothing was delivered then, nor where it raises ShimError.
@@ -150,7 +150,7 @@ class Upstream:
         if member is None or sent is None:
             return None
         self.roster.note(member, now)
-        return Begun(self, request, place, member, sent)
+        return PendingRequest(self, request, place, member, sent)
 
     @property
     def _is_settled(self) -> bool:
@@ -179,7 +179,7 @@ class Upstream:
         return change
 
     def note_probe(self, member: Member, health: Health) -> None:
-        """A server was probed; to be told only where that says something of it."""
+        """Record a probe's result; not called where it says nothing of the server (``Sign.UNTRIED``)."""
         before = member.standing.is_fit(self.clock())
         member.standing.probe(self.clock(), health.sign)
         after = member.standing.is_fit(self.clock())
@@ -207,12 +207,16 @@ class Upstream:
         """How long connections for a request are tried anew."""
         return self._connect_retry if request.timeouts is None else request.timeouts.connect_retry
 
-    async def names_known(self) -> None:
-        """Before the first answer of DNS nobody knows where to go; afterwards the last one holds."""
+    async def wait_for_names(self) -> None:
+        """Wait until the names were resolved once; afterwards the last answer of DNS holds.
+
+        Raises:
+            UpstreamRefused: They were not within ``connect_retry``.
+        """
         if self.resolved.is_set():
             return
         text = f"upstream {self.name}: its name was not resolved within {self._connect_retry:g} s."
-        expired = UpstreamRefused("The server behind could not be found.", for_operator=text)
+        expired = UpstreamRefused("The upstream server could not be found.", for_operator=text)
         async with deadline(self._connect_retry, lambda: expired):
             await self.resolved.wait()
 

@@ -57,8 +57,8 @@ class Offer:
     way: Way
     opened: asyncio.Event
 
-    async def is_taken(self) -> bool:
-        """Wait a moment for its being opened."""
+    async def wait_until_opened(self) -> bool:
+        """Whether it is opened within ``PATIENCE``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self.opened.wait()

@@ -1,6 +1,6 @@
 """What goes to a server and how long it may take: values shared by both protocols and by all callers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from shim.admission.room import QueueOptions
@@ -95,7 +95,7 @@ class UpstreamTimeouts:
     connect: Seconds = 5.0
     connect_retry: Seconds = 10.0
     send: Seconds = 60.0
-    response: Seconds | None = field(default=None)
+    response: Seconds | None = None
     response_idle: Seconds = 60.0
 
     @classmethod
@@ -111,7 +111,7 @@ class UpstreamTimeouts:
 
 
 class UpstreamRequest(NamedTuple):
-    """One request as the upstream shall see it; a tuple, for one or more are made of every request.
+    """One request as the upstream shall see it; a tuple, because one or more are made for every request.
 
     Attributes:
         target: Raw target, byte for byte.

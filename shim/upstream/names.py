@@ -35,4 +35,4 @@ async def look_up(address: UpstreamAddress, *, patience: Seconds = PATIENCE) -> 
 
 def _unknown(address: UpstreamAddress, reason: str) -> UpstreamRefused:
     text = f"{address}: its name could not be resolved: {reason}"
-    return UpstreamRefused("The server behind could not be found.", for_operator=text)
+    return UpstreamRefused("The upstream server could not be found.", for_operator=text)

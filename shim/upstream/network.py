@@ -104,7 +104,7 @@ async def connect(
 
     def expired() -> ConnectTimeout:
         return ConnectTimeout(
-            f"The server behind took no connection within {timeout:g} s.",
+            f"The upstream server took no connection within {timeout:g} s.",
             for_operator=f"No connection to {address} within {timeout:g} s.",
         )
 

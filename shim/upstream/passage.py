@@ -11,17 +11,18 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from shim.admission.place import Place
 from shim.admission.preference import NowhereToGo
 from shim.errors import ConnectTimeout, UpstreamFault, UpstreamRefused
 from shim.observe.journal import Phase
 from shim.timing import UNLIMITED, Seconds
 from shim.upstream.answer import Interim
-from shim.upstream.begun import Begun
 from shim.upstream.connection import EnterPhase
 from shim.upstream.exchange import Response
 from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
-from shim.upstream.sent import Sent
+from shim.upstream.pending import PendingRequest
+from shim.upstream.sent import SentRequest
 
 if TYPE_CHECKING:
     from shim.upstream.group import Upstream
@@ -34,8 +35,12 @@ LONGEST_PAUSE: Seconds = 1.0
 class Passage:
     """An ``async with`` block around the reading of an answer; what fails in it speaks against the server.
 
-    A class, for it stands in the way of every request: as a generator it took three times as long.
+    A class, because every request passes through it: as a generator it took three times as long.
     """
+
+    # Of ``__aenter__``: the slot, and then the server that has answered.
+    _place: Place
+    _member: Member
 
     def __init__(
         self,
@@ -44,33 +49,33 @@ class Passage:
         *,
         interim: Interim,
         enter: EnterPhase,
-        choose: Callable[[str], None],
-        begun: Begun | None = None,
+        on_server: Callable[[str], None],
+        pending: PendingRequest | None = None,
     ) -> None:
         """Take what ``Upstream.exchange`` was given."""
         self._upstream = upstream
         self._request = request
         self._interim = interim
         self._enter = enter
-        self._choose = choose
-        self._begun = begun
+        self._on_server = on_server
+        self._pending = pending
         self._exchange: contextlib.AbstractAsyncContextManager[Response] | None = None
         self._pause = FIRST_PAUSE
 
     async def __aenter__(self) -> Response:
         upstream, request = self._upstream, self._request
-        if self._begun is not None:
-            self._place, member, sent = self._begun.take_over()
-            begun = member, sent
+        if self._pending is not None:
+            self._place, member, sent = self._pending.take_over()
+            first = member, sent
         else:
-            begun = None
+            first = None
             if upstream.watch is not None:
                 await upstream.watch.refresh()
             # What has no length yet may become large.
             length = UNLIMITED if request.is_chunked else request.length
             self._place = upstream.queue.place(request.project, length, request.waits)
         try:
-            return await self._first_answer(begun)
+            return await self._first_answer(first)
         except BaseException:
             self._place.give_back()
             raise
@@ -86,13 +91,13 @@ class Passage:
         finally:
             self._place.give_back()
 
-    async def _first_answer(self, begun: tuple[Member, Sent] | None) -> Response:
+    async def _first_answer(self, first: tuple[Member, SentRequest] | None) -> Response:
         upstream = self._upstream
         began: Seconds | None = None
-        await upstream.names_known()
+        await upstream.wait_for_names()
         while True:
-            member, sent = begun or (await self._server(), None)
-            begun = None
+            member, sent = first or (await self._take_server(), None)
+            first = None
             # From the first attempt on: the time in line has a limit of its own.
             began = upstream.clock() if began is None else began
             try:
@@ -101,7 +106,7 @@ class Passage:
                 failure = error
             await self._go_on_after(failure, began)
 
-    async def _server(self) -> Member:
+    async def _take_server(self) -> Member:
         """A server whose slot the request has now.
 
         Raises:
@@ -113,7 +118,7 @@ class Passage:
         while True:
             roster.check()
             try:
-                position = await place.take(on_wait=self._wait, prefer=prefer)
+                position = await place.take(on_wait=self._enter_queue, prefer=prefer)
             except NowhereToGo:
                 # Who it waited for was taken out, or has gone: there may be one that had refused it before.
                 place.start_over()
@@ -148,12 +153,12 @@ class Passage:
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         place.start_over()
 
-    async def _ask(self, member: Member, sent: Sent | None) -> Response:
+    async def _ask(self, member: Member, sent: SentRequest | None) -> Response:
         upstream = self._upstream
         if sent is None:
             upstream.roster.note(member, upstream.clock())
         if upstream.roster.positions > 1:
-            self._choose(member.name)
+            self._on_server(member.name)
         exchange = member.server.exchange(self._request, interim=self._interim, enter=self._enter, sent=sent)
         try:
             response = await exchange.__aenter__()
@@ -164,5 +169,5 @@ class Passage:
         member.standing.succeed(upstream.clock())
         return response
 
-    def _wait(self) -> None:
+    def _enter_queue(self) -> None:
         self._enter(Phase.QUEUE)

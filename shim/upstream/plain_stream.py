@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import select
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from shim.asgi import BodySink
 from shim.errors import UpstreamClosed
+from shim.local_peer import read_local_peer
 from shim.poller import Poller
 from shim.spool.disk import Piece
 from shim.timing import UNLIMITED, Seconds, cancel_and_wait, deadline
@@ -24,8 +24,6 @@ from shim.upstream.sending import FileSender
 
 # Reads of one connection that find bytes there already, before others get their turn.
 READS_IN_A_ROW = 4
-# struct ucred: process, user, group.
-_CREDENTIALS = struct.Struct("iII")
 
 
 class SocketStream:
@@ -122,13 +120,9 @@ class SocketStream:
             return await _while_heard(pouring, idle, silent)
 
     def peer_process(self) -> int:
-        """Who listened on the unix socket (SO_PEERCRED)."""
-        if self._socket.family != socket.AF_UNIX:
-            return 0
-        process, _, _ = _CREDENTIALS.unpack(
-            self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
-        return int(process)
+        """Who listened on the unix socket."""
+        peer = read_local_peer(self._socket)
+        return 0 if peer is None else peer.pid
 
     def fileno(self) -> int | None:
         """The socket's."""

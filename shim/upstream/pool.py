@@ -19,7 +19,7 @@ from shim.upstream.idle import IdleConnections
 from shim.upstream.message import UpstreamRequest, UpstreamTimeouts
 from shim.upstream.network import NetworkStream, connect, connect_now
 from shim.upstream.response import ConnectionResponse
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 
 Connect = Callable[[UpstreamAddress, Seconds], Awaitable[NetworkStream]]
 ConnectNow = Callable[[UpstreamAddress], NetworkStream | None]
@@ -87,7 +87,7 @@ class Server:
         """How it gets at spool files, as far as is known."""
         return self.hand_off.way
 
-    def send_now(self, request: UpstreamRequest) -> Sent | None:
+    def send_now(self, request: UpstreamRequest) -> SentRequest | None:
         """Send a small request, where there is a connection for it without a wait; else None.
 
         Raises:
@@ -106,14 +106,19 @@ class Server:
             return None
         rest = connection.send_now(head, request.body)
         self.inflight += 1
-        return Sent(self, connection, keep_alive, idle is None, self.clock(), rest)
+        return SentRequest(self, connection, keep_alive, idle is None, self.clock(), rest)
 
     def _open_now(self) -> Connection | None:
         stream = self._connect_now(self.address)
         return None if stream is None else Connection(stream, self.address, self.timeouts, clock=self.clock)
 
     def exchange(
-        self, request: UpstreamRequest, *, interim: Interim, enter: EnterPhase, sent: Sent | None = None
+        self,
+        request: UpstreamRequest,
+        *,
+        interim: Interim,
+        enter: EnterPhase,
+        sent: SentRequest | None = None,
     ) -> contextlib.AbstractAsyncContextManager[ConnectionResponse]:
         """Send a request to this server and give its answer; the connection is kept or closed at the end.
 

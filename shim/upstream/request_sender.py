@@ -115,7 +115,7 @@ class RequestSender:
     async def _hand_off(self, head: bytes, body: BodySource, offer: Offer) -> None:
         """Let the server open the body's file; send it where that does not happen, or until it does."""
         await self._stream.write(head, self._timeout)
-        if await offer.is_taken():
+        if await offer.wait_until_opened():
             return
         sending = asyncio.ensure_future(self._send_all(b"", body))
         taken = asyncio.ensure_future(offer.opened.wait())

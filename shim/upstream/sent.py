@@ -1,6 +1,6 @@
 """A request on one connection of a server, whose answer nobody has read yet.
 
-Made by ``pool``, held by ``begun``, and gone on with by ``pool`` again where the answer takes its time.
+Made by ``pool``, held by ``pending``, and continued by ``attempt`` where the answer takes its time.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shim.upstream.pool import Server
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """A request that was sent.
 
     Attributes:

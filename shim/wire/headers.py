@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
-from shim.wire.kept import Kept
+from shim.wire.bounded_cache import BoundedCache
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
@@ -144,8 +144,8 @@ def _fields_of_this_hop(said: bytes) -> frozenset[bytes]:
 
 # All that is said in nearly all of them is close or keep-alive: to read that anew, some five times for each
 # request, took 0.6 us each time.
-_OPTIONS = Kept(_options, most=64, longest=64)
-_FIELDS_OF_THIS_HOP = Kept(_fields_of_this_hop, most=64, longest=64)
+_OPTIONS = BoundedCache(_options, most=64, longest=64)
+_FIELDS_OF_THIS_HOP = BoundedCache(_fields_of_this_hop, most=64, longest=64)
 
 
 def is_token(name: bytes) -> bool:

@@ -8,9 +8,9 @@ import re
 from typing import NamedTuple
 
 from shim.errors import BadRequest, HeadTooLarge, UnknownMethod, UpstreamInvalid
+from shim.wire.bounded_cache import BoundedCache
 from shim.wire.fields import parse_fields
 from shim.wire.headers import TOKEN, Headers, get_all
-from shim.wire.kept import Kept
 
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])" % TOKEN.pattern)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -26,7 +26,7 @@ _CR = ord("\r")
 
 
 class RequestHead(NamedTuple):
-    """A request line and its fields; a tuple, for one is made of every request.
+    """A request line and its fields; a tuple, because one is made for every request.
 
     Attributes:
         method: As it came; methods are case-sensitive.
@@ -184,7 +184,7 @@ def _status_line(line: bytes) -> tuple[int, bytes, str]:
 
 
 # A server has a handful of them.
-_STATUS_LINES = Kept(_status_line, most=128, longest=64)
+_STATUS_LINES = BoundedCache(_status_line, most=128, longest=64)
 
 
 def encode_request_head(method: str, target: bytes, headers: Headers | list[tuple[bytes, bytes]]) -> bytes:
@@ -230,4 +230,4 @@ def _is_host(value: bytes) -> bool:
 
 
 # As many as clients have names for us; a longer one is nobody's.
-_HOSTS = Kept(_is_host, most=256, longest=64)
+_HOSTS = BoundedCache(_is_host, most=256, longest=64)

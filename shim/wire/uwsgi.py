@@ -26,7 +26,7 @@ _SIZES = [size.to_bytes(2, "little") for size in range(256)]
 
 
 class UwsgiRequest(NamedTuple):
-    """What becomes a packet; a tuple, for one is made of every request.
+    """What becomes a packet; a tuple, because one is made for every request.
 
     Attributes:
         target: Raw request target, as REQUEST_URI.

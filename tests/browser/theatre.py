@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from shim.app.admin import Admin
-from shim.app.colleagues import Alone
+from shim.app.colleagues import SoleWorker
 from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import Readiness, ServerHealth
@@ -61,7 +61,7 @@ class Stage:
     def application(self) -> Guard:
         """The admin application over this stage."""
         own = lambda: self.scene.snapshot(time.monotonic() - self._began, monotonic())  # noqa: E731
-        view = View(self, self, Alone(own, self.cancel))  # type: ignore[arg-type]
+        view = View(self, self, SoleWorker(own, self.cancel))  # type: ignore[arg-type]
         self.feed = Feed(view.now)
         return Guard(Admin(view, self.feed).application(), self.token)
 
@@ -95,5 +95,5 @@ CLOCK = 5_000_000.0
 def status_of(scene: Scene, now: float = 0.0) -> Status:
     """What the shim tells of a scene, ``now`` seconds into it."""
     stage = Stage(scene)
-    own = Alone(lambda: scene.snapshot(now, CLOCK + now))
+    own = SoleWorker(lambda: scene.snapshot(now, CLOCK + now))
     return asyncio.run(View(stage, stage, own, clock=lambda: CLOCK + now).now())  # type: ignore[arg-type]

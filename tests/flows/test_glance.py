@@ -140,7 +140,7 @@ def test_a_killed_worker_that_left_the_image_saving_is_told(run_flow):
         assert await flow.serve(client, scope)
         assert (client.status, client.code) == (502, "upstream_closed")
         assert b"stuck in 'saving'" in client.body
-        assert b"deleted and made anew" in client.body
+        assert b"deleted and created again" in client.body
         assert flow.refusals == {"upstream_closed": 1}
         assert b"DELETE" not in methods(flow)
 

@@ -22,11 +22,11 @@ from shim.proxy.short import ShortRequest
 from shim.server.exchange import Exchange
 from shim.server.short import ShortExchange
 from shim.upstream.address import parse_upstream
-from shim.upstream.begun import Begun
 from shim.upstream.connection import Connection
 from shim.upstream.dialing import connect_near
 from shim.upstream.message import BytesBody, UpstreamTimeouts
 from shim.upstream.network import connect_now
+from shim.upstream.pending import PendingRequest
 from shim.upstream.plain_stream import SocketStream
 from shim.upstream.pool import Server
 from shim.wire.peer import TrustedProxies
@@ -435,7 +435,7 @@ def test_a_request(request_):
 def test_nothing_is_left_for_the_collector():
     """It comes by once in ten thousand objects, and a body may be 64 KiB."""
     requests = [GET, _put(b"Content-Length: 2", b"hi"), _put(CHUNKED, b"2\r\nhi\r\n0\r\n\r\n"), GET]
-    kinds = (ShortExchange, ShortRequest, Exchange, Begun, Connection, BytesBody)
+    kinds = (ShortExchange, ShortRequest, Exchange, PendingRequest, Connection, BytesBody)
 
     async def scene(script):
         # Other tests may have left some, in what they were marked or parametrized with.

@@ -200,7 +200,7 @@ def assert_stuck(chain: Chain, image: str, answer: Answer) -> None:
     assert answer.status == 502, answer
     assert answer.problem["code"] == "upstream_closed"
     assert "stuck in 'saving'" in answer.problem["detail"]
-    assert "deleted and made anew" in answer.problem["detail"]
+    assert "deleted and created again" in answer.problem["detail"]
     assert chain.images.state(image).status == "saving"
     deleted = httpx.delete(
         f"http://127.0.0.1:{chain.shim.port}/v2/images/{image}",

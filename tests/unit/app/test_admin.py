@@ -14,8 +14,8 @@ from shim import __version__
 from shim.admission.drain import Drain
 from shim.app.admin import Admin
 from shim.app.answers import STATUSES
-from shim.app.colleagues import Alone, WorkerSilent
-from shim.app.everywhere import Everywhere
+from shim.app.cloud_presence import CloudPresence
+from shim.app.colleagues import SoleWorker, WorkerSilent
 from shim.app.explanations import EXPLANATIONS
 from shim.app.feed import Feed
 from shim.app.health import Readiness, ServerHealth
@@ -102,10 +102,10 @@ class Pages:
         self.store = Store(self.disk, Budget(limit), SpoolOptions())
         self.journal = Journal(Counters(), clock=lambda: self.now, access=False)
         own = snapshot_maker(self.drain, self.store, self.journal, {"glance": ToldUpstream()}, cloud)
-        colleagues = Alone(own, Canceller(self.journal).cancel)
-        everywhere = Everywhere(colleagues, cloud)
+        colleagues = SoleWorker(own, Canceller(self.journal).cancel)
+        presence = CloudPresence(colleagues, cloud)
         health = ToldHealth(readiness, slots)
-        view = View(self.store, health, colleagues, everywhere, clock=lambda: self.now)
+        view = View(self.store, health, colleagues, presence, clock=lambda: self.now)
         self.application = Admin(view, Feed(view.now)).application()
 
     def get(self, path: str, method: str = "GET") -> httpx.Response:
@@ -161,13 +161,13 @@ def test_ready():
 
 def test_all_workers_are_asked_once_whether_they_are_ready(monkeypatch):
     """One that hangs is waited for each time, and who probes waits for seconds only."""
-    asked, whole = [], Alone.whole
+    asked, whole = [], SoleWorker.whole
 
     async def counting(self):
         asked.append(self)
         return await whole(self)
 
-    monkeypatch.setattr(Alone, "whole", counting)
+    monkeypatch.setattr(SoleWorker, "whole", counting)
     assert Pages(cloud=ToldCloud(away="no answer")).get("/readyz").text.count("\n") == 2
     assert len(asked) == 1
 
@@ -452,7 +452,7 @@ def test_silence_is_no_refusal(monkeypatch):
     async def silent(_self, key, _who):
         raise WorkerSilent(key)
 
-    monkeypatch.setattr(Alone, "cancel", silent)
+    monkeypatch.setattr(SoleWorker, "cancel", silent)
     pages = Pages()
     stopped_by(pages, "req-1")
     answer = pages.get("/uploads/req-1/cancel", "POST")

@@ -7,7 +7,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from shim.app.audit import MOST_TOLD, Audited
-from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.asgi import LOCAL_PEER
+from shim.local_peer import LocalPeer
 from tests.fakes.loops import run
 
 

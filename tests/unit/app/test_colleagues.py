@@ -8,7 +8,7 @@ import os
 import pytest
 
 from shim.app import colleagues
-from shim.app.colleagues import Alone, Colleagues
+from shim.app.colleagues import Colleagues, SoleWorker
 from shim.observe.counters import Counters
 from shim.observe.keeping import CounterFiles
 from shim.observe.snapshot import Snapshot
@@ -213,7 +213,7 @@ def test_alone():
     own = Snapshot(held=3)
 
     async def story():
-        alone = Alone(lambda: own)
+        alone = SoleWorker(lambda: own)
         async with alone.present():
             assert await alone.whole() is own
 

@@ -5,7 +5,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from shim.app.guard import Guard
-from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.asgi import LOCAL_PEER
+from shim.local_peer import LocalPeer
 from tests.fakes.loops import run
 from tests.support.series import series
 

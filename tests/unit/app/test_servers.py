@@ -10,14 +10,15 @@ import pytest
 
 from shim.app.admin import Admin
 from shim.app.audit import Audited
-from shim.app.colleagues import Alone, Colleagues
+from shim.app.colleagues import Colleagues, SoleWorker
 from shim.app.drains import DrainBoard
 from shim.app.feed import Feed
 from shim.app.guard import Guard
 from shim.app.health import ServerHealth
 from shim.app.view import View
-from shim.asgi import LOCAL_PEER, LocalPeer
+from shim.asgi import LOCAL_PEER
 from shim.ledger.locks import try_lock
+from shim.local_peer import LocalPeer
 from shim.observe.snapshot import Snapshot
 from shim.upstream.address import parse_upstream
 from shim.upstream.group import Upstream
@@ -46,7 +47,9 @@ class Worker:
         self.upstreams = upstreams()
         self.board = DrainBoard(self.upstreams, folder)
         self.colleagues = (
-            Alone(Snapshot) if folder is None else Colleagues(Snapshot, folder, number, look=self.board.look)
+            SoleWorker(Snapshot)
+            if folder is None
+            else Colleagues(Snapshot, folder, number, look=self.board.look)
         )
         self.listener = listener
         store = SimpleNamespace(limit=0)

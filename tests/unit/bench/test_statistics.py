@@ -26,7 +26,7 @@ def test_paired(ours, theirs, ratios):
 
 def test_spread():
     spread = Spread.of([3.0, 1.0, 2.0])
-    assert (spread.median, spread.low, spread.high, spread.count, spread.width) == (2.0, 1.0, 3.0, 3, 1.0)
+    assert (spread.median, spread.low, spread.high, spread.count) == (2.0, 1.0, 3.0, 3)
     assert Spread.of([]) is None
 
 

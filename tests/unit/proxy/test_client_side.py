@@ -286,11 +286,11 @@ def test_a_body_comes_in_while_the_block_runs():
     async def scene():
         upload = Uploading(b"foo", 5, b"bar")
         async with upload.side() as side:
-            assert not side.has_body
+            assert not side.is_body_whole
             assert await upload.body.read(0, 10) == b"foo"
-            await side.whole()
-            assert side.has_body
-            await side.whole()
+            await side.wait_until_whole()
+            assert side.is_body_whole
+            await side.wait_until_whole()
             assert await upload.body.read(0, 10) == b"foobar"
         await stays_quiet()
 
@@ -302,8 +302,8 @@ def test_one_that_is_whole_already_is_not_taken_again():
         upload = Uploading()
         await upload.body.seal()
         async with upload.side() as side:
-            assert side.has_body
-            await side.whole()
+            assert side.is_body_whole
+            await side.wait_until_whole()
             await let_others_run()
         assert upload.body.received == 0
         await stays_quiet()
@@ -326,7 +326,7 @@ def test_a_body_that_fails_ends_the_block(end, error):
         upload = Uploading(b"foo", *end)
         with pytest.raises(error):
             async with upload.side() as side:
-                await side.whole()
+                await side.wait_until_whole()
         assert upload.body.state is BodyState.FAILED
         await stays_quiet()
 
@@ -338,7 +338,7 @@ def test_a_client_that_leaves_after_its_body():
         upload = Uploading(b"foobar", b"")
         with pytest.raises(ClientGone):  # noqa: PT012 - the block is what is ended
             async with upload.side() as side:
-                await side.whole()
+                await side.wait_until_whole()
                 upload.client.leaves.set()
                 await asyncio.Event().wait()
         assert upload.body.is_whole

@@ -229,6 +229,9 @@ def test_a_failure_given_up_is_told():
 @pytest.mark.parametrize("first", [EOF, answer(500)])
 def test_the_service_room_may_know_better(first):
     run_forward(FakeStream(first), handling=Scripted(SendTimeout("stuck")), error=SendTimeout)
+
+
+def test_a_token_that_has_expired_is_no_answer_to_relay():
     run_forward(FakeStream(answer(401)), handling=Scripted(), error=TokenExpired)
 
 

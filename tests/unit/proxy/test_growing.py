@@ -50,7 +50,7 @@ class Whole:
     def __init__(self):
         self.event = asyncio.Event()
 
-    async def whole(self):
+    async def wait_until_whole(self):
         await self.event.wait()
 
 

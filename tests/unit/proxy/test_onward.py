@@ -3,7 +3,7 @@
 import pytest
 
 from shim.admission.room import QueueOptions
-from shim.proxy.onward import Common, upstream_request
+from shim.proxy.onward import SharedFields, upstream_request
 from shim.proxy.request import ClientRequest
 from shim.routes.route import Terms
 from shim.upstream.address import Protocol
@@ -68,16 +68,16 @@ def ordinary(fields: Headers, peer: Peer, identity: str, mount: str):
     ],
 )
 def test_both_ways_come_to_the_same(fields, peer):
-    common = Common(fields, peer, ("192.0.2.9", 80))
+    shared = SharedFields(fields, peer, ("192.0.2.9", 80))
     # The second one of a mount is made of what was kept of the first.
     for mount in ("", "/image", "", "/image"):
-        identity = common.next_identity()
-        short = common.message(
+        identity = shared.next_identity()
+        short = shared.message(
             "GET", b"/v2/images/x%2Fy?z", identity=identity, mount=mount, about="x", terms=TERMS
         )
         message = ordinary(fields, peer, identity, mount)
         assert short._replace(encoded=b"") == message
-        assert message.project == common.project == client_group(peer.client)
+        assert message.project == shared.project == client_group(peer.client)
         for keep_alive in (True, False):
             heads = [one.encode_head(Protocol.HTTP, keep_alive=keep_alive) for one in (short, message)]
             assert heads[0] == heads[1]

@@ -6,7 +6,7 @@ from shim.errors import ClientTooSlow
 from shim.observe.journal import Record
 from shim.proxy.lag import KEEPING_UP, LOOK
 from shim.proxy.request import Answer
-from shim.proxy.taking import Taking
+from shim.proxy.taking import AnswerTaker
 from tests.fakes.loops import run
 from tests.support.series import series
 
@@ -23,18 +23,18 @@ class Client:
         self.seen = []
         self.record = Record("an-id", "GET", "/", "198.51.100.7", self.now)
         answer = Answer(self.send)
-        self.taking = Taking(answer, self.record, lambda: self.now, is_spoolable=is_spoolable)
+        self.taker = AnswerTaker(answer, self.record, lambda: self.now, is_spoolable=is_spoolable)
 
     async def send(self, message):
         self.now += len(message["body"]) / self.rate
-        self.seen.append((self.taking.is_under_way, self.taking.is_behind()))
+        self.seen.append((self.taker.is_under_way, self.taker.is_behind()))
         if self.error is not None:
             raise self.error
 
     def take(self, seconds):
         """Let it take a piece that takes it so long; what was seen of it then, and after it."""
-        run(self.taking.write(bytes(int(seconds * self.rate))))
-        return self.seen.pop(), (self.taking.is_under_way, self.taking.is_behind())
+        run(self.taker.write(bytes(int(seconds * self.rate))))
+        return self.seen.pop(), (self.taker.is_under_way, self.taker.is_behind())
 
 
 @series(
@@ -62,17 +62,17 @@ def test_a_slow_server_makes_no_client_slow():
     for _ in range(3):
         client.take(LOOK / 4)
         client.now += 100
-        assert not client.taking.is_behind()
+        assert not client.taker.is_behind()
 
 
 def test_borne_with_for_a_while():
     client = Client(SLOW)
-    client.taking.bear_with(5)
+    client.taker.bear_with(5)
     assert client.take(2 * LOOK)[1] == (False, False)
     client.now += 5
-    assert client.taking.is_behind()
-    client.taking.begin_anew()
-    assert not client.taking.is_behind()
+    assert client.taker.is_behind()
+    client.taker.begin_anew()
+    assert not client.taker.is_behind()
 
 
 def test_a_write_that_fails_was_waited_for_all_the_same():
@@ -80,15 +80,15 @@ def test_a_write_that_fails_was_waited_for_all_the_same():
     client.error = ClientTooSlow("It took nothing.")
     with pytest.raises(ClientTooSlow):
         client.take(2 * LOOK)
-    assert (client.taking.is_under_way, client.record.sent) == (False, 0)
-    assert client.taking.is_behind()
+    assert (client.taker.is_under_way, client.record.sent) == (False, 0)
+    assert client.taker.is_behind()
 
 
 @series(("rate", "goes_on"), [(FAST, True), (SLOW, False)])
 def test_a_faster_way_is_looked_on_at(rate, goes_on):
     client = Client(FAST)
     client.take(LOOK / 2)
-    sent, moved = client.record.sent, client.taking.onlooker()
+    sent, moved = client.record.sent, client.taker.onlooker()
     # Each time in all since it began, as movers tell it.
     assert [moved(int(seconds * rate), seconds) for seconds in (0.25 * LOOK, 2 * LOOK)] == [True, goes_on]
     assert client.record.sent == sent + int(2 * LOOK * rate)

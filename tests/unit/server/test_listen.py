@@ -262,6 +262,7 @@ def test_a_socket_that_somebody_removed(tmp_path):
     path = tmp_path / "shim.sock"
     with open_listeners([UnixAddress(str(path))], 0o660):
         path.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- inherited ------------------------------------------------------------------------------------

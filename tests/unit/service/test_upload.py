@@ -385,7 +385,7 @@ def test_a_stuck_image_is_told(state):
     assert type(error) is UpstreamClosed
     assert error.detail == (
         f"The upstream closed the connection. The image is stuck in '{state}' and takes no data any more: "
-        "it must be deleted and made anew."
+        "it must be deleted and created again."
     )
     assert upload.took <= SETTLING
     assert "DELETE" not in upload.methods
@@ -413,7 +413,7 @@ def looks_until_settled():
 @pytest.mark.parametrize(
     ("outcome", "told"),
     [
-        (answer(204, b""), "The image was stuck in 'saving' and has been deleted: make it anew."),
+        (answer(204, b""), "The image was stuck in 'saving' and has been deleted: create it again."),
         (answer(403), "could not be deleted either"),
         (EOF, "could not be deleted either"),
     ],

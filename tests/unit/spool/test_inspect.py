@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shim.findings import Level
-from shim.spool.inspect import file_system_kind, inspect_directory
+from shim.spool.inspect import inspect_directory
 from shim.spool.space import Amount, Space
 from shim.timing import UNLIMITED
 from tests.fakes.descriptors import none_left
@@ -164,17 +164,3 @@ def test_space_that_cannot_be_asked_for(tmp_path, mounts, monkeypatch):
     assert level is Level.FAULT
     assert str(tmp_path) in text
     assert "free space" in text
-
-
-def test_the_kind_of_a_file_system(tmp_path, mounts):
-    assert file_system_kind(tmp_path, mounts("btrfs")) == "btrfs"
-    assert file_system_kind(tmp_path, tmp_path / "missing") is None
-    assert file_system_kind(tmp_path / "missing", mounts("btrfs")) is None
-    (tmp_path / "empty").write_text("21 20 0:5 / /proc rw - proc proc rw\n")
-    assert file_system_kind(tmp_path, tmp_path / "empty") is None
-
-
-def test_on_the_real_machine(tmp_path):
-    found = list(inspect_directory(tmp_path, max_total=Amount(1), min_free=Amount(0)))
-    assert found
-    assert all(finding.text for finding in found)

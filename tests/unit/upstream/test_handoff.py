@@ -229,7 +229,7 @@ def test_waiting_for_the_opening(tmp_path, descriptor, monkeypatch, delay):
             assert offer.path.startswith(b"/proc/%d/fd/" % os.getpid())
             loop = asyncio.get_running_loop()
             loop.call_later(delay / 100, Server(Way.DESCRIPTOR).take, offer)
-            assert await offer.is_taken()
+            assert await offer.wait_until_opened()
 
     play(scene, tmp_path, descriptor)
 
@@ -240,7 +240,7 @@ def test_an_opening_that_never_comes(tmp_path, descriptor, monkeypatch):
     async def scene(stage):
         async with stage.handoff.offer(descriptor, ELSEWHERE) as offer:
             assert PREFIX in offer.path.decode()
-            assert not await offer.is_taken()
+            assert not await offer.wait_until_opened()
 
     play(scene, tmp_path, descriptor)
 

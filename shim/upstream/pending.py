@@ -12,14 +12,14 @@ from shim.timing import Seconds
 from shim.upstream.member import Member
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.response import ConnectionResponse
-from shim.upstream.sent import Sent
+from shim.upstream.sent import SentRequest
 
 if TYPE_CHECKING:
     from shim.upstream.group import Upstream
 
 
-class Begun:
-    """A request under way, with its slot and its connection; one of the four last steps ends it.
+class PendingRequest:
+    """A request under way, with its slot and connection; ``finish``, ``take_over`` or ``give_up`` ends it.
 
     Attributes:
         member: The server that has it.
@@ -28,7 +28,7 @@ class Begun:
     __slots__ = ("_is_over", "_place", "_request", "_sent", "_upstream", "member")
 
     def __init__(
-        self, upstream: "Upstream", request: UpstreamRequest, place: Place, member: Member, sent: Sent
+        self, upstream: "Upstream", request: UpstreamRequest, place: Place, member: Member, sent: SentRequest
     ) -> None:
         """Take what ``Upstream.send_now`` has got for it."""
         self.member = member
@@ -74,7 +74,7 @@ class Begun:
         self._sent.server.put_away(self._sent.connection, response, self._request)
         self._place.give_back()
 
-    def take_over(self) -> tuple[Place, Member, Sent]:
+    def take_over(self) -> tuple[Place, Member, SentRequest]:
         """Go on with it elsewhere."""
         self._end()
         return self._place, self.member, self._sent

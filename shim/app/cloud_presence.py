@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from shim.app.colleagues import Alone
+from shim.app.colleagues import SoleWorker
 from shim.app.looking import live_uploads
 from shim.cloud.joining import CloudOptions, join_cloud, shim_name
 from shim.cloud.member import Member
@@ -26,10 +26,12 @@ def member_of(options: CloudOptions | None, journal: Journal) -> Member | None:
     return join_cloud(options, lambda: encode_uploads(shim_name(), live_uploads(journal)))
 
 
-class Everywhere:
+class CloudPresence:
     """This worker's shim, and the cloud around it where there is one."""
 
-    def __init__(self, colleagues: Alone, member: Member | None = None, *, bell: Bell | None = None) -> None:
+    def __init__(
+        self, colleagues: SoleWorker, member: Member | None = None, *, bell: Bell | None = None
+    ) -> None:
         """Take the other workers, our part in the cloud, and what wakes us when a slot is ours."""
         self._colleagues = colleagues
         self._member = member

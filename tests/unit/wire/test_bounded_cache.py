@@ -2,10 +2,10 @@
 
 import pytest
 
-from shim.wire.kept import Kept
+from shim.wire.bounded_cache import BoundedCache
 
 
-def counting(most: int, longest: int) -> tuple[Kept[bytes], list[bytes]]:
+def counting(most: int, longest: int) -> tuple[BoundedCache[bytes], list[bytes]]:
     """What gives keys in upper case, and the keys that it had to work out."""
     asked: list[bytes] = []
 
@@ -15,7 +15,7 @@ def counting(most: int, longest: int) -> tuple[Kept[bytes], list[bytes]]:
             raise ValueError(key)
         return key.upper()
 
-    return Kept(work_out, most=most, longest=longest), asked
+    return BoundedCache(work_out, most=most, longest=longest), asked
 
 
 def test_what_comes_again_is_worked_out_once():

@@ -10,7 +10,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-class Kept(dict[bytes, Value]):
+class BoundedCache(dict[bytes, Value]):
     """A mapping that works out what it does not have."""
 
     __slots__ = ("_longest", "_most", "_work_out")
