@@ -252,6 +252,12 @@ class ClientConnection(asyncio.Protocol):
         """Whether the request was read to its end, so that another may follow."""
         return self.state is Reading.AFTER
 
+    @property
+    def held_by_all(self) -> int:
+        """Bytes that are nobody's yet, of all connections of this process; for seldom use, as it asks each."""
+        connections = self.server_state.connections
+        return sum(len(each.held) for each in connections if isinstance(each, ClientConnection))
+
     def next_request(self) -> None:
         """The answer is complete and the connection stays: read the next head."""
         self.exchange = None

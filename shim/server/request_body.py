@@ -17,8 +17,10 @@ from shim.wire.framing import BodyKind, Framing
 if TYPE_CHECKING:
     from shim.server.protocol import ClientConnection
 
-# A pump reads up to a megabyte at once, and what comes behind a body with it: so much of that is kept.
+# A pump reads up to a megabyte at once, and what comes behind a body with it: so much of that is always
+# kept, and more as long as all connections together hold no more than this.
 MOST_BEHIND = 4 * MOST_PIPELINED
+MOST_BEHIND_ALL = 64 * 1024 * 1024
 # Decoded bytes waiting for the application; beyond it the client is held back.
 # (uvloop reads 250 KB at a time: after one such read nothing more comes unasked for.)
 HIGH_WATER = 192 * 1024
@@ -137,7 +139,7 @@ class RequestBody:
             self._connection.stream.resume()
             return
         assert self._connection.exchange is not None
-        if len(rest) > MOST_BEHIND:
+        if len(rest) > MOST_BEHIND and self._connection.held_by_all + len(rest) > MOST_BEHIND_ALL:
             # Kept for each upload that waits for its answer it would be a gigabyte. The answer says that the
             # connection ends with it, and whoever asked on can ask anew.
             self._connection.state, rest = Reading.REFUSED, b""

@@ -5,7 +5,8 @@ What goes over the wire is not what is in a file, so that the poller's threads h
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex
 
 from shim.spool.disk import Piece
 from shim.timing import Seconds, deadline
@@ -21,10 +22,11 @@ class _CountingReader(asyncio.StreamReader):
 
     came = 0
 
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override] - any iterable of ints, in theory
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         """Called by the protocol with what it has decrypted."""
-        self.came += len(data)
-        super().feed_data(data)
+        decrypted = bytes(data)
+        self.came += len(decrypted)
+        super().feed_data(decrypted)
 
 
 class TlsStream:

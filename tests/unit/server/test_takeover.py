@@ -144,9 +144,18 @@ def test_a_body_and_the_request_behind_it(run, framing, size, rooms):
 
 
 @on_both_loops
-@pytest.mark.parametrize(("size", "is_kept"), [(MOST_BEHIND, True), (MOST_BEHIND + 1, False)])
-def test_so_much_behind_a_body_is_kept(run, size, is_kept):
+@pytest.mark.parametrize(
+    ("size", "most", "is_kept"),
+    [
+        (MOST_BEHIND, 0, True),
+        (MOST_BEHIND + 1, MOST_BEHIND + 1, True),
+        (MOST_BEHIND + 1, MOST_BEHIND, False),
+    ],
+    ids=["little", "room for more", "no room"],
+)
+def test_so_much_behind_a_body_is_kept(run, size, most, is_kept, monkeypatch):
     """Beyond it would be a megabyte for each upload that waits; the answer says that nothing follows."""
+    monkeypatch.setattr("shim.server.request_body.MOST_BEHIND_ALL", most)
 
     async def scene(poller):
         application = Taker()
