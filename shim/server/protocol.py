@@ -254,7 +254,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def held_by_all(self) -> int:
-        """Bytes that are nobody's yet, of all connections of this process; for seldom use, as it asks each."""
+        """Bytes that are nobody's yet, of all connections of this process; it asks each of them."""
         connections = self.server_state.connections
         return sum(len(each.held) for each in connections if isinstance(each, ClientConnection))
 
