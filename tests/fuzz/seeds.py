@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from shim.wire.chunked import ALIKE, LAST_CHUNK
 from shim.wire.proxy_protocol import SIGNATURE
 from tests.integration.payloads import PAYLOADS
 
@@ -31,6 +32,8 @@ CONTEXTS = (
     b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nvendor=1,t@v=x;y:z/~!",
     b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-more\n" + b"a=" + b"v" * 257,
 )
+# So many of one size that they are taken together.
+MANY_CHUNKS = b"1\r\nx\r\n" * (ALIKE + 20) + LAST_CHUNK
 PIECES = b"\x06"
 """The first byte: pieces of seven bytes."""
 
@@ -42,7 +45,7 @@ def seeds() -> Mapping[str, Sequence[bytes]]:
     by_target = {
         "requests": payloads,
         "answers": ANSWERS,
-        "chunks": bodies,
+        "chunks": [*bodies, MANY_CHUNKS],
         "head": payloads,
         "proxy_header": PROXY_HEADERS,
     }
