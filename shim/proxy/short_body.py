@@ -21,10 +21,13 @@ class HeldBody(NamedTuple):
 
     body: BytesBody
     lease: Lease
+    store: Store
 
     def release(self) -> None:
-        """Give the lease back."""
-        self.lease.release()
+        """Give the lease back; a second call changes nothing."""
+        if self.lease.size:
+            self.store.count(-self.body.length)
+            self.lease.release()
 
 
 def hold_body(
@@ -43,7 +46,8 @@ def hold_body(
         data = client.body_now(int(min(most, limit)))
         if data is not None:
             lease.cover(len(data))
-            return HeldBody(BytesBody(data), lease)
+            store.count(len(data))
+            return HeldBody(BytesBody(data), lease, store)
     except BaseException:
         lease.release()
         raise

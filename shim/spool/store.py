@@ -45,6 +45,7 @@ class Store:
         self._budget = budget
         self._options = options
         self._bodies: set[Body] = set()
+        self._kept_elsewhere = 0
 
     def __repr__(self) -> str:
         return f"<Store {len(self._bodies)} bodies, {self.held} of {self.limit:.0f} bytes>"
@@ -57,7 +58,7 @@ class Store:
     @property
     def held(self) -> int:
         """Bytes that bodies hold now, in memory or on disk; leases promise more."""
-        return sum(body.received for body in self._bodies)
+        return self._kept_elsewhere + sum(body.received for body in self._bodies)
 
     @property
     def files(self) -> int:
@@ -175,6 +176,10 @@ class Store:
         """What a body may have at most, and its share of the budget."""
         self.check_length(declared, max_body=max_body)
         return min(max_body, self._options.max_body), self._budget.lease(declared, project)
+
+    def count(self, size: int) -> None:
+        """Count bytes that somebody keeps in memory by a lease alone; negative ones are not kept any more."""
+        self._kept_elsewhere += size
 
     def name_disk(self, fault: BaseException | None) -> None:
         """Name the disk in a fault that was met by somebody who knew a descriptor only."""
