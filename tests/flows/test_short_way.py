@@ -544,18 +544,20 @@ def test_a_client_that_leaves(leaves):
 
 def test_a_body_counts_among_the_bytes_that_are_held():
     async def scene():
-        async with behind([20.0, OK], response=60) as (flow, server):
-            async with serving(flow.application) as (connect, state):
-                flow.application.short_way = ShortRequests(flow.proxy, TrustedProxies())
-                _, writer = await connect()
-                writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nfoobar")
-                while not any(server.connections):
-                    await asyncio.sleep(0.001)
-                assert not state.tasks
-                assert flow.store.held == 6
-                await hang_up(writer)
-                while flow.store.held:
-                    await asyncio.sleep(0.001)
+        async with (
+            behind([20.0, OK], response=60) as (flow, server),
+            serving(flow.application) as (connect, state),
+        ):
+            flow.application.short_way = ShortRequests(flow.proxy, TrustedProxies())
+            _, writer = await connect()
+            writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nfoobar")
+            while not any(server.connections):
+                await asyncio.sleep(0.001)
+            assert not state.tasks
+            assert flow.store.held == 6
+            await hang_up(writer)
+            while flow.store.held:
+                await asyncio.sleep(0.001)
 
     run_uvloop(scene())
 
