@@ -7,7 +7,7 @@ A cut upload leaves it ``queued`` once Glance has undone what came; a worker tha
 import asyncio
 import logging
 
-from shim.errors import ResponseTimeout
+from shim.errors import ResponseTimeout, SendTimeout, ServerKeptWaiting
 from shim.service.generic import Failure
 from shim.service.images import UNANSWERED, Image, ImageQuestions, read_image
 from shim.timing import Clock, Seconds
@@ -33,10 +33,25 @@ class Aftermath:
     """Learns and tells the state of one image, with the identity of the client that uploaded."""
 
     def __init__(
-        self, questions: ImageQuestions, service_token: bytes | None, *, delete_stuck: bool, clock: Clock
+        self,
+        questions: ImageQuestions,
+        service_token: bytes | None,
+        *,
+        own_state: str,
+        delete_stuck: bool,
+        clock: Clock,
     ) -> None:
-        """``delete_stuck`` is the operator's wish for images that take no data any more."""
+        """Take whom to ask, with which token of the shim's own.
+
+        Args:
+            questions: About the image, with the client's token.
+            service_token: Makes an expired one count.
+            own_state: What this upload makes of the image: ``saving``, or ``uploading`` where it is staged.
+            delete_stuck: The operator's wish for images that take no data any more.
+            clock: Tells the time.
+        """
         self._questions = questions
+        self._own_state = own_state
         self._service_token = service_token
         self._delete_stuck = delete_stuck
         self._clock = clock
@@ -49,7 +64,7 @@ class Aftermath:
             reply, patience, image = await self._show(), REVIVAL, None
             if reply is not None and reply.status < _FIRST_SERVER_ERROR:
                 image = Image("deleted") if reply.status == _NOT_FOUND else read_image(reply)
-                patience = SETTLING if image is not None and image.is_under_way else 0
+                patience = SETTLING if image is not None and self._is_unfinished(image) else 0
             if self._clock() + pause > began + patience:
                 return image
             await asyncio.sleep(pause)
@@ -71,14 +86,30 @@ class Aftermath:
             return "The image is still queued: the same upload may be repeated."
         if image.status == "deleted":
             return "The image does not exist any more."
-        if not image.is_under_way:
+        if not self._is_unfinished(image):
             return _describe_stored(image, sent)
+        return await self._describe_unfinished(image, failure)
+
+    async def _describe_unfinished(self, image: Image, failure: Failure) -> str:
+        if isinstance(failure, SendTimeout | ServerKeptWaiting):
+            return (
+                f"The image is still {image.status!r}: its worker lives, and sets it back to queued when it "
+                "finds the upload broken off. If it does not, the image must be deleted and created again."
+            )
         if may_go_on(failure):
             return (
                 f"The image is still {image.status!r}: it may yet become active. If it does not, it is "
                 "stuck, and must be deleted and created again."
             )
         return await self._describe_stuck(image)
+
+    def _is_unfinished(self, image: Image) -> bool:
+        """Whether the upload's data is coming to it, or was when its worker died.
+
+        What is staged whole stays ``uploading`` until it is imported, and has its size by then; and another
+        request's state is no sign of ours.
+        """
+        return image.status == self._own_state and not (image.status == "uploading" and image.size)
 
     async def _describe_stuck(self, image: Image) -> str:
         stuck = f"The image is stuck in {image.status!r} and takes no data any more"
@@ -103,6 +134,10 @@ def may_go_on(failure: Failure) -> bool:
 
 
 def _describe_stored(image: Image, sent: int) -> str:
+    if image.is_under_way and not image.size:
+        return f"The image is {image.status!r}: the data of another request is on its way to it."
+    if image.is_under_way and image.size == sent:
+        return f"All {image.size} bytes are staged: only the answer was lost, and they can be imported."
     if image.size == sent:
         return (
             f"The image is {image.status!r} with all {image.size} bytes: only the answer was lost. "

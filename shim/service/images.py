@@ -11,6 +11,7 @@ from shim.timing import Seconds
 from shim.upstream.group import Upstream
 from shim.upstream.message import UpstreamRequest
 from shim.upstream.question import Reply, ask
+from shim.wire.headers import get_first
 
 # Longer, and all workers are busy: then the body is taken in meanwhile, and Glance judges afterwards.
 PATIENCE: Seconds = 10.0
@@ -93,7 +94,8 @@ class ImageQuestions:
         return (await ask(self._upstream, question, patience=PATIENCE)).status == _NO_CONTENT
 
     def _with(self, service_token: bytes | None) -> UpstreamRequest:
-        if service_token is None:
+        # A client that brings its own (Nova, Cinder) keeps it: two would be joined on their way, and be none.
+        if service_token is None or get_first(self.question.headers, b"x-service-token") is not None:
             return self.question
         fields = [*self.question.headers, (b"x-service-token", service_token)]
         return self.question._replace(headers=fields)

@@ -54,6 +54,10 @@ class Action(enum.StrEnum):
     STAGE = "stage"
 
 
+_OWN_STATES = {Action.UPLOAD: "saving", Action.STAGE: "uploading"}
+"""What Glance makes of the image while the data comes, and leaves it in where the worker dies."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
     """What the operator wants done for uploads.
@@ -190,7 +194,11 @@ class ImageUpload:
         if isinstance(failure, _NEVER_DELIVERED):
             raise _with_state(failure, "Nothing of the upload was delivered: it can be repeated.")
         aftermath = Aftermath(
-            self._questions, self._service_token, delete_stuck=self._options.delete_stuck, clock=self._clock
+            self._questions,
+            self._service_token,
+            own_state=_OWN_STATES[self._action],
+            delete_stuck=self._options.delete_stuck,
+            clock=self._clock,
         )
         image = await aftermath.settled_image()
         if image is not None and image.is_queued and self._resends < MOST_RESENDS:

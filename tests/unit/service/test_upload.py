@@ -14,6 +14,7 @@ from shim.errors import (
     QueueFull,
     ResponseTimeout,
     SendTimeout,
+    ServerKeptWaiting,
     TokenExpired,
     UpstreamClosed,
     UpstreamInvalid,
@@ -379,9 +380,11 @@ def test_glance_is_given_time_to_undo():
 STUCK = ["saving"] * 20
 
 
-@pytest.mark.parametrize("state", ["saving", "uploading"])
-def test_a_stuck_image_is_told(state):
-    error, upload = recover(CLOSED, *[state] * 20)
+@pytest.mark.parametrize(
+    ("action", "state"), [(Action.UPLOAD, "saving"), (Action.STAGE, "uploading")], ids=["upload", "stage"]
+)
+def test_a_stuck_image_is_told(action, state):
+    error, upload = recover(CLOSED, *[state] * 20, action=action)
     assert type(error) is UpstreamClosed
     assert error.detail == (
         f"The upstream closed the connection. The image is stuck in '{state}' and takes no data any more: "
@@ -396,6 +399,39 @@ def test_an_accident_with_an_answer_is_told_too():
     assert type(error) is UpstreamClosed
     assert "status 500" in error.detail
     assert "stuck in 'saving'" in error.detail
+
+
+@series(
+    ("action", "state", "told"),
+    [
+        (
+            Action.STAGE,
+            image_answer("uploading", size=SIZE),
+            "All 4 bytes are staged: only the answer",
+        ),
+        (Action.STAGE, image_answer("uploading", size=3), "'uploading' with 3 bytes, of 4 that were sent"),
+        (Action.STAGE, image_answer("saving"), "the data of another request is on its way to it"),
+        (Action.UPLOAD, image_answer("uploading"), "the data of another request is on its way to it"),
+    ],
+)
+def test_what_is_not_this_uploads_is_never_deleted(action, state, told):
+    error, upload = recover(CLOSED, *[state] * 20, action=action, delete_stuck=True)
+    assert told in error.detail
+    assert "DELETE" not in upload.methods
+
+
+@series("failure", [SendTimeout("no byte"), ServerKeptWaiting("too slow")])
+def test_where_the_worker_lives_nothing_is_deleted(failure):
+    error, upload = recover(failure, *STUCK, delete_stuck=True)
+    assert "its worker lives" in error.detail
+    assert "DELETE" not in upload.methods
+
+
+def test_a_service_token_of_the_clients_own_is_the_only_one():
+    _, upload = recover(CLOSED, "queued", tokens=Tokens(), headers=[(b"x-service-token", b"own")])
+    for stream in upload.network.streams:
+        assert stream.sent.lower().count(b"x-service-token:") == 1
+        assert b"of-the-service" not in stream.sent
 
 
 @pytest.mark.parametrize("failure", [ResponseTimeout("No answer."), reply(504)])
