@@ -204,9 +204,16 @@ class _Callbacks:
 
     def on_message_complete(self) -> None:
         kind = self.kind()
+        if self._has_invented_a_body():
+            self.read.end = End.CLOSED
         if self.read.end is End.MORE:
             self.read.messages.append(Message(kind, self.target, self.body))
             self._close()
+
+    def _has_invented_a_body(self) -> bool:
+        # llhttp reads one by the Content-Length of an interim answer, which has none (RFC 9110 section 15.2).
+        is_answer = not isinstance(self.parser, httptools.HttpRequestParser)
+        return is_answer and self.parser.get_status_code() < FIRST_FINAL and bool(self.body)
 
     def kind(self) -> bytes:
         if isinstance(self.parser, httptools.HttpRequestParser):

@@ -10,6 +10,7 @@ ANSWERS = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: <a>\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
+    b"HTTP/1.1 199 Hm\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
     b"HTTP/1.0 200 OK\r\n\r\nhello",
     b"HTTP/1.1 304\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
