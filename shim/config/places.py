@@ -153,12 +153,22 @@ def _parse_directory(text: str) -> Path:
 
 
 def _parse_http_url(text: str) -> str:
-    url = urllib.parse.urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+    if not _is_web_address(text):
         raise ValueError(
             f'{shown(text)}: not a web address; write it as in "https://keystone.example:5000/v3"'
         )
     return text
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit(text)
+        # Only asking for the port tells that it is no number, or above 65535.
+        is_port_fine = url.port != 0
+    except ValueError:
+        return False
+    is_plain = not url.query and not url.fragment and "@" not in url.netloc
+    return url.scheme in ("http", "https") and bool(url.hostname) and is_port_fine and is_plain
 
 
 def _format_shared(address: SharedAddress) -> str:
