@@ -86,7 +86,12 @@ def _is_same_origin(headers: Headers) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    return _is_address(host) and ipaddress.ip_address(host).is_loopback
+    if not _is_address(host):
+        return False
+    address = ipaddress.ip_address(host)
+    # On a socket of both families IPv4's 127.0.0.1 is ::ffff:127.0.0.1, which Python before 3.13 calls no
+    # loopback.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _is_address(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shim.config.kinds import shown
 from shim.config.shape import all_keys, table_at
 from shim.config.toml import key
 
@@ -72,19 +73,20 @@ def explain(error: ValidationError) -> Iterator[tuple[Path, str]]:
 _MESSAGES = {
     "missing": "is missing",
     "value_error": "{error}",
-    "literal_error": "{value!r}: must be {expected}",
-    "enum": "{value!r}: must be {expected}",
-    "model_type": "{value!r}: must be a table",
-    "dict_type": "{value!r}: must be a table",
-    "tuple_type": '{value!r}: must be a list, in brackets, its text in quotes, as in ["one", "two"]',
+    "literal_error": "{value}: must be {expected}",
+    "enum": "{value}: must be {expected}",
+    # Not the value: with a bracket too few, or in a list, it holds whatever the table was to hold.
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": '{value}: must be a list, in brackets, its text in quotes, as in ["one", "two"]',
 }
 
 
 def _message(path: Path, details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         return _unknown_key(path)
-    text = _MESSAGES.get(details["type"], "{value!r}: {msg}")
-    known = {**details.get("ctx", {}), "value": details["input"], "msg": details["msg"]}
+    text = _MESSAGES.get(details["type"], "{value}: {msg}")
+    known = {**details.get("ctx", {}), "value": shown(details["input"]), "msg": details["msg"]}
     # Only our own text is a template: braces in a value stay braces.
     return text.format_map(known)
 

@@ -6,6 +6,7 @@ addresses, paths and names in ``places.py``.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias
@@ -16,6 +17,14 @@ from pydantic_core import CoreSchema, core_schema
 
 from shim.config import units
 from shim.timing import UNLIMITED, Seconds
+
+# To the last @: a password may have one too.
+_USER_INFORMATION = re.compile(r"//.*@")
+
+
+def shown(value: object) -> str:
+    """``value`` as a message repeats it: of a URL without the user and the password."""
+    return _USER_INFORMATION.sub("//...@", repr(value))
 
 
 # Compared by identity: pydantic hashes its metadata, and a schema has no hash.

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from shim.cloud.address import SharedAddress, parse_shared
-from shim.config.kinds import Kind, Takes
+from shim.config.kinds import Kind, Takes, shown
 from shim.routes.route import HeaderPattern
 from shim.server.addresses import InheritedSocket, ListenAddress, TcpAddress, UnixAddress, parse_listen
 from shim.upstream.address import UpstreamAddress, parse_upstream
@@ -52,12 +52,12 @@ def _written(
     """
 
     def parse_text(value: object) -> Any:
-        shown = "" if is_secret else f"{value!r}: "
+        named = "" if is_secret else f"{shown(value)}: "
         if not isinstance(value, str):
-            raise ValueError(f"{shown}write text, in quotes")  # noqa: TRY004 - pydantic's border
+            raise ValueError(f"{named}write text, in quotes")  # noqa: TRY004 - pydantic's border
         # Control characters, and bytes that were no UTF-8, would go on into logs and headers.
         if not value.isprintable():
-            raise ValueError(f"{shown}has characters that cannot be printed")
+            raise ValueError(f"{named}has characters that cannot be printed")
         return parse(value)
 
     return Kind(takes, parse_text, write, {"type": "string", "pattern": f"^({pattern})$"}, parsed)
@@ -153,10 +153,22 @@ def _parse_directory(text: str) -> Path:
 
 
 def _parse_http_url(text: str) -> str:
-    url = urllib.parse.urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        raise ValueError(f'{text!r}: not a web address; write it as in "https://keystone.example:5000/v3"')
+    if not _is_web_address(text):
+        raise ValueError(
+            f'{shown(text)}: not a web address; write it as in "https://keystone.example:5000/v3"'
+        )
     return text
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit(text)
+        # Only asking for the port tells that it is no number, or above 65535.
+        is_port_fine = url.port != 0
+    except ValueError:
+        return False
+    is_plain = not url.query and not url.fragment and "@" not in url.netloc
+    return url.scheme in ("http", "https") and bool(url.hostname) and is_port_fine and is_plain
 
 
 def _format_shared(address: SharedAddress) -> str:
@@ -186,14 +198,17 @@ HttpUrl: TypeAlias = Annotated[str, _written("URL", "https?://.+", _parse_http_u
 Text: TypeAlias = Annotated[str, _written("text", ".+", _parse_text)]
 # Printed as this and nothing else, whatever it is.
 Secret: TypeAlias = Annotated[
-    SecretStr, _written("text", ".+", lambda text: SecretStr(_parse_text(text)), SecretStr)
+    SecretStr,
+    _written("text", ".+", lambda text: SecretStr(_parse_text(text)), SecretStr, is_secret=True),
 ]
 # Where it holds a password all of it is hidden: without that it would lead nowhere.
 Shared: TypeAlias = Annotated[
     SharedAddress,
     _written("URL", "(rediss?|unix)://.+", parse_shared, SharedAddress, write=_format_shared, is_secret=True),
 ]
-Token: TypeAlias = Annotated[SecretStr, _written(_TOKEN_TAKES, _TOKEN, _parse_token, SecretStr)]
+Token: TypeAlias = Annotated[
+    SecretStr, _written(_TOKEN_TAKES, _TOKEN, _parse_token, SecretStr, is_secret=True)
+]
 Directory: TypeAlias = Annotated[Path, _written("absolute path", "/.*", _parse_directory, Path)]
 
 

@@ -23,6 +23,11 @@ _INCLUDES = 8
 # Seconds for connecting to a socket on this machine.
 _PATIENCE = 1.0
 _SHORT = {"-b": "buffer-size", "-t": "harakiri", "-z": "socket-timeout", "-p": "processes", "-l": "listen"}
+# By these endings uWSGI knows a settings file that stands without an option; only the first kind is read.
+_FILE_KINDS = (".ini", ".yaml", ".yml", ".json", ".xml")
+_OTHER_KINDS = frozenset({"yaml", "yml", "json", "xml"})
+# Options whose value may well end like one, beside those of its kinds and touch-reload with its like.
+_TAKE_FILES = frozenset({"ini", "config", "include", "inherit", "ini-paste", "ini-paste-logged", "paste"})
 # What uWSGI fills in itself, and only it knows with what.
 _PLACEHOLDERS = ("$(", "%(", "@(")
 
@@ -88,6 +93,8 @@ def read_setup(pid: int, processes: Path = _PROCESSES) -> Setup:
 
 def _read_arguments(arguments: list[str], directory: Path) -> Setup:
     given = dict(_from_arguments(arguments))
+    if _OTHER_KINDS & given.keys():
+        return Setup({}, why="its command line names a file that is no ini file (other kinds are not read)")
     files = [given.pop("ini")] if "ini" in given else []
     try:
         found = {name: value for file in files for name, value in _from_file(directory, file)}
@@ -103,25 +110,37 @@ def _read_arguments(arguments: list[str], directory: Path) -> Setup:
 
 
 def _from_arguments(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The options of a command line; one without a value is on."""
+    """The options of a command line; one without a value is on.
+
+    Which options take a value only uWSGI knows: what follows is one, unless it is an option or looks like a
+    settings file.
+    """
+    # The option that waits for its value.
     name = ""
     for argument in arguments:
-        if argument.startswith("--"):
-            if name:
-                yield name, "true"
+        is_option = argument.startswith("--") or argument in _SHORT
+        is_file = not is_option and argument.endswith(_FILE_KINDS) and not _takes_file(name)
+        if name and (is_option or is_file):
+            yield name, "true"
+            name = ""
+        if argument in _SHORT:
+            name = _SHORT[argument]
+        elif is_option:
             name, equals, value = argument[2:].partition("=")
             if equals:
                 yield name, value
                 name = ""
-        elif argument in _SHORT:
-            name = _SHORT[argument]
+        elif is_file:
+            yield argument.rpartition(".")[2], argument
         elif name:
             yield name, argument
             name = ""
-        elif argument.endswith(".ini"):
-            yield "ini", argument
     if name:
         yield name, "true"
+
+
+def _takes_file(name: str) -> bool:
+    return name in _TAKE_FILES or name in _OTHER_KINDS or name.startswith("touch-")
 
 
 def _from_file(directory: Path, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:

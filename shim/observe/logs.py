@@ -80,7 +80,9 @@ class TextFormatter(logging.Formatter):
                 *told,
             ]
         )
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        # Indented, for an exception's text may have line ends too: no line of it can look like one of ours.
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join([line, *(f"  {_escape(part)}" for part in trace)])
 
 
 def configure_logs(

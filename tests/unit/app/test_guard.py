@@ -82,7 +82,7 @@ def test_hosts_that_mean_this_machine(host):
 @series(
     "host", ["evil.example", "evil.example:9293", "localhost.evil.example", "127.0.0.1.evil.example", "a:b:c"]
 )
-@series("server", ["127.0.0.1", "::1"])
+@series("server", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
 def test_a_name_that_was_made_to_lead_here(host, server):
     for path in ("/", "/uploads", "/metrics"):
         assert ask(path, token=None, host=host, server=server).status_code == 421

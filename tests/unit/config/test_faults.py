@@ -34,6 +34,50 @@ def told(**arguments):
     return {fault.key: fault.message for fault in error.value.faults}
 
 
+SECRET = "not-to-be-told"
+# Each is a way to write a secret wrongly.
+TOLD_WRONGLY = [
+    f"glance.service_auth.password={SECRET}\tx",
+    f"glance.service_auth.password=[{SECRET!r}]",
+    f"glance.service_auth.password={{a = {SECRET!r}}}",
+    f"glance.service_auth={SECRET}",
+    f"glance.service_auth={{password = {SECRET!r}",
+    f"glance.service_auth=[{{password = {SECRET!r}}}]",
+    f"glance={{service_auth = {{password = {SECRET!r}}}",
+    f"glance.service_auth.auth_url=http://u:{SECRET}@keystone:5000/v3",
+    f"glance.service_auth.auth_url=http://u:{SECRET}@\tkeystone:5000/v3",
+    f"glance.service_auth.auth_url=['http://u:{SECRET}@keystone']",
+    f"glance.service_auth.auth_url=http://u:a/@{SECRET}@keystone",
+    f"admin.token={SECRET}\xa0x",
+    f"admin.token={SECRET} x",
+    f"admin.token=[{SECRET!r}]",
+    f"admin={{token = {SECRET!r}",
+    f"limits.shared=redis://u:{SECRET}@h:x",
+    f"limits.shared=redis://u:{SECRET}@\th",
+    f"limits.shared=['redis://u:{SECRET}@h']",
+    f"limits=redis://u:{SECRET}@h",
+    f"upstream=http://u:{SECRET}@h\t",
+    f"upstreams.a.servers=http://u:{SECRET}@h",
+    f"upstreams.a.servers=['http://u:{SECRET}@h']",
+    f"body=redis://u:{SECRET}@h",
+]
+
+
+@series("setting", TOLD_WRONGLY)
+def test_no_fault_tells_a_secret(setting):
+    with pytest.raises(ConfigurationError) as error:
+        load(environment={}, flags=Flags(settings=[setting]))
+    assert SECRET not in str(error.value)
+
+
+@series("table", ["glance.service_auth.password", "admin.token", "limits.shared"])
+def test_a_secret_that_is_no_text_is_not_told(table, tmp_path):
+    file = tmp_path / "shim.toml"
+    file.write_text(f"{table} = 12345678")
+    message = told(file=file)[table]
+    assert message == "write text, in quotes"
+
+
 @series(("path", "key"), KEYS)
 def test_keys_are_dotted(path, key):
     assert dotted(path) == key
@@ -54,10 +98,10 @@ def test_an_unknown_key_of_a_route():
 def test_tables_and_lists_are_asked_for_in_the_operators_words():
     settings = ["spool=3", "server.listen=h:1", 'upstreams={a = "http://h"}', "routes=[1]"]
     assert told(flags=Flags(settings=settings)) == {
-        "spool": "'3': must be a table",
+        "spool": "must be a table",
         "server.listen": """'h:1': must be a list, in brackets, its text in quotes, as in ["one", "two"]""",
-        "upstreams.a": "'http://h': must be a table",
-        "routes[0]": "1: must be a table",
+        "upstreams.a": "must be a table",
+        "routes[0]": "must be a table",
     }
 
 

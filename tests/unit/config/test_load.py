@@ -189,7 +189,7 @@ def test_a_key_inside_of_what_is_no_table(write):
     assert {fault.key: fault.message for fault in found} == {
         "routes.0.path": f"cannot be set alone: {file} gives routes as a whole",
         "spool.max_body": f"cannot be set alone: {file} gives spool as a whole",
-        "spool": "'big': must be a table",
+        "spool": "must be a table",
     }
 
 

@@ -164,7 +164,17 @@ REFUSED = [
     ("traces.endpoint", "collector:4317", "'collector:4317': not a web address"),
     ("traces.sample", 0, "0: not a part"),
     ("glance.service_auth", {"auth_url": "keystone", **ACCOUNT}, "'keystone': not a web address"),
-    ("glance.service_auth", {"auth_url": "http://u:p@keystone", **ACCOUNT}, "not a web address"),
+    *(
+        ("glance.service_auth", {"auth_url": url, **ACCOUNT}, "not a web address; write it as")
+        for url in (
+            "http://u:p@keystone",
+            "http://:p@keystone",
+            "http://keystone:abc/v3",
+            "http://keystone:99999/v3",
+            "http://keystone:0/v3",
+            "http://[::1/v3",
+        )
+    ),
     (
         "glance.service_auth",
         {"auth_url": "http://k", "username": "shim", "password": ""},

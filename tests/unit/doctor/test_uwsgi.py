@@ -70,6 +70,26 @@ def test_the_command_line_alone_and_over_a_file(master):
     assert setup.options["die-on-term"] == "true"
 
 
+LINES = [
+    (["--master", "a.ini"], {"master": "true", "of-the-file": "true"}),
+    (["a.ini", "--master"], {"master": "true", "of-the-file": "true"}),
+    (["--enable-threads", "-b", "65535"], {"enable-threads": "true", "buffer-size": "65535"}),
+    (["-b", "-t", "60"], {"buffer-size": "true", "harakiri": "60"}),
+    (["--master", "--die-on-term"], {"master": "true", "die-on-term": "true"}),
+    (["--threads", "4", "a.ini"], {"threads": "4", "of-the-file": "true"}),
+    (["--ini", "a.ini", "--master"], {"of-the-file": "true", "master": "true"}),
+    (["--touch-reload", "a.ini", "--threads", "4"], {"touch-reload": "a.ini", "threads": "4"}),
+    (["--touch-reload", "a.ini", "a.ini"], {"touch-reload": "a.ini", "of-the-file": "true"}),
+    (["--threads=4", "a.ini", "-p", "2"], {"threads": "4", "of-the-file": "true", "processes": "2"}),
+    (["--socket", "127.0.0.1:80", "--master"], {"socket": "127.0.0.1:80", "master": "true"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "options"), LINES, ids=[" ".join(line[0]) for line in LINES])
+def test_command_lines(master, arguments, options):
+    assert master("uwsgi", *arguments, a="[uwsgi]\nof-the-file\n").options == options
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -80,6 +100,9 @@ def test_the_command_line_alone_and_over_a_file(master):
             "loop.ini cannot be read by this user: its files include each other",
         ),
         (["uwsgi"], "names no ini file"),
+        (["uwsgi", "--master", "a.yaml"], "names a file that is no ini file"),
+        (["uwsgi", "--yaml", "a.yml", "--master"], "names a file that is no ini file"),
+        (["uwsgi", "-p", "4", "--json=a"], "names a file that is no ini file"),
         ([], "is not uWSGI"),
     ],
 )

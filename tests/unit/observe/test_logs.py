@@ -124,8 +124,19 @@ def test_text_tells_what_is_worth_reading():
 def test_text_holds_the_traceback_below():
     lines = TextFormatter().format(record(error=True)).splitlines()
     assert lines[0] == "22:13:20 warning told"
-    assert lines[1].startswith("Traceback")
-    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'broken'"
+    assert lines[1] == "  Traceback (most recent call last):"
+    assert lines[-1] == "  ValueError: invalid literal for int() with base 10: 'broken'"
+
+
+@series("word", WORDS)
+def test_an_exception_writes_no_line_that_looks_like_ours(word):
+    forged = "22:13:20 warning forged"
+    made = record()
+    made.exc_info = (ValueError, ValueError(f"bad {word}\n{forged}"), None)
+    lines = TextFormatter().format(made).split("\n")
+    assert f"  {forged}" in lines
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert all(line.isprintable() for line in lines)
 
 
 # -- where it goes --------------------------------------------------------------------------------

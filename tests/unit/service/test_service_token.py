@@ -101,6 +101,9 @@ FAILURES = [
     httpx.ConnectError("refused"),
     httpx.ReadTimeout("slow"),
     OSError("no route"),
+    httpx.InvalidURL("Invalid port: 'abc'"),
+    # As connecting to port 99999 does.
+    ExceptionGroup("unhandled errors in a TaskGroup", [OverflowError("port must be 0-65535.")]),
     httpx.Response(401, text="se cret is wrong"),
     httpx.Response(201, json={"token": {}}),
     httpx.Response(201, headers={"X-Subject-Token": "t"}, json={}),
@@ -125,6 +128,12 @@ def test_without_keystone_there_is_none(tokens, keystone, clock, failure, caplog
     assert len(keystone.asked) == 1
     keystone.failure, clock.now = None, PAUSE_AFTER_FAILURE
     assert get(tokens) == b"token-2"
+
+
+@pytest.mark.parametrize("port", ["abc", "99999"])
+def test_an_address_that_leads_nowhere_gives_none(clock, port):
+    tokens = ServiceTokens(ServiceAccount(f"http://127.0.0.1:{port}/v3", "shim", "se cret"), clock=clock)
+    assert get(tokens) is None
 
 
 def test_a_token_that_could_not_be_renewed_is_not_used_on(tokens, keystone, clock):
