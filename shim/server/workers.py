@@ -90,7 +90,7 @@ class Roster:
 
     @property
     def next_due(self) -> Seconds | None:
-        """When ``steps`` has something to do; None where only what happens can change that."""
+        """When ``steps`` has something to do; None or ``UNLIMITED``: only what happens can change that."""
         due = [worker.since + self._patience.start for worker in self._starting()]
         if self.life is not Life.ENDING and self._missing(self.generation) > 0:
             due.append(self._not_before)

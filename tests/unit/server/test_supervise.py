@@ -11,6 +11,7 @@ import socket
 import pytest
 
 from shim.server.wakeups import Wakeups
+from shim.timing import UNLIMITED
 from tests.support.scripts import running
 from tests.support.wire import eventually
 
@@ -94,6 +95,41 @@ print(buried)
         assert "A new worker takes its place in 0.02 s" in told
         assert told[-2:] == ["4 workers in a row ended at once: giving up", "failed"]
         assert lines(process, r"\[.*") == ["[1, 2, 3, 4]"]
+
+
+def test_a_replacement_that_hangs_at_its_start_is_killed_and_replaced():
+    script = (
+        PROGRAM
+        + """
+import mmap
+hours = mmap.mmap(-1, 1)
+
+def begin(station):
+    if station.number == 1:
+        station.post.tell(Beat())
+        time.sleep(0.05)
+        return 3
+    if station.number == 2:
+        # Time flies, and the supervisor looks at its clock.
+        hours[0] += 1
+        os.kill(os.getppid(), signal.SIGHUP)
+        signal.pause()
+    return serve(station)
+
+supervise(begin, clock=lambda: time.monotonic() + 3600 * hours[0])
+"""
+    )
+    with running(script) as process:
+        (listening,) = lines(process, "Listening on .*")
+        assert lines(process, "Worker 2 was killed by signal 9")[-2:] == [
+            "Worker 2 has not come up and is killed",
+            "Worker 2 was killed by signal 9",
+        ]
+        place = ("127.0.0.1", int(listening.rpartition(":")[2]))
+        with socket.create_connection(place) as client:
+            assert client.recv(100).startswith(b"3 ")
+        process.send_signal(signal.SIGTERM)
+        assert lines(process, "ended as asked")[-1] == "ended as asked"
 
 
 def test_a_worker_that_raises_is_told_with_its_fault():
@@ -181,10 +217,11 @@ time.sleep(0.3)
         assert [line for line in told if line.startswith("Worker")] == ["Worker 1 ended with status 0"]
 
 
-def test_a_signal_ends_waiting():
+@pytest.mark.parametrize("endless", [None, UNLIMITED])
+def test_a_signal_ends_waiting(endless):
     with Wakeups() as wakeups:
         signal.raise_signal(signal.SIGHUP)
-        wakeups.wait([], None)
+        wakeups.wait([], endless)
         assert wakeups.signals == [signal.SIGHUP]
         # Once noted it wakes nobody again.
         wakeups.wait([], 0.001)

@@ -4,6 +4,7 @@ import pytest
 
 from shim.server.steps import End, Kill, Order, Say, Start, Tell
 from shim.server.workers import Life, Patience, Roster, Stage
+from shim.timing import UNLIMITED
 
 NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
 PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
@@ -142,6 +143,20 @@ def test_one_that_does_not_come_up_is_killed():
     assert told.said[-1].text == "Worker 2 has not come up and is killed"
     assert told.steps() == [], "once"
     assert told.ended(2, -9) == tells(DRAIN, 1)
+
+
+def test_a_replacement_that_does_not_come_up_is_replaced_in_its_turn():
+    told = Told(1).serving()
+    told.now = 20
+    told.ended(1, -9)
+    assert told.steps() == starts(1, 2)
+    assert told.roster.next_due == 20 + PATIENCE.start
+    told.now = 20 + PATIENCE.start
+    assert told.steps() == [Kill(2)]
+    assert told.roster.next_due == UNLIMITED, "only its end can change anything"
+    told.ended(2, -9)
+    told.now = told.roster.next_due
+    assert told.steps() == starts(1, 3)
 
 
 def test_a_change_that_hangs_is_called_off():
