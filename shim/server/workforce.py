@@ -56,12 +56,21 @@ class Workforce:
         return Beat(sum(beat.uploads for beat in last), sum(beat.held for beat in last))
 
     def start(self, number: int, work: Callable[[Post], int]) -> None:
-        """Fork a worker that does ``work`` and ends with the status that it gives."""
+        """Fork a worker that does ``work`` and ends with the status that it gives.
+
+        Raises:
+            OSError: There is no room for another process; none was begun.
+        """
         ours, theirs = make_line()
-        # What waits in a buffer would be written by both.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
+        try:
+            # What waits in a buffer would be written by both.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             ours.close()
             self._be_worker(number, lambda: work(Post(theirs)))
