@@ -46,8 +46,10 @@ class Workforce:
 
     @property
     def lines(self) -> list[socket.socket]:
-        """Where workers are heard."""
-        return [process.mouthpiece.line for process in self._processes.values()]
+        """Where workers can still be heard."""
+        # One at its end always has something to tell poll, and its process may live on for long.
+        mouthpieces = [process.mouthpiece for process in self._processes.values()]
+        return [mouthpiece.line for mouthpiece in mouthpieces if not mouthpiece.has_ended]
 
     @property
     def load(self) -> Beat:
