@@ -6,6 +6,7 @@ that happens to a name in the file system can part them.
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -17,6 +18,8 @@ from shim.ledger.opening import TableFile
 from shim.ledger.state import open_directory
 from shim.ledger.table import LeaseTable
 from shim.observe.keeping import CounterFiles
+
+log = logging.getLogger("shim.server")
 
 _PREFIX = "shim-"
 
@@ -55,9 +58,13 @@ class Premises:
         return self._table.join(holders=holders)
 
     def bury(self, worker: int) -> None:
-        """A worker has ended: what it counted stays counted."""
-        with contextlib.suppress(OSError):
+        """A worker has ended: what it counted stays counted, where it can be read."""
+        try:
             CounterFiles(self.folder).bury(worker)
+        except (OSError, ValueError) as error:
+            # Numbers are nothing that the supervisor, and all workers with it, may end for.
+            log.warning("What worker %d counted is lost: %s", worker, error)
+        with contextlib.suppress(OSError):
             (self.folder / f"worker-{worker}.sock").unlink(missing_ok=True)
         # What it held others may wait for.
         ring_all(self.state)

@@ -14,7 +14,7 @@ from shim.errors import DiskError, UploadsFull
 from shim.ledger import layout
 from shim.ledger.counts import Held, Limits, Resource, Verdict, decide
 from shim.ledger.locks import is_locked, lock_within, try_lock, unlock
-from shim.ledger.upkeep import RECOVERY, allocate, clear_slot
+from shim.ledger.upkeep import RECOVERY, allocate, clear_entries, clear_slot
 from shim.timing import UNLIMITED, Seconds
 
 # Byte 0 is everybody's lock, held for a step; byte 1 + slot is held by the slot's process while it lives.
@@ -57,6 +57,9 @@ class LeaseTable:
     def begin(self, *, holders: bool) -> None:
         """Take possession of the slot, with the table's lock held; a predecessor's counts end here."""
         clear_slot(self._words, self._slot)
+        if holders:
+            # Also where the slot had no holders last: those before may have left theirs.
+            clear_entries(self._words, self._slot)
         self._has_region = holders
         self._words[layout.HAS_REGION + self._slot] = int(holders)
         self._words[layout.HIGHEST] = max(self._words[layout.HIGHEST], self._slot + 1)

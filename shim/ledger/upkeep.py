@@ -26,6 +26,8 @@ def allocate(descriptor: int, name: str, offset: int, size: int) -> None:
 def clear_slot(words: memoryview, slot: int) -> None:
     """Forget what a slot held; whoever calls this knows that nobody lives in it, or is its new owner."""
     if words[layout.HAS_REGION + slot]:
+        # Without a holder's name nobody finds what he had: that is left to the slot's next owner, for it is
+        # much to write while others wait for the lock.
         first = layout.digests(slot)
         words[first : first + layout.CAPACITY + layout.WINDOW] = memoryview(
             bytes((layout.CAPACITY + layout.WINDOW) * layout.WORD)
@@ -37,6 +39,12 @@ def clear_slot(words: memoryview, slot: int) -> None:
         # One that has no room on the disk must not even be looked at.
         if words[layout.AREA_KEYS + area]:
             clear_rows(words, area, slot)
+
+
+def clear_entries(words: memoryview, slot: int) -> None:
+    """Forget the holders of a slot and what they had; for its new owner, who has room for them on disk."""
+    first, count = layout.digests(slot), layout.REGION_SIZE // layout.WORD
+    words[first : first + count] = memoryview(bytes(layout.REGION_SIZE)).cast("q")
 
 
 def clear_rows(words: memoryview, area: int, slot: int) -> None:

@@ -26,11 +26,16 @@ class Beat:
 
 
 class Mouthpiece:
-    """The supervisor's end."""
+    """The supervisor's end.
+
+    Attributes:
+        has_ended: Whether the worker has closed its end, and all that it said was heard.
+    """
 
     def __init__(self, line: socket.socket) -> None:
         line.setblocking(False)
         self.line = line
+        self.has_ended = False
         self._unread = b""
 
     def tell(self, order: Order) -> None:
@@ -40,8 +45,14 @@ class Mouthpiece:
 
     def heard(self) -> Iterator[Beat]:
         """What the worker has said meanwhile; nothing more after its end."""
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            self._unread += self.line.recv(_MOST_UNREAD)
+        try:
+            data = self.line.recv(_MOST_UNREAD)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        self.has_ended = not data
+        self._unread += data
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
             yield Beat(**json.loads(line))

@@ -5,6 +5,7 @@ the same over reloads. What there is to do the ``Roster`` decides; here it is do
 """
 
 import contextlib
+import errno
 import functools
 import gc
 import logging
@@ -24,6 +25,13 @@ from shim.server.workforce import Workforce
 from shim.timing import Clock, Seconds, monotonic
 
 log = logging.getLogger("shim.server")
+
+# Where a worker cannot be forked, what to do about it.
+_ADVICE = {
+    errno.ENOMEM: "; free memory, or set fewer workers",
+    errno.EAGAIN: "; allow more processes (systemd's TasksMax, a container's pids), or set fewer workers",
+    errno.EMFILE: "; allow more open files (LimitNOFILE of systemd)",
+}
 
 
 class Supervisor:
@@ -110,7 +118,7 @@ class Supervisor:
         for step in steps:
             match step:
                 case Start():
-                    self._workforce.start(step.number, functools.partial(self._work, step))
+                    self._start(step)
                 case Tell():
                     self._workforce.tell(step.number, step.order)
                 case Kill():
@@ -119,6 +127,15 @@ class Supervisor:
                     log.log(logging.ERROR if step.is_fault else logging.INFO, step.text)
                 case End():
                     self._end = step
+
+    def _start(self, step: Start) -> None:
+        try:
+            self._workforce.start(step.number, functools.partial(self._work, step))
+        except OSError as error:
+            reason = f"{error.strerror}{_ADVICE.get(error.errno or 0, '')}"
+            self._act(self._roster.not_started(step.number, reason, self._clock()))
+            # No process will tell us of its end: what follows from it is seen to in this turn.
+            self._wakeups.hurry()
 
     def _work(self, step: Start, post: Post) -> int:
         """In a new worker: what is the supervisor's goes, and the rest is the plan's."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Self
 
-from shim.timing import Seconds
+from shim.timing import UNLIMITED, Seconds
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 _HEEDED = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
@@ -45,14 +45,23 @@ class Wakeups:
         self._near.close()
         self._far.close()
 
+    def hurry(self) -> None:
+        """Let the next ``wait`` end at once: something has happened already."""
+        # Full is as good: the wait ends at once as well.
+        with contextlib.suppress(BlockingIOError):
+            self._far.send(b"\0")
+
     def wait(self, lines: Sequence[socket.socket], timeout: Seconds | None) -> None:
-        """Wait for a signal, for a line with something to hear, or for a time in seconds."""
+        """Wait for a signal, for a line with something to hear, or for a time in seconds.
+
+        None and ``UNLIMITED`` are no time at all: then only what happens ends it.
+        """
         # Poll keeps nothing in the kernel that a forked worker would share.
         poll = select.poll()
         for line in (self._near, *lines):
             poll.register(line, select.POLLIN)
         # A millisecond more, for it is cut to whole ones: waking too early would be for nothing.
-        poll.poll(None if timeout is None else int(timeout * 1000) + 1)
+        poll.poll(None if timeout in (None, UNLIMITED) else int(timeout * 1000) + 1)
         with contextlib.suppress(BlockingIOError):
             while self._near.recv(4096):
                 pass

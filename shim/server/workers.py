@@ -90,7 +90,7 @@ class Roster:
 
     @property
     def next_due(self) -> Seconds | None:
-        """When ``steps`` has something to do; None where only what happens can change that."""
+        """When ``steps`` has something to do; None or ``UNLIMITED``: only what happens can change that."""
         due = [worker.since + self._patience.start for worker in self._starting()]
         if self.life is not Life.ENDING and self._missing(self.generation) > 0:
             due.append(self._not_before)
@@ -120,10 +120,16 @@ class Roster:
             yield from self._give_up()
             return
         yield _say_ended(number, status)
-        if worker.generation != self.generation:
-            yield from self.call_off("a worker under the new configuration did not come up")
+        yield from self._make_up_for(worker, now)
+
+    def not_started(self, number: int, reason: str, now: Seconds) -> Iterator[Step]:
+        """A worker could not even be started: as good as one that ended at once."""
+        worker = self.workers.pop(number)
+        yield Say(f"Worker {number} cannot be started: {reason}", is_fault=True)
+        if self.life is Life.STARTING:
+            yield from self._give_up()
         else:
-            yield from self._replace(worker, now)
+            yield from self._make_up_for(worker, now)
 
     def steps(self, now: Seconds) -> Iterator[Step]:
         """Start what is missing, where its time has come, and end what does not come up."""
@@ -136,9 +142,8 @@ class Roster:
         if self.life is Life.ENDING:
             return
         for generation in dict.fromkeys((self.generation, self._newest)):
-            if generation == self.generation and now < self._not_before:
-                continue
-            for _ in range(self._missing(generation)):
+            # Asked before each: one that could not be started may end the round for those after it.
+            while self._may_start(generation, now):
                 self._numbers += 1
                 self.workers[self._numbers] = Worker(self._numbers, generation, now)
                 yield Start(self._numbers, generation)
@@ -190,6 +195,11 @@ class Roster:
         size = self._size if generation == self.generation else self._next_size
         return size - len(self._of(generation))
 
+    def _may_start(self, generation: int, now: Seconds) -> bool:
+        if self.life is Life.ENDING or generation > self._newest or self._missing(generation) <= 0:
+            return False
+        return generation != self.generation or now >= self._not_before
+
     def _is_complete(self, generation: int) -> bool:
         serving = all(worker.stage is Stage.SERVING for worker in self._of(generation))
         return serving and not self._missing(generation)
@@ -201,6 +211,13 @@ class Roster:
         self._failures, self._not_before = 0, 0.0
         for worker in self._of(before) if before != after else ():
             yield from self._send(worker, Order.RETIRE)
+
+    def _make_up_for(self, worker: Worker, now: Seconds) -> Iterator[Step]:
+        """See to it that a worker that ended unasked is replaced, or that its generation goes with it."""
+        if worker.generation != self.generation:
+            yield from self.call_off("a worker under the new configuration did not come up")
+        else:
+            yield from self._replace(worker, now)
 
     def _replace(self, worker: Worker, now: Seconds) -> Iterator[Step]:
         """Say when the next worker starts in place of one that ended; or give up, where all end at once."""

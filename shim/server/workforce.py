@@ -46,8 +46,10 @@ class Workforce:
 
     @property
     def lines(self) -> list[socket.socket]:
-        """Where workers are heard."""
-        return [process.mouthpiece.line for process in self._processes.values()]
+        """Where workers can still be heard."""
+        # One at its end always has something to tell poll, and its process may live on for long.
+        mouthpieces = [process.mouthpiece for process in self._processes.values()]
+        return [mouthpiece.line for mouthpiece in mouthpieces if not mouthpiece.has_ended]
 
     @property
     def load(self) -> Beat:
@@ -56,12 +58,21 @@ class Workforce:
         return Beat(sum(beat.uploads for beat in last), sum(beat.held for beat in last))
 
     def start(self, number: int, work: Callable[[Post], int]) -> None:
-        """Fork a worker that does ``work`` and ends with the status that it gives."""
+        """Fork a worker that does ``work`` and ends with the status that it gives.
+
+        Raises:
+            OSError: There is no room for another process; none was begun.
+        """
         ours, theirs = make_line()
-        # What waits in a buffer would be written by both.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
+        try:
+            # What waits in a buffer would be written by both.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             ours.close()
             self._be_worker(number, lambda: work(Post(theirs)))

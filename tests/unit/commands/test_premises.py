@@ -55,6 +55,17 @@ def test_what_a_worker_counted_stays_counted(tmp_path):
         assert not (premises.folder / "worker-1.sock").exists()
 
 
+@pytest.mark.parametrize("broken", ["worker-1.json", "ended.json"])
+def test_counts_that_cannot_be_read_end_nobody(tmp_path, caplog, broken):
+    with Premises.opened(tmp_path / "state") as premises:
+        CounterFiles(premises.folder).save(1, Counters())
+        (premises.folder / "worker-1.sock").touch()
+        (premises.folder / broken).write_text('{"counters": ')
+        premises.bury(1)
+        assert not (premises.folder / "worker-1.sock").exists()
+    assert "What worker 1 counted is lost: " in caplog.text
+
+
 def test_what_killed_shims_left_goes_and_what_others_use_stays(tmp_path):
     state = tmp_path / "state"
     with Premises.opened(state):

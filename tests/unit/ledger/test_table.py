@@ -106,6 +106,20 @@ def test_what_the_dead_held_counts_for_no_later_owner_of_their_place(processes):
     assert successor.take(BYTES, "b", 20, Limits(100, 80)) is FITS
 
 
+@pytest.mark.parametrize("is_cleared_first", [False, True])
+def test_what_the_dead_held_takes_no_place_from_later_owners(processes, is_cleared_first):
+    other = processes.join()
+    for _ in range(layout.WINDOW + 1):
+        one = processes.join()
+        assert one.take(BYTES, "a", 80, Limits(100, 80)) is FITS
+        processes.end(one)
+        if is_cleared_first:
+            # One that tells no holders apart has its place in between.
+            assert other.take(BYTES, "a", 80, Limits(100, 80)) is FITS
+            other.give_back(BYTES, "a", 80)
+            processes.end(processes.join(holders=False))
+
+
 def test_a_killed_process_holds_nothing(processes, tmp_path):
     script = f"""
 from pathlib import Path

@@ -75,7 +75,17 @@ def test_nobody_is_there_any_more(line):
     post.close()
     mouthpiece.tell(Order.DRAIN)
     assert [*mouthpiece.heard()] == [Beat(5, 5)]
+    assert not mouthpiece.has_ended
     assert [*mouthpiece.heard()] == []
+    assert mouthpiece.has_ended
+
+
+def test_one_that_has_gone_without_listening(line):
+    mouthpiece, post = line
+    mouthpiece.tell(Order.DRAIN)
+    post.close()
+    assert [*mouthpiece.heard()] == []
+    assert mouthpiece.has_ended
 
 
 def test_nobody_listens_and_nobody_waits(line):

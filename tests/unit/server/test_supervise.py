@@ -11,6 +11,7 @@ import socket
 import pytest
 
 from shim.server.wakeups import Wakeups
+from shim.timing import UNLIMITED
 from tests.support.scripts import running
 from tests.support.wire import eventually
 
@@ -94,6 +95,119 @@ print(buried)
         assert "A new worker takes its place in 0.02 s" in told
         assert told[-2:] == ["4 workers in a row ended at once: giving up", "failed"]
         assert lines(process, r"\[.*") == ["[1, 2, 3, 4]"]
+
+
+def test_a_replacement_that_hangs_at_its_start_is_killed_and_replaced():
+    script = (
+        PROGRAM
+        + """
+import mmap
+hours = mmap.mmap(-1, 1)
+
+def begin(station):
+    if station.number == 1:
+        station.post.tell(Beat())
+        time.sleep(0.05)
+        return 3
+    if station.number == 2:
+        # Time flies, and the supervisor looks at its clock.
+        hours[0] += 1
+        os.kill(os.getppid(), signal.SIGHUP)
+        signal.pause()
+    return serve(station)
+
+supervise(begin, clock=lambda: time.monotonic() + 3600 * hours[0])
+"""
+    )
+    with running(script) as process:
+        (listening,) = lines(process, "Listening on .*")
+        assert lines(process, "Worker 2 was killed by signal 9")[-2:] == [
+            "Worker 2 has not come up and is killed",
+            "Worker 2 was killed by signal 9",
+        ]
+        place = ("127.0.0.1", int(listening.rpartition(":")[2]))
+        with socket.create_connection(place) as client:
+            assert client.recv(100).startswith(b"3 ")
+        process.send_signal(signal.SIGTERM)
+        assert lines(process, "ended as asked")[-1] == "ended as asked"
+
+
+NO_ROOM = """
+import errno
+fork, refused = os.fork, set()
+
+def fork_if_there_is_room(count=[0]):
+    count[0] += 1
+    if count[0] in refused:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    return fork()
+
+os.fork = fork_if_there_is_room
+"""
+
+
+def test_a_replacement_that_cannot_be_forked_is_tried_again():
+    script = (
+        PROGRAM
+        + NO_ROOM
+        + """
+refused |= {2, 3}
+def begin(station):
+    if station.number == 1:
+        station.post.tell(Beat())
+        time.sleep(0.05)
+        return 3
+    return serve(station)
+
+before = os.listdir("/proc/self/fd")
+supervise(begin)
+print(len(os.listdir("/proc/self/fd")) - len(before), "descriptors left")
+"""
+    )
+    with running(script) as process:
+        (listening,) = lines(process, "Listening on .*")
+        told = lines(process, "A new worker takes its place in 0.02 s")
+        advice = "Cannot allocate memory; free memory, or set fewer workers"
+        assert [line for line in told if "cannot be started" in line] == [
+            f"Worker {number} cannot be started: {advice}" for number in (2, 3)
+        ]
+        place = ("127.0.0.1", int(listening.rpartition(":")[2]))
+        with socket.create_connection(place) as client:
+            assert client.recv(100).startswith(b"4 ")
+        process.send_signal(signal.SIGTERM)
+        assert lines(process, "ended as asked")[-1] == "ended as asked"
+        assert lines(process, ".* descriptors left") == ["0 descriptors left"]
+
+
+def test_no_worker_at_all_can_be_forked():
+    with running(PROGRAM + NO_ROOM + "refused |= {1}\nsupervise(serve)") as process:
+        told = lines(process, "failed")
+        assert told[0].startswith("Worker 1 cannot be started: Cannot allocate memory")
+
+
+def test_a_reload_that_cannot_be_forked_is_called_off():
+    script = (
+        PROGRAM
+        + NO_ROOM
+        + """
+def replan():
+    return plan(serve)
+
+def begin(station):
+    station.post.tell(Beat())
+    os.kill(os.getppid(), signal.SIGHUP)
+    return serve(station)
+
+refused |= {2}
+supervise(begin)
+"""
+    )
+    with running(script) as process:
+        lines(process, "The new configuration is not used: .*")
+        process.send_signal(signal.SIGHUP)
+        lines(process, "The new configuration is in force")
+        process.send_signal(signal.SIGTERM)
+        assert lines(process, "ended as asked")[-1] == "ended as asked"
 
 
 def test_a_worker_that_raises_is_told_with_its_fault():
@@ -181,10 +295,11 @@ time.sleep(0.3)
         assert [line for line in told if line.startswith("Worker")] == ["Worker 1 ended with status 0"]
 
 
-def test_a_signal_ends_waiting():
+@pytest.mark.parametrize("endless", [None, UNLIMITED])
+def test_a_signal_ends_waiting(endless):
     with Wakeups() as wakeups:
         signal.raise_signal(signal.SIGHUP)
-        wakeups.wait([], None)
+        wakeups.wait([], endless)
         assert wakeups.signals == [signal.SIGHUP]
         # Once noted it wakes nobody again.
         wakeups.wait([], 0.001)

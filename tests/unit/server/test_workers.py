@@ -4,6 +4,7 @@ import pytest
 
 from shim.server.steps import End, Kill, Order, Say, Start, Tell
 from shim.server.workers import Life, Patience, Roster, Stage
+from shim.timing import UNLIMITED
 
 NOW, DRAIN, RETIRE = Order.NOW, Order.DRAIN, Order.RETIRE
 PATIENCE = Patience(settled=10, first_pause=0.5, longest_pause=4, attempts=5)
@@ -16,12 +17,20 @@ class Told:
         self.roster = Roster(size, PATIENCE)
         self.now = 0.0
         self.said = []
+        # Workers that cannot be started.
+        self.unborn = set()
 
     def act(self, steps):
         """The steps that are not words."""
-        taken = [*steps]
-        self.said += [step for step in taken if isinstance(step, Say)]
-        return [step for step in taken if not isinstance(step, Say)]
+        taken = []
+        for step in steps:
+            if isinstance(step, Say):
+                self.said.append(step)
+                continue
+            taken.append(step)
+            if isinstance(step, Start) and step.number in self.unborn:
+                taken += self.act(self.roster.not_started(step.number, "no room", self.now))
+        return taken
 
     def steps(self):
         return self.act(self.roster.steps(self.now))
@@ -144,6 +153,20 @@ def test_one_that_does_not_come_up_is_killed():
     assert told.ended(2, -9) == tells(DRAIN, 1)
 
 
+def test_a_replacement_that_does_not_come_up_is_replaced_in_its_turn():
+    told = Told(1).serving()
+    told.now = 20
+    told.ended(1, -9)
+    assert told.steps() == starts(1, 2)
+    assert told.roster.next_due == 20 + PATIENCE.start
+    told.now = 20 + PATIENCE.start
+    assert told.steps() == [Kill(2)]
+    assert told.roster.next_due == UNLIMITED, "only its end can change anything"
+    told.ended(2, -9)
+    told.now = told.roster.next_due
+    assert told.steps() == starts(1, 3)
+
+
 def test_a_change_that_hangs_is_called_off():
     told = Told(1).serving()
     told.roster.change_over(2)
@@ -163,6 +186,63 @@ def test_one_that_never_served_ends_it_all(status):
     assert told.ended(2) == [End(failed=True)]
     # The one that failed in order has said why itself.
     assert len(told.said) == (status != 1)
+
+
+# -- no room for another process -----------------------------------------------------------------
+
+
+def test_one_that_cannot_be_started_is_tried_again_after_the_pause():
+    told = Told(3).serving()
+    told.unborn = {4, 5, 6}
+    told.ended(1)
+    told.ended(2)
+    told.now = told.roster.next_due
+    assert told.steps() == starts(1, 4), "the second that is missing has to wait as well"
+    assert told.said[-2] == Say("Worker 4 cannot be started: no room", is_fault=True)
+    pauses = []
+    for number in (5, 6):
+        pauses.append(told.roster.next_due - told.now)
+        assert told.steps() == []
+        told.now = told.roster.next_due
+        assert told.steps() == starts(1, number)
+    assert pauses == [1, 2]
+    told.now = told.roster.next_due
+    assert told.steps() == starts(1, 7, 8)
+    assert told.roster.life is Life.SERVING
+
+
+def test_none_can_be_started_and_none_serves():
+    told = Told(1).serving()
+    told.unborn = {2, 3, 4, 5}
+    told.ended(1)
+    assert told.steps() == starts(1, 2)
+    for number in (3, 4):
+        told.now = told.roster.next_due
+        assert told.steps() == starts(1, number)
+    told.now = told.roster.next_due
+    assert told.steps() == [*starts(1, 5), End(failed=True)]
+
+
+def test_the_first_cannot_be_started():
+    told = Told(2)
+    told.unborn = {1}
+    assert told.steps() == [*starts(1, 1), End(failed=True)]
+
+
+def test_another_of_the_first_cannot_be_started():
+    told = Told(3)
+    told.unborn = {2}
+    assert told.steps() == [*starts(1, 1, 2), *tells(DRAIN, 1)]
+    assert told.ended(1) == [End(failed=True)]
+
+
+def test_a_change_that_cannot_be_started_is_called_off():
+    told = Told(2).serving()
+    told.unborn = {4}
+    told.roster.change_over(3)
+    assert told.steps() == [*starts(2, 3, 4), Kill(3)]
+    assert (told.roster.generation, told.roster.life) == (1, Life.SERVING)
+    assert told.steps() == told.ended(3, -9) == []
 
 
 # -- the end --------------------------------------------------------------------------------------
