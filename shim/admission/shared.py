@@ -229,8 +229,11 @@ def _table_full() -> QueueFull:
 
 
 def _goes_on(before: Row, after: Row | None) -> bool:
-    """Whether it is the same request that at most got its slot meanwhile."""
-    return after is not None and before.server is None and before.number == after.number
+    """Whether it is the same request that at most got its slot meanwhile, for the same servers as before."""
+    if after is None or before.server is not None:
+        return False
+    # It may have left the line and come back, with its number, into the row that it had.
+    return (before.number, before.avoided) == (after.number, after.avoided)
 
 
 class Lines:

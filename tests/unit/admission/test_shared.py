@@ -125,6 +125,25 @@ def test_a_project_is_remembered_to_have_had_its_turn(party):
     assert numbers(made.tables[2].grant()) == [last.number]
 
 
+def test_servers_that_are_avoided_from_now_on(party):
+    """In line for other servers than before, in the same row: the other process offers it those alone."""
+    made = party(1, 1)
+    one, other = made.tables
+    (first, _), (second, _) = made.joins(0), made.joins(0)
+    waiter, _ = made.joins(1)
+    with one._rows.step() as news:
+        one._follow(news)
+    elsewhere = waiter._replace(avoided=1 << 0)
+    # As a queue does when a server is ejected.
+    assert other.leave(waiter.number) == other.join(elsewhere) == []
+    assert one.leave(first.number) == []
+    assert made.rings() == []
+    assert one._mirror.first(waiter.share) == elsewhere
+    assert one.leave(second.number) == []
+    assert made.rings() == [1]
+    assert [(holder.number, holder.server) for holder in other.grant()] == [(waiter.number, 1)]
+
+
 def test_a_dead_process_leaves_line_and_slots(party):
     """Its waiting requests too: no slot is given to them."""
     made = party(2)
