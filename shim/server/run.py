@@ -139,7 +139,7 @@ async def _serve(
     options: RunOptions, duties: Duties, station: Station, certificate: ServerCertificate | None
 ) -> None:
     main = _Server(_main_config(options, duties, certificate))
-    control = _Server(_admin_config(duties.admin))
+    control = _Server(_admin_config(options, duties))
     leaving = Leaving(Listener(main), Listener(control), duties.drain, options.drain, options.drain_delay)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.drain)
     async with duties.presence(), asyncio.TaskGroup() as group:
@@ -224,10 +224,10 @@ def _main_config(
     )
 
 
-def _admin_config(admin: Application) -> uvicorn.Config:
+def _admin_config(options: RunOptions, duties: Duties) -> uvicorn.Config:
     return uvicorn.Config(
-        admin,
-        http=AdminConnection,
+        duties.admin,
+        http=functools.partial(AdminConnection, options=options.connection),  # type: ignore[arg-type]
         timeout_graceful_shutdown=1,
         **_COMMON,
     )
