@@ -15,6 +15,7 @@ from shim.errors import LimitReached, QueueFull
 from shim.ledger.bell import Bell
 from shim.ledger.rows import Row, Rows
 from shim.ledger.table import LeaseTable
+from shim.timing import UNLIMITED
 
 log = logging.getLogger("shim.admission")
 
@@ -32,13 +33,28 @@ class SharedTable:
     is_shared = True
 
     def __init__(
-        self, capacity: Capacity, rows: Rows, ring: Ring, *, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        capacity: Capacity,
+        rows: Rows,
+        ring: Ring,
+        *,
+        is_told_later: bool = False,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Take how much there is, the rows, how others are told, and the machine's clock in nanoseconds."""
+        """Begin with nobody.
+
+        Args:
+            capacity: How much there is.
+            rows: Those of all processes.
+            ring: How others are told.
+            is_told_later: Whether a server without a limit is one whose limit is not known yet.
+            clock: The machine's, in nanoseconds.
+        """
         # What all rows together say, as of our last step.
         self._mirror = LocalTable(capacity)
         self._rows = rows
         self._ring = ring
+        self._is_told_later = is_told_later
         self._clock = clock
         self._last = 0
         self._places: dict[int, int] = {}
@@ -105,11 +121,13 @@ class SharedTable:
         bells: set[int] = set()
         with self._rows.step() as news:
             self._follow(news)
+            if self._late:
+                self._tell_of_room(bells)
             while self._late:
                 self._drop(self._late.pop())
             if coming is not None and not self._serve(coming):
                 self._stand(coming)
-            while self._mirror.waiting() and (holder := self._grant_next()) is not None:
+            while self._mirror.waiting() and (holder := self._grant_next(bells)) is not None:
                 self._tell(holder, bells)
         # Without the lock: whoever is woken wants it.
         for owner in bells:
@@ -140,13 +158,27 @@ class SharedTable:
         self._note(place, row)
         self._own[waiter.number] = waiter
 
-    def _grant_next(self) -> Holder | None:
+    def _grant_next(self, bells: set[int]) -> Holder | None:
         self._mirror.turn, self._mirror.passed_over = self._rows.turn, self._rows.passed_over
-        holder = self._mirror.grant_next()
+        # Who does not know how much there is gives to its own alone, at its own risk: others may know, and
+        # have their lines for it.
+        holder = self._mirror.grant_next(None if self._knows_size else self._own)
         if holder is None and self._mirror.waiting() and self._rows.clear_dead():
             self._follow(self._rows.news())
-            return self._grant_next()
+            self._tell_of_room(bells)
+            return self._grant_next(bells)
         return holder
+
+    @property
+    def _knows_size(self) -> bool:
+        """Whether what it takes for the capacity is that."""
+        return not self._is_told_later or UNLIMITED not in self.capacity.servers
+
+    def _tell_of_room(self, bells: set[int]) -> None:
+        """A slot may be free: where it is not known here whether it is, all others look who have a line."""
+        if not self._knows_size:
+            bells.update(row.owner for row in self._found.values() if row.server is None)
+            bells.discard(self._rows.owner)
 
     def _tell(self, holder: Holder, bells: set[int]) -> None:
         """Write down a turn, and see to it that its request hears of it."""
@@ -243,6 +275,6 @@ class Lines:
         self._table = table
         self.bell = bell
 
-    def table(self, name: str, capacity: Capacity) -> SharedTable:
+    def table(self, name: str, capacity: Capacity, *, is_told_later: bool = False) -> SharedTable:
         """The table of an upstream, by a name that all processes give it; raises LimitReached."""
-        return SharedTable(capacity, Rows(self._table, name), self.bell.ring)
+        return SharedTable(capacity, Rows(self._table, name), self.bell.ring, is_told_later=is_told_later)

@@ -5,7 +5,7 @@ none can be interrupted half way.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
 from shim.admission.preference import only
@@ -181,9 +181,13 @@ class LocalTable:
             granted.append(holder)
         return granted
 
-    def grant_next(self) -> Holder | None:
-        """Give one slot away; gives the one that got it, None where there is none to use it."""
-        if not self._waiters or (choice := self._choose()) is None:
+    def grant_next(self, among: Container[int] | None = None) -> Holder | None:
+        """Give one slot away; gives the one that got it, None where there is none to use it.
+
+        Args:
+            among: The numbers of those that may get it; None: anybody.
+        """
+        if not self._waiters or (choice := self._choose(among)) is None:
             return None
         waiter, self.turn = choice.waiter, self.turn + 1
         holder = Holder(waiter.number, waiter.kind, waiter.project, choice.server)
@@ -211,22 +215,22 @@ class LocalTable:
         lines = [line for share, line in self._lines.items() if share[0] is waiter.kind and line is not own]
         return before + 1 + sum(min(before + 1, len(line)) for line in lines)
 
-    def _choose(self) -> Choice | None:
-        candidates = list(self._candidates())
+    def _choose(self, among: Container[int] | None) -> Choice | None:
+        candidates = list(self._candidates(among))
         choice = choose(candidates, self._held, self.capacity, self.passed_over)
         if choice is not None:
             is_first = choice.waiter is longest_waiting(candidates)
             self.passed_over = 0 if is_first else self.passed_over + 1
         return choice
 
-    def _candidates(self) -> Iterator[Waiter]:
+    def _candidates(self, among: Container[int] | None) -> Iterator[Waiter]:
         """The first of each line that could have a slot."""
         for line in self._lines.values():
             # What one of a line was refused no other gets that avoids the same servers: with a line of
             # thousands and the lock of a shared table held, asking each of them would be felt by all.
             refused: set[int] = set()
             for waiter in line.values():
-                if waiter.avoided in refused:
+                if waiter.avoided in refused or (among is not None and waiter.number not in among):
                     continue
                 if may_enter(waiter, self._held, self.capacity):
                     yield waiter

@@ -131,7 +131,8 @@ def shared_line(
         return None
     # Slots belong to servers, by their place in the list: with another list it is another line.
     key = "\0".join([name, *map(str, servers)])
-    return lines.table(key, Capacity.of([UNLIMITED] * places, sizing.upload_share, sizing.max_uploads))
+    capacity = Capacity.of([UNLIMITED] * places, sizing.upload_share, sizing.max_uploads)
+    return lines.table(key, capacity, is_told_later=sizing.asks is not None)
 
 
 def size_watch(

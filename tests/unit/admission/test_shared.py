@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import tempfile
 from pathlib import Path
 
@@ -37,8 +38,9 @@ class Party:
         self.ledgers = [self.processes.join(holders=False) for _ in range(count)]
         self.tables = [self.table(ledger) for ledger in self.ledgers]
 
-    def table(self, ledger, name="main"):
-        return SharedTable(self.capacity, Rows(ledger, name), self.rung.append, clock=self.clock.__next__)
+    def table(self, ledger, name="main", **options):
+        clock = self.clock.__next__
+        return SharedTable(self.capacity, Rows(ledger, name), self.rung.append, clock=clock, **options)
 
     def joins(self, process, kind=SMALL, project=GREEDY, times=1):
         """So many come in line; the last of them."""
@@ -142,6 +144,63 @@ def test_servers_that_are_avoided_from_now_on(party):
     assert one.leave(second.number) == []
     assert made.rings() == [1]
     assert [(holder.number, holder.server) for holder in other.grant()] == [(waiter.number, 1)]
+
+
+def test_who_does_not_know_the_size_gives_to_its_own_alone(party):
+    """And tells the others when it gives something back: they know whether that makes room."""
+    made = party(math.inf)
+    one, other = made.tables[0], made.table(made.ledgers[1], is_told_later=True)
+    made.tables[1] = other
+    one.resize(Capacity.of((2,), 0.75))
+    made.joins(0)
+    mine, granted = made.joins(1)
+    assert granted == [mine.number]
+    waiting, _ = made.joins(0)
+    made.joins(0, times=7)
+    more, granted = made.joins(1)
+    assert granted == [more.number]
+    assert (other.held(0), one.waiting(), made.rings()) == (3, 8, [])
+    assert other.leave(more.number) == []
+    assert made.rings() == [0]
+    assert one.grant() == []
+    assert other.leave(mine.number) == []
+    assert made.rings() == [0]
+    assert numbers(one.grant()) == [waiting.number]
+    # Told at last, it gives to all.
+    other.resize(Capacity.of((3,), 0.75))
+    late, granted = made.joins(1, project=MODEST)
+    assert (granted, made.rings()) == ([late.number], [])
+    assert other.leave(late.number) == []
+    assert made.rings() == [0]
+    assert other.held(0) == 3
+
+
+def test_who_does_not_know_the_size_clears_away_the_dead(party):
+    made = party(math.inf, count=3)
+    made.tables[1] = made.table(made.ledgers[1], is_told_later=True)
+    made.tables[0].resize(Capacity.of((1,), 0.75))
+    made.joins(2)
+    waiting, granted = made.joins(0)
+    assert granted == []
+    made.dies(2)
+    made.joins(1)
+    assert made.rings() == [0]
+    made.tables[0].resize(Capacity.of((2,), 0.75))
+    assert numbers(made.tables[0].grant()) == [waiting.number]
+
+
+def test_a_server_that_takes_any_number(party):
+    """That is known: who gives an upload's slot back gives it to whoever waits for it."""
+    made = party(math.inf)
+    made.capacity = Capacity.of((math.inf,), 0.75, uploads_each=1)
+    made.tables = [made.table(ledger) for ledger in made.ledgers]
+    first, _ = made.joins(0, UPLOAD)
+    waiting, granted = made.joins(1, UPLOAD)
+    assert granted == []
+    made.tables[0].leave(first.number)
+    assert made.tables[0].held(0) == 1
+    assert made.rings() == [1]
+    assert numbers(made.tables[1].grant()) == [waiting.number]
 
 
 def test_a_dead_process_leaves_line_and_slots(party):

@@ -158,9 +158,11 @@ class Lines:
 
     def __init__(self):
         self.names = []
+        self.told_later = []
 
-    def table(self, name, capacity):
+    def table(self, name, capacity, *, is_told_later):
         self.names.append(name)
+        self.told_later.append(is_told_later)
         return LocalTable(capacity)
 
 
@@ -183,6 +185,13 @@ def test_who_waits_in_a_line_with_others(addresses, given, is_shared):
     lines = Lines()
     assert (shared_line("main", addresses, given, lines) is not None) is is_shared
     assert len(lines.names) == is_shared
+
+
+def test_whose_size_is_told_later():
+    lines = Lines()
+    for given in (Sizing(stats=STATS), Sizing(stats=STATS, max_inflight=2), Sizing(max_uploads=2)):
+        shared_line("main", [HTTP], given, lines)
+    assert lines.told_later == [True, False, False]
 
 
 def test_a_line_is_that_of_the_same_servers():
