@@ -121,9 +121,22 @@ def _tcp_pair():
     return client, ours
 
 
-async def waits(intake):
+async def waits(job):
     """Until nobody but epoll has the socket."""
-    while intake._holder is not Holder.EPOLL:
+    await _held_by(job, Holder.EPOLL)
+
+
+async def in_lane(job):
+    """Until nobody has it, and no socket is waited for."""
+    await _held_by(job, Holder.LANE)
+
+
+async def _held_by(job, holder):
+    while True:
+        # With the lock: what comes with it, as the time, is set a moment after the holder.
+        with job._lock:
+            if job._holder is holder:
+                return
         await asyncio.sleep(0)
 
 

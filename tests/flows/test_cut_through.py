@@ -377,12 +377,12 @@ def test_glance_gets_it_anew_after_a_killed_worker_but_only_when_it_is_whole(run
     run_flow(scene, *streams, drain=DRAIN, glance=LOOK)
 
 
-def test_a_stall_that_left_the_image_stuck_is_told_as_the_clients(run_flow):
+def test_a_stall_that_the_worker_has_not_noticed_yet_is_told_as_the_clients(run_flow):
     async def scene(flow):
         client, scope = upload(*BEGUN, STALL + 20, *STEADY[140:])
         assert await flow.serve(client, scope)
         assert (client.status, client.code) == (408, "body_too_slow")
-        assert b"stuck in 'saving'" in client.body
+        assert b"still 'saving': its worker lives" in client.body
 
     streams = [*telling("queued"), FakeStream(), *telling(*["saving"] * 20)]
     run_flow(scene, *streams, drain=DRAIN, glance=LOOK)

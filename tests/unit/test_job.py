@@ -12,7 +12,7 @@ import pytest
 from shim.job import LONGEST_STAY, READY, Delay, Holder, Job, Wait
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
-from tests.fakes.pumping import FakeClock, cancelled, pumping, waits
+from tests.fakes.pumping import FakeClock, cancelled, in_lane, pumping, waits
 from tests.support.series import series
 
 on_both_loops = pytest.mark.parametrize("run", REAL_LOOPS)
@@ -371,12 +371,6 @@ def test_a_lane_that_is_stuck_is_no_peers_fault_either():
 
 
 # -- delays -------------------------------------------------------------------------------------------
-
-
-async def in_lane(job):
-    """Until nobody has it, and no socket is waited for."""
-    while job._holder is not Holder.LANE:
-        await asyncio.sleep(0)
 
 
 @on_both_loops

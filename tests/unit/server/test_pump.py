@@ -20,6 +20,7 @@ from tests.fakes.pumping import (
     Line,
     Pumping,
     cancelled,
+    in_lane,
     pump_threads,
     pumping,
     waits,
@@ -706,8 +707,7 @@ def test_a_slow_client_is_left_alone_for_a_while():
             await waits(intake)
             clock.now += 4
             await pump.line.send(b"3\r\nfoo\r\n")
-            while intake._holder is not Holder.LANE:
-                await asyncio.sleep(0)
+            await in_lane(intake)
             for _ in range(3):
                 await pump.line.send(b"3\r\nbar\r\n")
             clock.now += 0.19  # of the 0.2 that a twentieth is
