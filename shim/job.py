@@ -29,6 +29,9 @@ READY = Ready.READY
 # A thread stays with one peer for so long while others may have none: a few megabytes, next to which the
 # change costs nothing, and no wait that anybody would notice.
 LONGEST_STAY: Seconds = 0.01
+# So much of a stall is kept off a peer's account. A disk that is dead for good would let all who wait for a
+# thread wait for ever: from then on their own times end them.
+LONGEST_EXCUSE: Seconds = 600.0
 
 
 class Holder(enum.Enum):
@@ -112,10 +115,13 @@ class Job(abc.ABC, Generic[Result]):
 
     @property
     def _elapsed(self) -> Seconds:
-        """Seconds since the last turn, but for those in which no thread could have given the next one."""
+        """Seconds since the last turn, but for those in which no thread could have given the next one.
+
+        No more than ``LONGEST_EXCUSE`` of these.
+        """
         is_late = self._holder is Holder.LANE
         stuck = (self._poller.stuck_late if is_late else self._poller.stuck) - self._stuck_before
-        return max(0.0, self._poller.clock() - self._since - stuck)
+        return max(0.0, self._poller.clock() - self._since - min(stuck, LONGEST_EXCUSE))
 
     async def perform(self) -> Result:
         """Work until there is a result; cancelled, it returns when no thread works any more.

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from shim.job import LONGEST_STAY, READY, Delay, Holder, Job, Wait
+from shim.job import LONGEST_EXCUSE, LONGEST_STAY, READY, Delay, Holder, Job, Wait
 from tests.fakes.application import Gate
 from tests.fakes.loops import REAL_LOOPS, let_others_run
 from tests.fakes.pumping import FakeClock, cancelled, in_lane, pumping, waits
@@ -346,6 +346,26 @@ def test_time_in_which_every_thread_is_stuck_is_no_peers():
             gate.open()
             assert (await standing, await waiting) == (7, 7)
             assert (stuck.waited, job.waited) == (0, 5)
+
+    pumping(scene, threads=1, most=1, clock=FakeClock())
+
+
+def test_a_disk_that_is_dead_for_good_lets_nobody_wait_for_ever():
+    async def scene(poller):
+        clock, gate = poller.clock, Gate()
+        with Scripted(poller, gate, 7) as stuck, Scripted(poller, 7) as job:
+            waiting = asyncio.ensure_future(job.perform())
+            await waits(job)
+            standing = asyncio.ensure_future(stuck.perform())
+            stuck.other.send(b"x")
+            await gate.reached()
+            clock.now += LONGEST_EXCUSE
+            assert job.waited == 0
+            clock.now += 30
+            assert job.waited == 30
+            assert await cancelled(waiting)
+            gate.open()
+            assert await standing == 7
 
     pumping(scene, threads=1, most=1, clock=FakeClock())
 
